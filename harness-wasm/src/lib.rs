@@ -1,0 +1,1 @@
+//! The page side of WebMatrix.
