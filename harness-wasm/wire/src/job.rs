@@ -1,0 +1,123 @@
+//! What the controller asks of a page.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Backend, Precision, Variant};
+
+/// One try at a cell; unique across runs and machines.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(transparent)]
+pub struct AttemptId(pub String);
+
+impl std::fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What one page load is for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// [`crate::WIRE_VERSION`] of the controller.
+    pub wire_version: u32,
+    /// The attempt whose token fetched this job.
+    pub attempt: AttemptId,
+    /// What a person who looks at the page is told.
+    pub title: String,
+    /// Milliseconds after which the controller gives up.
+    pub deadline_ms: u32,
+    /// A number drawn for this attempt: known-answer dispatches start from it, so that their
+    /// answers cannot be canned.
+    pub nonce: u32,
+    /// The work.
+    pub kind: JobKind,
+}
+
+/// The two kinds of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum JobKind {
+    /// Find out what this browser can do.
+    Probe {},
+    /// Run a model.
+    Cell(CellJob),
+}
+
+/// A model to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CellJob {
+    /// Model class, such as `bert`.
+    pub class: String,
+    /// Backends in order of preference; every step down is reported with its reason.
+    pub backends: Vec<Backend>,
+    /// Precision of the weights.
+    pub precision: Precision,
+    /// The harness build asked for; none lets the page choose the best that validates.
+    pub variant: Option<Variant>,
+    /// Feature names of the profile.
+    pub features: Vec<String>,
+    /// Where config, weights and inputs come from.
+    pub model: ModelSource,
+    /// Inferences before the timed ones.
+    pub warmup: u32,
+    /// Timed inferences.
+    pub samples: u32,
+    /// Tokens to generate, for classes that generate; 0 for none.
+    pub max_new_tokens: u32,
+}
+
+/// Where the page gets a model from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ModelSource {
+    /// Files that the controller serves to this attempt, as URLs relative to the job's.
+    Files {
+        /// `config.json`.
+        config: String,
+        /// Safetensors shards, in order.
+        weights: Vec<String>,
+        /// Named inputs, safetensors.
+        inputs: String,
+    },
+    /// Seeded synthetic weights and inputs, made in the page.
+    Twin {
+        /// Dimensions.
+        size: TwinSize,
+        /// The seed of weights and inputs.
+        seed: u64,
+    },
+}
+
+/// How large a twin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum TwinSize {
+    /// The goldens' dimensions.
+    Tiny,
+    /// Some millions of parameters.
+    Small,
+    /// The dimensions of the class's well-known checkpoint.
+    Base,
+}
+
+impl TwinSize {
+    /// Every size, small to large.
+    pub const ALL: [Self; 3] = [Self::Tiny, Self::Small, Self::Base];
+
+    /// The spelling in ids and files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tiny => "tiny",
+            Self::Small => "small",
+            Self::Base => "base",
+        }
+    }
+}
