@@ -1,0 +1,108 @@
+//! `cargo xtask test`: the gate. Every check runs, whatever the ones before it said; it passes when all of them do.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::harness::toolchain::Toolchain;
+use crate::harness::{self, variant::Variant};
+use crate::process;
+use crate::say::say;
+use crate::setup::{self, Scope};
+use crate::workspace::Workspace;
+
+/// A check: its name, and what it does.
+type Check = (&'static str, fn(&Workspace) -> Result<()>);
+
+/// In the order that tells a person most the soonest.
+const CHECKS: [Check; 8] = [
+    ("setup", |ws| setup::set_up(ws, Scope::Test, true)),
+    ("rustfmt", rustfmt),
+    ("harness", |ws| harness::build(ws, &Variant::defaults())),
+    ("clippy", clippy),
+    ("clippy for wasm", clippy_wasm),
+    ("tests", tests),
+    ("docs", docs),
+    ("licences", licences),
+];
+
+/// How one check ended.
+struct Outcome {
+    name: &'static str,
+    took: Duration,
+    passed: bool,
+}
+
+/// Runs the checks, all or those whose name contains `only`, and sums up.
+pub(super) fn test(ws: &Workspace, only: Option<&str>) -> Result<ExitCode> {
+    let wanted = |name: &str| only.is_none_or(|text| name.contains(text));
+    let outcomes: Vec<Outcome> = CHECKS
+        .iter()
+        .filter(|(name, _)| wanted(name))
+        .map(|&(name, check)| perform(ws, name, check))
+        .collect();
+    anyhow::ensure!(!outcomes.is_empty(), "no check of that name");
+
+    for outcome in &outcomes {
+        let verdict = if outcome.passed { "ok" } else { "FAILED" };
+        say(format!("{:<16} {verdict:<7}{:>7.1} s", outcome.name, outcome.took.as_secs_f64()));
+    }
+    let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();
+    say(format!("{} checks passed, {failed} failed", outcomes.len() - failed));
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn perform(ws: &Workspace, name: &'static str, check: fn(&Workspace) -> Result<()>) -> Outcome {
+    say(format!("==== {name}"));
+    let start = Instant::now();
+    let result = check(ws);
+    if let Err(error) = &result {
+        say(format!("{name} failed: {error:#}"));
+    }
+    Outcome { name, took: start.elapsed(), passed: result.is_ok() }
+}
+
+fn rustfmt(ws: &Workspace) -> Result<()> {
+    process::run(ws.cargo("fmt")?.args(["--all", "--check"]))
+}
+
+fn clippy(ws: &Workspace) -> Result<()> {
+    process::run(ws.cargo("clippy")?.args(["--workspace", "--all-targets", "--", "-Dwarnings"]))
+}
+
+/// Once for each shipped variant: code behind a target feature is only there when the feature is.
+fn clippy_wasm(ws: &Workspace) -> Result<()> {
+    let toolchain = Toolchain::find().context("no toolchain for wasm")?;
+    let package = ["--package", "webmatrix-harness", "--lib"];
+    for variant in Variant::defaults() {
+        let subcommand = if toolchain.has_clippy() { "clippy" } else { "check" };
+        let mut cargo = toolchain.cargo(ws, subcommand, variant)?;
+        cargo.args(package).arg("--target-dir").arg(ws.target.join("wasm").join("lint"));
+        if toolchain.has_clippy() {
+            cargo.args(["--", "-Dwarnings"]);
+        } else {
+            say(format!(
+                "{} has no clippy: the compiler's own warnings are checked instead",
+                toolchain.name()
+            ));
+            cargo.env("CARGO_ENCODED_RUSTFLAGS", variant.rustflags() + "\u{1f}-Dwarnings");
+        }
+        process::run(&mut cargo)?;
+    }
+    Ok(())
+}
+
+/// With a browser missing, a test would have nothing to say; the variable makes that a failure.
+fn tests(ws: &Workspace) -> Result<()> {
+    process::run(ws.cargo("test")?.arg("--workspace").env("WEBMATRIX_REQUIRE_BROWSERS", "1"))
+}
+
+fn docs(ws: &Workspace) -> Result<()> {
+    process::run(ws.cargo("doc")?.args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"))
+}
+
+/// Advisories are left out: they come from a database that only git can fetch.
+fn licences(ws: &Workspace) -> Result<()> {
+    process::run(ws.cargo("deny")?.args(["check", "licenses", "bans", "sources"]))
+}
