@@ -1,0 +1,98 @@
+//! `gemm` against a packed weight: 4 rows by 8 columns of the result in registers.
+
+use crate::ops::Unary;
+use crate::tensor::Tensor;
+
+use super::elementwise::unary_in_place;
+use super::simd::F32x4;
+
+/// Columns in a panel: two vectors.
+const NR: usize = 8;
+/// Rows of the result computed at once.
+const MR: usize = 4;
+/// Depth of a block: its part of a panel (16 KiB) stays in the first-level cache.
+const KC: usize = 512;
+
+/// A weight `[N, K]`, as panels of [`NR`] columns: `panel[k][column]`, the last one padded with zeros.
+#[derive(Debug)]
+pub(super) struct Packed {
+    n: usize,
+    k: usize,
+    panels: Vec<f32>,
+}
+
+impl Packed {
+    pub(super) fn new(weight: &Tensor) -> Self {
+        let &[n, k] = weight.shape() else { unreachable!("rank 2: inferred") };
+        let mut panels = vec![0.0; n.div_ceil(NR) * NR * k];
+        for (column, row) in weight.as_f32().chunks_exact(k.max(1)).enumerate() {
+            let panel = &mut panels[column / NR * NR * k..];
+            for (i, &w) in row.iter().enumerate() {
+                panel[i * NR + column % NR] = w;
+            }
+        }
+        Self { n, k, panels }
+    }
+}
+
+/// `activation(a · wᵀ + bias)`.
+pub(super) fn run(a: &Tensor, w: &Packed, bias: Option<&[f32]>, activation: Option<Unary>) -> Tensor {
+    let (m, k, n) = (a.shape()[0], w.k, w.n);
+    let a = a.as_f32();
+    let mut out = vec![0.0; m * n];
+    if let Some(bias) = bias {
+        for row in out.chunks_exact_mut(n.max(1)) {
+            row.copy_from_slice(bias);
+        }
+    }
+    for k0 in (0..k).step_by(KC) {
+        let depth = KC.min(k - k0);
+        for (at, panel) in w.panels.chunks_exact((NR * k).max(1)).enumerate() {
+            let panel = &panel[k0 * NR..(k0 + depth) * NR];
+            let columns = at * NR..(at * NR + NR).min(n);
+            let mut row = 0;
+            while row + MR <= m {
+                block::<MR>(&a[row * k + k0..], k, panel, &mut out[row * n..], n, columns.clone());
+                row += MR;
+            }
+            while row < m {
+                block::<1>(&a[row * k + k0..], k, panel, &mut out[row * n..], n, columns.clone());
+                row += 1;
+            }
+        }
+    }
+    if let Some(op) = activation {
+        unary_in_place(op, &mut out);
+    }
+    Tensor::f32([m, n], out)
+}
+
+/// Adds `R` rows of `a` times a panel to `R` rows of the result.
+#[inline(always)]
+fn block<const R: usize>(
+    a: &[f32],
+    a_stride: usize,
+    panel: &[f32],
+    out: &mut [f32],
+    out_stride: usize,
+    columns: std::ops::Range<usize>,
+) {
+    let depth = panel.len() / NR;
+    let rows: [&[f32]; R] = std::array::from_fn(|r| &a[r * a_stride..r * a_stride + depth]);
+    let mut sums = [[F32x4::splat(0.0); 2]; R];
+    for (i, w) in panel.as_chunks::<NR>().0.iter().enumerate() {
+        let (low, high) = (F32x4::load(&w[..4]), F32x4::load(&w[4..]));
+        for (row, sum) in rows.iter().zip(&mut sums) {
+            let x = F32x4::splat(row[i]);
+            sum[0] = x.mul_add(low, sum[0]);
+            sum[1] = x.mul_add(high, sum[1]);
+        }
+    }
+    for (r, sum) in sums.iter().enumerate() {
+        let [low, high] = sum.map(F32x4::to_array);
+        let out = &mut out[r * out_stride..][columns.clone()];
+        for (to, from) in out.iter_mut().zip(low.iter().chain(&high)) {
+            *to += from;
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The CPU executor: the scalar oracle, and the same graphs with SIMD kernels.
+//!
+//! [`Kernels::Oracle`] runs every op by its scalar definition in [`crate::ops`]. [`Kernels::Simd`]
+//! replaces the ops that take time; what only moves elements stays as it is.
+
+mod attention;
+mod elementwise;
+mod gemm;
+mod normalization;
+mod simd;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::backend::{Backend, ProgramId, Tally, checked_input};
+use crate::error::Result;
+use crate::ir::{Graph, Node, Source, ValueId};
+use crate::ops::Op;
+use crate::plan::liveness::last_uses;
+use crate::tensor::{NamedTensors, Tensor};
+use crate::weights::Weights;
+
+/// Which kernels execute the ops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernels {
+    /// The scalar definitions, accumulating in f64.
+    Oracle,
+    /// Kernels written for SIMD, accumulating in f32.
+    Simd,
+}
+
+/// The CPU executor.
+#[derive(Debug)]
+pub struct Cpu {
+    kernels: Kernels,
+    programs: Vec<Rc<Program>>,
+    weights: HashMap<String, Rc<Tensor>>,
+    packed: HashMap<String, Rc<gemm::Packed>>,
+    states: HashMap<String, Rc<Tensor>>,
+    tally: Tally,
+}
+
+#[derive(Debug)]
+struct Program {
+    graph: Graph,
+    last: Vec<Option<usize>>,
+}
+
+impl Cpu {
+    /// An executor with nothing loaded.
+    pub fn new(kernels: Kernels) -> Self {
+        Self {
+            kernels,
+            programs: Vec::new(),
+            weights: HashMap::new(),
+            packed: HashMap::new(),
+            states: HashMap::new(),
+            tally: Tally::new(),
+        }
+    }
+
+    /// Loads a graph's weights: packed for `gemm` where only that reads them, as they are elsewhere.
+    fn load_weights(&mut self, graph: &Graph, weights: &Weights) -> Result<()> {
+        for (at, value) in graph.values().iter().enumerate() {
+            let Source::Weight(name) = &value.source else { continue };
+            let id = ValueId(at as u32);
+            let (mut by_gemm, mut by_others) = (false, false);
+            for node in graph.nodes() {
+                for (i, &input) in node.inputs.iter().enumerate() {
+                    if input == id {
+                        let packs = self.kernels == Kernels::Simd && matches!(node.op, Op::Gemm(_)) && i == 1;
+                        by_gemm |= packs;
+                        by_others |= !packs;
+                    }
+                }
+            }
+            let need_packed = by_gemm && !self.packed.contains_key(name);
+            let need_plain = by_others && !self.weights.contains_key(name);
+            if !need_packed && !need_plain {
+                weights.check(name, &value.ty.shape)?;
+                continue;
+            }
+            let tensor = weights.load(name, &value.ty.shape)?;
+            if need_packed {
+                self.packed.insert(name.clone(), Rc::new(gemm::Packed::new(&tensor)));
+            }
+            if need_plain {
+                self.weights.insert(name.clone(), Rc::new(tensor));
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(
+        &mut self,
+        graph: &Graph,
+        node: &Node,
+        slots: &mut [Option<Rc<Tensor>>],
+        last: bool,
+    ) -> Tensor {
+        *self.tally.entry(node.op.name()).or_default() += 1;
+        if self.kernels == Kernels::Simd {
+            if let Op::KvAppend = node.op {
+                // Written in place where nothing else reads the old cache.
+                let cache = if last {
+                    slots[node.inputs[0].index()].take()
+                } else {
+                    slots[node.inputs[0].index()].clone()
+                };
+                let mut cache = Rc::unwrap_or_clone(cache.expect("computed before its use"));
+                let [_, new, position] = [0, 1, 2].map(|i| slots[node.inputs[i].index()].clone());
+                let (new, position) = (new.expect("computed"), position.expect("computed"));
+                elementwise::kv_append(&mut cache, &new, position.as_i32()[0]);
+                return cache;
+            }
+            if let Op::Gemm(op) = &node.op
+                && let Source::Weight(name) = &graph.value(node.inputs[1]).source
+            {
+                let a = slots[node.inputs[0].index()].as_deref().expect("computed before its use");
+                let bias =
+                    node.inputs.get(2).map(|id| slots[id.index()].as_deref().expect("loaded").as_f32());
+                return gemm::run(a, &self.packed[name], bias, op.activation);
+            }
+        }
+        let inputs: Vec<&Tensor> = node
+            .inputs
+            .iter()
+            .map(|id| slots[id.index()].as_deref().expect("computed before its use"))
+            .collect();
+        match (self.kernels, &node.op) {
+            (Kernels::Oracle, op) => op.eval(&inputs),
+            (Kernels::Simd, Op::Attention(op)) => attention::run(op, &inputs),
+            (Kernels::Simd, Op::Binary(op)) => elementwise::binary(*op, inputs[0], inputs[1]),
+            (Kernels::Simd, Op::Unary(op)) => elementwise::unary(*op, inputs[0]),
+            (Kernels::Simd, Op::Gemm(op)) => {
+                let bias = inputs.get(2).map(|c| c.as_f32());
+                gemm::run(inputs[0], &gemm::Packed::new(inputs[1]), bias, op.activation)
+            }
+            (Kernels::Simd, Op::LayerNormalization { epsilon }) => normalization::layer(*epsilon, &inputs),
+            (Kernels::Simd, Op::RmsNormalization { epsilon }) => normalization::rms(*epsilon, &inputs),
+            (Kernels::Simd, Op::Softmax { axis }) if axis + 1 == inputs[0].shape().len() => {
+                normalization::softmax(inputs[0])
+            }
+            (Kernels::Simd, op) => op.eval(&inputs),
+        }
+    }
+}
+
+impl Backend for Cpu {
+    fn name(&self) -> &'static str {
+        if cfg!(target_arch = "wasm32") { "wasm" } else { "native-cpu" }
+    }
+
+    async fn compile(&mut self, graph: &Graph, weights: &Weights) -> Result<ProgramId> {
+        self.load_weights(graph, weights)?;
+        self.programs.push(Rc::new(Program { graph: graph.clone(), last: last_uses(graph) }));
+        Ok(ProgramId(self.programs.len() - 1))
+    }
+
+    async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
+        let program = Rc::clone(&self.programs[program.0]);
+        let graph = &program.graph;
+        let mut slots: Vec<Option<Rc<Tensor>>> = vec![None; graph.values().len()];
+        for (slot, value) in slots.iter_mut().zip(graph.values()) {
+            *slot =
+                match &value.source {
+                    Source::Input(name) => Some(Rc::new(checked_input(inputs, name, &value.ty)?.clone())),
+                    Source::Weight(name) => self.weights.get(name).cloned(),
+                    Source::Constant(tensor) => Some(Rc::new(Tensor::clone(tensor))),
+                    // Taken, so that the cache has one owner and can be written in place.
+                    Source::State(name) => Some(self.states.remove(name).unwrap_or_else(|| {
+                        Rc::new(Tensor::zeros(value.ty.dtype, value.ty.shape.as_slice()))
+                    })),
+                    Source::Node(_) => None,
+                };
+        }
+        for (at, node) in graph.nodes().iter().enumerate() {
+            let last = node.inputs.first().is_some_and(|id| program.last[id.index()] == Some(at));
+            let result = self.execute(graph, node, &mut slots, last);
+            debug_assert_eq!(result.shape(), graph.ty(node.output).shape, "{} by inference", node.op.name());
+            slots[node.output.index()] = Some(Rc::new(result));
+            for id in &node.inputs {
+                if program.last[id.index()] == Some(at) {
+                    slots[id.index()] = None;
+                }
+            }
+        }
+        let value = |id: ValueId| slots[id.index()].clone().expect("outputs live to the end");
+        for state in graph.states() {
+            self.states.insert(state.name.clone(), value(state.after));
+        }
+        Ok(graph.outputs().iter().map(|(name, id)| (name.clone(), Tensor::clone(&value(*id)))).collect())
+    }
+
+    fn reset(&mut self) {
+        self.states.clear();
+    }
+
+    fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    fn dispatches(&self) -> u64 {
+        0
+    }
+}

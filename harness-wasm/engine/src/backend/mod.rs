@@ -1,0 +1,68 @@
+//! The executors. Each takes the same graphs and gives the same answers.
+
+pub mod cpu;
+pub mod webgpu;
+pub mod webnn;
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::ir::{Graph, TensorType};
+use crate::tensor::{NamedTensors, Tensor};
+use crate::weights::Weights;
+
+/// Names a graph that a backend has compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProgramId(pub(crate) usize);
+
+/// Ops executed, by name.
+pub type Tally = BTreeMap<&'static str, u64>;
+
+/// Something that executes graphs. Weights and states are shared by all of its programs.
+#[expect(
+    async_fn_in_trait,
+    reason = "futures here are driven on one thread, in a page or by a blocking host"
+)]
+pub trait Backend {
+    /// Its name on the wire.
+    fn name(&self) -> &'static str;
+
+    /// Prepares a graph: uploads weights not seen before, builds pipelines.
+    ///
+    /// # Errors
+    /// If a weight cannot be read or the device refuses something.
+    async fn compile(&mut self, graph: &Graph, weights: &Weights) -> Result<ProgramId>;
+
+    /// Runs a program and reads back its outputs.
+    ///
+    /// # Errors
+    /// If an input is missing or of another type, or the device fails.
+    async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors>;
+
+    /// Sets every state to zero.
+    fn reset(&mut self);
+
+    /// Ops executed since the last call, by name.
+    fn take_tally(&mut self) -> Tally;
+
+    /// Dispatches to a device since the backend was made; 0 where there is none.
+    fn dispatches(&self) -> u64;
+}
+
+/// Finds and checks one input of a run.
+pub(crate) fn checked_input<'t>(inputs: &'t NamedTensors, name: &str, ty: &TensorType) -> Result<&'t Tensor> {
+    let tensor = inputs.get(name).ok_or_else(|| Error::input(name, "missing"))?;
+    if tensor.dtype() != ty.dtype || tensor.shape() != ty.shape {
+        return Err(Error::input(
+            name,
+            format!(
+                "is {:?} {:?} where the graph takes {:?} {:?}",
+                tensor.dtype(),
+                tensor.shape(),
+                ty.dtype,
+                ty.shape
+            ),
+        ));
+    }
+    Ok(tensor)
+}

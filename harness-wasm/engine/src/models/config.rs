@@ -1,0 +1,164 @@
+//! `config.json`, read field by field with errors that name the field.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::ops::Unary;
+
+/// A parsed `config.json`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    file: String,
+    fields: Map<String, Value>,
+}
+
+impl Config {
+    /// Parses a config; `file` names it in errors.
+    ///
+    /// # Errors
+    /// If it is not a JSON object.
+    pub fn parse(file: &str, text: &[u8]) -> Result<Self> {
+        match serde_json::from_slice(text) {
+            Ok(Value::Object(fields)) => Ok(Self { file: file.to_owned(), fields }),
+            Ok(_) => Err(Error::Data { file: file.to_owned(), reason: "not a JSON object".into() }),
+            Err(error) => Err(Error::Data { file: file.to_owned(), reason: format!("not JSON: {error}") }),
+        }
+    }
+
+    /// `model_type`.
+    pub fn model_type(&self) -> Option<&str> {
+        self.fields.get("model_type")?.as_str()
+    }
+
+    /// The field, if it is there and not null.
+    pub(crate) fn get(&self, field: &str) -> Option<&Value> {
+        self.fields.get(field).filter(|value| !value.is_null())
+    }
+
+    fn required(&self, field: &str) -> Result<&Value> {
+        self.get(field).ok_or_else(|| Error::Data {
+            file: self.file.clone(),
+            reason: format!("field {field} is missing"),
+        })
+    }
+
+    /// A positive whole number below 2^31: larger ones are hostile, and would overflow sizes.
+    pub(crate) fn size(&self, field: &str) -> Result<usize> {
+        as_size(field, self.required(field)?)
+    }
+
+    /// As [`Self::size`], with a default.
+    pub(crate) fn size_or(&self, field: &str, default: usize) -> Result<usize> {
+        self.get(field).map_or(Ok(default), |value| as_size(field, value))
+    }
+
+    /// A size given once for both axes or as `[height, width]`.
+    pub(crate) fn size_pair(&self, field: &str) -> Result<[usize; 2]> {
+        match self.required(field)? {
+            Value::Array(both) => match &both[..] {
+                [height, width] => Ok([as_size(field, height)?, as_size(field, width)?]),
+                _ => Err(Error::config(field, Value::Array(both.clone()), "must hold height and width")),
+            },
+            one => as_size(field, one).map(|size| [size, size]),
+        }
+    }
+
+    /// A finite number, with a default.
+    pub(crate) fn number_or(&self, field: &str, default: f64) -> Result<f64> {
+        self.get(field).map_or(Ok(default), |value| as_number(field, value))
+    }
+
+    /// A truth value, with a default.
+    pub(crate) fn flag_or(&self, field: &str, default: bool) -> Result<bool> {
+        match self.get(field) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(other) => Err(Error::config(field, other, "must be true or false")),
+        }
+    }
+
+    /// Refuses any value but `only`, which is also the default.
+    pub(crate) fn require_text(&self, field: &str, only: &str) -> Result<()> {
+        match self.get(field) {
+            None => Ok(()),
+            Some(Value::String(text)) if text == only => Ok(()),
+            Some(other) => Err(Error::config(field, other, format!("only {only:?} is implemented"))),
+        }
+    }
+
+    /// Refuses any value but `only`, which is also the default.
+    pub(crate) fn require_flag(&self, field: &str, only: bool) -> Result<()> {
+        if self.flag_or(field, only)? == only {
+            Ok(())
+        } else {
+            Err(Error::config(field, !only, format!("only {only} is implemented")))
+        }
+    }
+
+    /// A nested object.
+    pub(crate) fn object(&self, field: &str) -> Result<Option<Self>> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::Object(fields)) => {
+                Ok(Some(Self { file: format!("{}: {field}", self.file), fields: fields.clone() }))
+            }
+            Some(other) => Err(Error::config(field, other, "must be an object")),
+        }
+    }
+
+    /// A text field, with a default.
+    pub(crate) fn text_or<'c>(&'c self, field: &str, default: &'c str) -> Result<&'c str> {
+        match self.get(field) {
+            None => Ok(default),
+            Some(Value::String(text)) => Ok(text),
+            Some(other) => Err(Error::config(field, other, "must be text")),
+        }
+    }
+
+    /// An activation by Hugging Face's name.
+    pub(crate) fn activation(&self, field: &str, default: &str) -> Result<Unary> {
+        match self.text_or(field, default)? {
+            "gelu" | "gelu_python" => Ok(Unary::Gelu),
+            "gelu_new" | "gelu_pytorch_tanh" | "gelu_accurate" => Ok(Unary::GeluTanh),
+            "quick_gelu" => Ok(Unary::QuickGelu),
+            "relu" => Ok(Unary::Relu),
+            "sigmoid" => Ok(Unary::Sigmoid),
+            "silu" | "swish" => Ok(Unary::Silu),
+            "tanh" => Ok(Unary::Tanh),
+            other => Err(Error::config(field, other, "this activation is not implemented")),
+        }
+    }
+}
+
+fn as_size(field: &str, value: &Value) -> Result<usize> {
+    match value.as_u64() {
+        Some(size @ 1..=0x7fff_ffff) => Ok(size as usize),
+        _ => Err(Error::config(field, value, "must be a positive whole number")),
+    }
+}
+
+fn as_number(field: &str, value: &Value) -> Result<f64> {
+    value.as_f64().filter(|n| n.is_finite()).ok_or_else(|| Error::config(field, value, "must be a number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_fields_are_named() {
+        let config = Config::parse("config.json", br#"{"a": -1, "b": "celu", "c": [1], "d": 1e400}"#);
+        // 1e400 is not a number JSON parsers agree on; serde_json refuses it outright.
+        assert!(config.is_err());
+        let config = Config::parse("config.json", br#"{"a": -1, "b": "celu", "c": [1], "d": {}}"#).unwrap();
+        for error in [
+            config.size("a").unwrap_err(),
+            config.activation("b", "gelu").unwrap_err(),
+            config.size_pair("c").unwrap_err(),
+            config.flag_or("d", true).unwrap_err(),
+        ] {
+            assert!(error.to_string().starts_with("config field "), "{error}");
+        }
+        assert_eq!(config.size("zz").unwrap_err().to_string(), "config.json: field zz is missing");
+    }
+}

@@ -1,0 +1,155 @@
+//! `attention`: scaled dot-product attention with grouped heads, masks and a KV cache.
+
+use super::{operands, require};
+use crate::error::{Error, Result};
+use crate::ir::TensorType;
+use crate::tensor::{DType, Tensor};
+
+/// `softmax(scale · q kᵀ + masks) v`, head by head.
+///
+/// Operands: `q [batch, tokens, heads * d]`, `k [batch, keys, kv_heads * d]`, `v [batch, keys, kv_heads * e]`,
+/// then, as the flags say, `mask [batch, keys]` (integers, 0 hides a key) and `position [1]` (where
+/// `tokens` start among `keys`; query `t` sees keys `0..=position + t`).
+/// Query head `h` reads key head `h / (heads / kv_heads)`. The result is `[batch, tokens, heads * e]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Multiplies the scores.
+    pub scale: f32,
+    /// There is a `mask`.
+    pub masked: bool,
+    /// There is a `position`, and attention is causal.
+    pub causal: bool,
+}
+
+/// The numbers that every implementation of attention needs.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionDims {
+    /// Sequences.
+    pub batch: usize,
+    /// Queries a sequence.
+    pub tokens: usize,
+    /// Keys a sequence.
+    pub keys: usize,
+    /// Width of a query or key head.
+    pub d: usize,
+    /// Width of a value head.
+    pub e: usize,
+    /// Query heads that share a key head.
+    pub group: usize,
+}
+
+impl Attention {
+    /// The operands' dimensions.
+    pub fn dims(&self, q: &[usize], k: &[usize], v: &[usize]) -> AttentionDims {
+        AttentionDims {
+            batch: q[0],
+            tokens: q[1],
+            keys: k[1],
+            d: q[2] / self.heads,
+            e: v[2] / self.kv_heads,
+            group: self.heads / self.kv_heads,
+        }
+    }
+
+    /// Where `mask` stands among the operands.
+    pub fn mask_at(&self) -> Option<usize> {
+        self.masked.then_some(3)
+    }
+
+    /// Where `position` stands among the operands.
+    pub fn position_at(&self) -> Option<usize> {
+        self.causal.then_some(3 + usize::from(self.masked))
+    }
+
+    pub(super) fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType> {
+        let fault = |reason: String| Error::shape("attention", reason);
+        let count = 3 + usize::from(self.masked) + usize::from(self.causal);
+        if inputs.len() != count {
+            return Err(fault(format!("takes {count} operands, not {}", inputs.len())));
+        }
+        let [q, k, v] = operands("attention", &inputs[..3])?;
+        for (what, ty) in [("q", q), ("k", k), ("v", v)] {
+            require("attention", what, ty, DType::F32)?;
+        }
+        let (&[b, t, wq], &[b2, s, wk], &[b3, s2, wv]) = (&q.shape[..], &k.shape[..], &v.shape[..]) else {
+            return Err(fault("q, k and v need rank 3".into()));
+        };
+        let heads_fit = self.kv_heads > 0
+            && self.heads % self.kv_heads == 0
+            && wq % self.heads == 0
+            && wv % self.kv_heads == 0
+            && wk == wq / self.heads * self.kv_heads;
+        if !heads_fit || b != b2 || b != b3 || s != s2 {
+            return Err(fault(format!(
+                "{:?} {:?} {:?} do not fit {} heads over {}",
+                q.shape, k.shape, v.shape, self.heads, self.kv_heads
+            )));
+        }
+        if let Some(mask) = self.mask_at().map(|at| inputs[at]) {
+            require("attention", "the mask", mask, DType::I32)?;
+            if mask.shape != [b, s] {
+                return Err(fault(format!("the mask must be [{b}, {s}], not {:?}", mask.shape)));
+            }
+        }
+        if let Some(position) = self.position_at().map(|at| inputs[at]) {
+            require("attention", "the position", position, DType::I32)?;
+            if position.shape != [1] {
+                return Err(fault(format!("the position must be [1], not {:?}", position.shape)));
+            }
+        }
+        Ok(TensorType::f32([b, t, wv / self.kv_heads * self.heads]))
+    }
+
+    pub(super) fn eval(&self, inputs: &[&Tensor]) -> Tensor {
+        let (q, k, v) = (inputs[0], inputs[1], inputs[2]);
+        let n = self.dims(q.shape(), k.shape(), v.shape());
+        let mask = self.mask_at().map(|at| inputs[at].as_i32());
+        let position = self.position_at().map(|at| inputs[at].as_i32()[0].max(0) as usize);
+        let at = |tensor: &Tensor, b: usize, row: usize, rows: usize, head: usize, i: usize, width: usize| {
+            f64::from(tensor.as_f32()[(b * rows + row) * tensor.shape()[2] + head * width + i])
+        };
+        let mut out = Vec::with_capacity(n.batch * n.tokens * self.heads * n.e);
+        for b in 0..n.batch {
+            for t in 0..n.tokens {
+                for h in 0..self.heads {
+                    let g = h / n.group;
+                    let seen = |s: usize| {
+                        mask.is_none_or(|mask| mask[b * n.keys + s] != 0)
+                            && position.is_none_or(|p| s <= p + t)
+                    };
+                    let scores: Vec<f64> = (0..n.keys)
+                        .map(|s| {
+                            if !seen(s) {
+                                return f64::NEG_INFINITY;
+                            }
+                            let dot: f64 = (0..n.d)
+                                .map(|i| at(q, b, t, n.tokens, h, i, n.d) * at(k, b, s, n.keys, g, i, n.d))
+                                .sum();
+                            dot * f64::from(self.scale)
+                        })
+                        .collect();
+                    // A query that sees no key yields zeros, by our convention, instead of NaN.
+                    if !(0..n.keys).any(seen) {
+                        out.extend(std::iter::repeat_n(0.0, n.e));
+                        continue;
+                    }
+                    let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let weights: Vec<f64> = scores.iter().map(|s| libm::exp(s - max)).collect();
+                    let sum: f64 = weights.iter().sum();
+                    for i in 0..n.e {
+                        let mixed: f64 = (0..n.keys)
+                            .filter(|&s| seen(s))
+                            .map(|s| weights[s] * at(v, b, s, n.keys, g, i, n.e))
+                            .sum();
+                        out.push((mixed / sum) as f32);
+                    }
+                }
+            }
+        }
+        Tensor::f32([n.batch, n.tokens, self.heads * n.e], out)
+    }
+}

@@ -1,0 +1,39 @@
+//! `kvAppend`: new keys or values written into their cache.
+
+use super::{operands, require};
+use crate::error::{Error, Result};
+use crate::ir::TensorType;
+use crate::tensor::{DType, Tensor};
+
+pub(super) fn infer(inputs: &[&TensorType]) -> Result<TensorType> {
+    let [cache, new, position] = operands("kvAppend", inputs)?;
+    require("kvAppend", "the cache", cache, DType::F32)?;
+    require("kvAppend", "the new rows", new, DType::F32)?;
+    require("kvAppend", "the position", position, DType::I32)?;
+    match (&cache.shape[..], &new.shape[..], &position.shape[..]) {
+        ([b, context, w], [b2, tokens, w2], [1]) if b == b2 && w == w2 && tokens <= context => {
+            Ok(cache.clone())
+        }
+        _ => Err(Error::shape(
+            "kvAppend",
+            format!("{:?} does not fit into {:?} at {:?}", new.shape, cache.shape, position.shape),
+        )),
+    }
+}
+
+/// Rows that would fall behind the cache's end are dropped.
+pub(super) fn eval(inputs: &[&Tensor]) -> Tensor {
+    let [cache, new, position] = inputs else { unreachable!("three operands: inferred") };
+    let &[batch, context, width] = cache.shape() else { unreachable!("rank 3: inferred") };
+    let tokens = new.shape()[1];
+    let start = position.as_i32()[0].max(0) as usize;
+    let mut out = cache.as_f32().to_vec();
+    for b in 0..batch {
+        for t in (0..tokens).take_while(|t| start + t < context) {
+            let to = (b * context + start + t) * width;
+            let from = (b * tokens + t) * width;
+            out[to..to + width].copy_from_slice(&new.as_f32()[from..from + width]);
+        }
+    }
+    Tensor::f32(cache.shape(), out)
+}

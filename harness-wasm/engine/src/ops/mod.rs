@@ -1,0 +1,206 @@
+//! The ops: one file each, with its shape rule and its scalar oracle.
+//!
+//! Names and semantics are WebNN's. What WebNN lacks (`attention`, `rmsNormalization`, `rope`,
+//! `kvAppend`, two activations) is an extension, and [`crate::plan::decompose`] says what it means in
+//! WebNN's own ops.
+//!
+//! The oracles take types that were inferred and may therefore index without checks of their own.
+//! They accumulate in f64 and share no code with any kernel.
+
+mod attention;
+mod binary;
+mod broadcast;
+mod conv2d;
+mod gather;
+mod gemm;
+mod kv_append;
+mod layout;
+mod matmul;
+mod normalization;
+mod rope;
+mod softmax;
+mod unary;
+
+pub use attention::{Attention, AttentionDims};
+pub use binary::Binary;
+pub use broadcast::{broadcast_shape, broadcast_strides};
+pub use conv2d::Conv2d;
+pub use gemm::Gemm;
+pub use unary::Unary;
+
+use crate::error::{Error, Result};
+use crate::ir::TensorType;
+use crate::tensor::{DType, Tensor};
+
+/// An op with its attributes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// Extension: scaled dot-product attention. `q k v [mask] [bias] [position]`, see [`Attention`].
+    Attention(Attention),
+    /// Elementwise function of two operands, broadcasting.
+    Binary(Binary),
+    /// Another element type.
+    Cast(DType),
+    /// Operands one after another along `axis`.
+    Concat {
+        /// Along which axis.
+        axis: usize,
+    },
+    /// 2-D convolution, NCHW by OIHW, optionally with a bias.
+    Conv2d(Conv2d),
+    /// Broadcast to `shape`.
+    Expand {
+        /// The result's shape.
+        shape: Vec<usize>,
+    },
+    /// Rows of `x` along `axis`, picked by an integer operand.
+    Gather {
+        /// Along which axis.
+        axis: usize,
+    },
+    /// 2-D matrix product with bias and activation.
+    Gemm(Gemm),
+    /// Extension: `cache new position`: `new` written over `cache` along axis 1, from `position` on.
+    KvAppend,
+    /// `x scale bias`: normalised over the last axis.
+    LayerNormalization {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// Batched matrix product over the last two axes, broadcasting the others.
+    Matmul,
+    /// The same elements in another shape.
+    Reshape {
+        /// The result's shape.
+        shape: Vec<usize>,
+    },
+    /// Extension: `x scale`: divided by the root mean square over the last axis.
+    RmsNormalization {
+        /// Added to the mean square.
+        epsilon: f32,
+    },
+    /// Extension: rotary position embedding. `x cos sin position`; `x` is `[batch, tokens, heads * head_dim]`,
+    /// the tables `[positions, rotated / 2]`; halves are rotated against each other as Hugging Face does.
+    Rope {
+        /// How many heads lie side by side in the last axis.
+        heads: usize,
+    },
+    /// A box cut out.
+    Slice {
+        /// First index by axis.
+        starts: Vec<usize>,
+        /// Size by axis.
+        sizes: Vec<usize>,
+    },
+    /// Exponentials that sum to 1 along `axis`.
+    Softmax {
+        /// Along which axis.
+        axis: usize,
+    },
+    /// Axes in another order.
+    Transpose {
+        /// Result axis `i` is operand axis `permutation[i]`.
+        permutation: Vec<usize>,
+    },
+    /// Elementwise function of one operand.
+    Unary(Unary),
+    /// `condition a b`: `a` where the integer condition is not 0, else `b`; broadcasting.
+    Where,
+}
+
+impl Op {
+    /// WebNN's name, or our extension's.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Attention(_) => "attention",
+            Self::Binary(op) => op.name(),
+            Self::Cast(_) => "cast",
+            Self::Concat { .. } => "concat",
+            Self::Conv2d(_) => "conv2d",
+            Self::Expand { .. } => "expand",
+            Self::Gather { .. } => "gather",
+            Self::Gemm(_) => "gemm",
+            Self::KvAppend => "kvAppend",
+            Self::LayerNormalization { .. } => "layerNormalization",
+            Self::Matmul => "matmul",
+            Self::Reshape { .. } => "reshape",
+            Self::RmsNormalization { .. } => "rmsNormalization",
+            Self::Rope { .. } => "rope",
+            Self::Slice { .. } => "slice",
+            Self::Softmax { .. } => "softmax",
+            Self::Transpose { .. } => "transpose",
+            Self::Unary(op) => op.name(),
+            Self::Where => "where",
+        }
+    }
+
+    /// The result's type.
+    ///
+    /// # Errors
+    /// Names the op and the rule that the operands break.
+    pub fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType> {
+        match self {
+            Self::Attention(op) => op.infer(inputs),
+            Self::Binary(op) => op.infer(inputs),
+            Self::Cast(dtype) => {
+                let [x] = operands("cast", inputs)?;
+                Ok(TensorType::new(*dtype, x.shape.clone()))
+            }
+            Self::Concat { axis } => layout::infer_concat(*axis, inputs),
+            Self::Conv2d(op) => op.infer(inputs),
+            Self::Expand { shape } => layout::infer_expand(shape, inputs),
+            Self::Gather { axis } => gather::infer(*axis, inputs),
+            Self::Gemm(op) => op.infer(inputs),
+            Self::KvAppend => kv_append::infer(inputs),
+            Self::LayerNormalization { .. } => normalization::infer_layer(inputs),
+            Self::Matmul => matmul::infer(inputs),
+            Self::Reshape { shape } => layout::infer_reshape(shape, inputs),
+            Self::RmsNormalization { .. } => normalization::infer_rms(inputs),
+            Self::Rope { heads } => rope::infer(*heads, inputs),
+            Self::Slice { starts, sizes } => layout::infer_slice(starts, sizes, inputs),
+            Self::Softmax { axis } => softmax::infer(*axis, inputs),
+            Self::Transpose { permutation } => layout::infer_transpose(permutation, inputs),
+            Self::Unary(op) => op.infer(inputs),
+            Self::Where => binary::infer_where(inputs),
+        }
+    }
+
+    /// The oracle: computes the result from operands of the types that [`Self::infer`] accepted.
+    pub fn eval(&self, inputs: &[&Tensor]) -> Tensor {
+        match self {
+            Self::Attention(op) => op.eval(inputs),
+            Self::Binary(op) => op.eval(inputs[0], inputs[1]),
+            Self::Cast(dtype) => unary::cast(*dtype, inputs[0]),
+            Self::Concat { axis } => layout::concat(*axis, inputs),
+            Self::Conv2d(op) => op.eval(inputs),
+            Self::Expand { shape } => layout::expand(shape, inputs[0]),
+            Self::Gather { axis } => gather::eval(*axis, inputs[0], inputs[1]),
+            Self::Gemm(op) => op.eval(inputs),
+            Self::KvAppend => kv_append::eval(inputs),
+            Self::LayerNormalization { epsilon } => normalization::layer(*epsilon, inputs),
+            Self::Matmul => matmul::eval(inputs[0], inputs[1]),
+            Self::Reshape { shape } => inputs[0].clone().reshaped(shape.as_slice()),
+            Self::RmsNormalization { epsilon } => normalization::rms(*epsilon, inputs),
+            Self::Rope { heads } => rope::eval(*heads, inputs),
+            Self::Slice { starts, sizes } => layout::slice(starts, sizes, inputs[0]),
+            Self::Softmax { axis } => softmax::eval(*axis, inputs[0]),
+            Self::Transpose { permutation } => layout::transpose(permutation, inputs[0]),
+            Self::Unary(op) => op.eval(inputs[0]),
+            Self::Where => binary::eval_where(inputs),
+        }
+    }
+}
+
+/// Takes exactly `N` operands.
+fn operands<'a, const N: usize>(op: &'static str, inputs: &[&'a TensorType]) -> Result<[&'a TensorType; N]> {
+    inputs.try_into().map_err(|_| Error::shape(op, format!("takes {N} operands, not {}", inputs.len())))
+}
+
+/// Requires an element type.
+fn require(op: &'static str, what: &str, ty: &TensorType, dtype: DType) -> Result<()> {
+    if ty.dtype == dtype {
+        Ok(())
+    } else {
+        Err(Error::shape(op, format!("{what} must be {dtype:?}, not {:?}", ty.dtype)))
+    }
+}

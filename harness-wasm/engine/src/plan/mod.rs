@@ -1,0 +1,4 @@
+//! What happens to a graph between a model file and a backend. Pure.
+
+pub mod decompose;
+pub mod liveness;

@@ -1,0 +1,217 @@
+//! Where weights come from: a checkpoint's safetensors shards, or a twin's seed.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use safetensors::Dtype;
+
+use crate::tensor::{DType, Tensor, convert, parse_safetensors};
+
+/// The weights of one model, by their names in the checkpoint.
+#[derive(Debug)]
+pub enum Weights {
+    /// Safetensors shards.
+    Files(Checkpoint),
+    /// Seeded synthetic weights: every name exists, with whatever shape is asked for.
+    Twin {
+        /// The seed.
+        seed: u64,
+    },
+}
+
+/// Safetensors shards, kept as they came and converted on demand.
+#[derive(Debug)]
+pub struct Checkpoint {
+    shards: Vec<(String, Vec<u8>)>,
+    index: BTreeMap<String, Entry>,
+}
+
+/// Where a tensor lies.
+#[derive(Debug)]
+struct Entry {
+    shard: usize,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Range<usize>,
+}
+
+impl Checkpoint {
+    /// Indexes the shards; each comes with the name that errors call it by.
+    ///
+    /// # Errors
+    /// If a shard is not valid or two hold the same tensor.
+    pub fn new(shards: Vec<(String, Vec<u8>)>) -> Result<Self> {
+        let mut index = BTreeMap::new();
+        for (shard, (file, bytes)) in shards.iter().enumerate() {
+            for (name, view) in parse_safetensors(file, bytes)?.iter() {
+                let start = view.data().as_ptr().addr() - bytes.as_ptr().addr();
+                let entry = Entry {
+                    shard,
+                    dtype: view.dtype(),
+                    shape: view.shape().to_vec(),
+                    bytes: start..start + view.data().len(),
+                };
+                if index.insert(name.to_owned(), entry).is_some() {
+                    return Err(Error::Weight {
+                        name: name.to_owned(),
+                        reason: format!("stored twice, again in {file}"),
+                    });
+                }
+            }
+        }
+        Ok(Self { shards, index })
+    }
+}
+
+impl Weights {
+    /// Whether the checkpoint has a tensor of that name. A twin has every one.
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Files(files) => files.index.contains_key(name),
+            Self::Twin { .. } => true,
+        }
+    }
+
+    /// The first of `names` that the checkpoint has: checkpoints of different ages spell the same
+    /// weight differently. A twin uses the first.
+    ///
+    /// # Errors
+    /// If it has none of them.
+    pub fn first_of<'n>(&self, names: &[&'n str]) -> Result<&'n str> {
+        names.iter().copied().find(|name| self.has(name)).ok_or_else(|| Error::Weight {
+            name: names.first().copied().unwrap_or_default().to_owned(),
+            reason: match names {
+                [_] | [] => "not in the checkpoint".to_owned(),
+                [_, others @ ..] => format!("not in the checkpoint, nor under {}", others.join(", ")),
+            },
+        })
+    }
+
+    /// Checks that the weight exists with that shape.
+    ///
+    /// # Errors
+    /// If it is missing or has another shape.
+    pub fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
+        let Self::Files(files) = self else { return Ok(()) };
+        match files.index.get(name) {
+            None => Err(Error::Weight { name: name.to_owned(), reason: "not in the checkpoint".into() }),
+            Some(found) if found.shape != shape => Err(Error::Weight {
+                name: name.to_owned(),
+                reason: format!("has shape {:?} where config.json implies {shape:?}", found.shape),
+            }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The shape of a weight, if the checkpoint fixes one.
+    pub fn shape_of(&self, name: &str) -> Option<&[usize]> {
+        match self {
+            Self::Files(files) => files.index.get(name).map(|entry| entry.shape.as_slice()),
+            Self::Twin { .. } => None,
+        }
+    }
+
+    /// The weight as float32.
+    ///
+    /// # Errors
+    /// If it is missing, has another shape, or is not of a float type.
+    pub fn load(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.check(name, shape)?;
+        match self {
+            Self::Twin { seed } => Ok(twin::tensor(*seed, name, shape)),
+            Self::Files(files) => {
+                let entry = &files.index[name];
+                let (file, bytes) = &files.shards[entry.shard];
+                let tensor = convert(file, name, entry.dtype, &entry.shape, &bytes[entry.bytes.clone()])?;
+                match tensor.dtype() {
+                    DType::F32 => Ok(tensor),
+                    DType::I32 => Err(Error::Weight {
+                        name: name.to_owned(),
+                        reason: format!("has type {:?} where a float type belongs", entry.dtype),
+                    }),
+                }
+            }
+        }
+    }
+}
+
+/// Seeded synthetic tensors: the same bits on every machine, because only integer mixing and exact
+/// float operations are used.
+pub mod twin {
+    use crate::tensor::{Tensor, elements};
+
+    /// A generator keyed by seed and name (SplitMix64, Steele et al. 2014).
+    #[derive(Debug)]
+    pub struct Draw(u64);
+
+    impl Draw {
+        /// The stream of `name` under `seed`.
+        pub fn new(seed: u64, name: &str) -> Self {
+            // FNV-1a: stable across platforms and releases, unlike the standard hasher.
+            let hash = name
+                .bytes()
+                .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+            Self(seed ^ hash)
+        }
+
+        /// 64 uniform bits.
+        pub fn bits(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        }
+
+        /// A whole number in `0..n`.
+        pub fn below(&mut self, n: usize) -> usize {
+            ((u128::from(self.bits()) * n as u128) >> 64) as usize
+        }
+
+        /// Nearly normal, mean 0, deviation 1: the sum of four uniform 16-bit numbers, exact in float32.
+        pub fn normal(&mut self) -> f32 {
+            let bits = self.bits();
+            let sum: i32 = (0..4).map(|i| ((bits >> (16 * i)) & 0xffff) as i32).sum();
+            // Each has variance 65536²/12, four of them 65536²/3.
+            (sum - 2 * 65535) as f32 * (1.732_050_8 / 65536.0)
+        }
+    }
+
+    /// A weight initialised as its name and rank suggest, so that activations keep a sane scale.
+    pub(super) fn tensor(seed: u64, name: &str, shape: &[usize]) -> Tensor {
+        let mut draw = Draw::new(seed, name);
+        let lower = name.to_ascii_lowercase();
+        let fan_in = elements(shape.get(1..).unwrap_or_default()).max(1) as f32;
+        let (mean, deviation) = if shape.len() < 2 {
+            if lower.contains("norm") && lower.ends_with("weight") { (1.0, 0.1) } else { (0.0, 0.1) }
+        } else if lower.contains("embed") || lower.contains("shared") {
+            (0.0, 0.5)
+        } else {
+            (0.0, 1.0 / fan_in.sqrt())
+        };
+        Tensor::f32(shape, (0..elements(shape)).map(|_| mean + deviation * draw.normal()).collect())
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::Draw;
+
+        #[test]
+        fn draws_are_the_same_everywhere() {
+            let mut draw = Draw::new(7, "a.weight");
+            assert_eq!([draw.bits(), draw.bits()], [Draw::new(7, "a.weight").bits(), draw_second()]);
+            let n = 20_000;
+            let values: Vec<f32> = (0..n).map(|_| draw.normal()).collect();
+            let mean = values.iter().sum::<f32>() / n as f32;
+            let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n as f32;
+            assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
+        }
+
+        fn draw_second() -> u64 {
+            let mut draw = Draw::new(7, "a.weight");
+            draw.bits();
+            draw.bits()
+        }
+    }
+}
