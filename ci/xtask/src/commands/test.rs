@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::harness::toolchain::Toolchain;
 use crate::harness::{self, variant::Variant};
@@ -73,9 +73,9 @@ fn clippy(ws: &Workspace) -> Result<()> {
 
 /// Once for each shipped variant: code behind a target feature is only there when the feature is.
 fn clippy_wasm(ws: &Workspace) -> Result<()> {
-    let toolchain = Toolchain::find().context("no toolchain for wasm")?;
     let package = ["--package", "webmatrix-harness", "--lib"];
     for variant in Variant::defaults() {
+        let toolchain = Toolchain::for_variant(variant)?;
         let subcommand = if toolchain.has_clippy() { "clippy" } else { "check" };
         let mut cargo = toolchain.cargo(ws, subcommand, variant)?;
         cargo.args(package).arg("--target-dir").arg(ws.target.join("wasm").join("lint"));

@@ -29,9 +29,9 @@ const NAME: &str = "harness";
 
 /// Builds each of `variants` whose inputs have changed.
 pub(crate) fn build(ws: &Workspace, variants: &[&Variant]) -> Result<()> {
-    let toolchain = Toolchain::find().context("no toolchain for wasm: run `cargo xtask setup`")?;
     let sources = stamp::of_sources(ws)?;
     for variant in variants {
+        let toolchain = Toolchain::for_variant(variant)?;
         let published = ws.harness().join(variant.name);
         let work = ws.target.join("wasm").join(variant.name);
         let optimiser = wasm_opt::identity(ws);

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 
 use super::variant::Variant;
 use crate::process::{self, words};
@@ -35,9 +35,17 @@ pub(crate) fn rustup_allowed() -> bool {
 }
 
 impl Toolchain {
-    /// The first toolchain on this machine that can do it.
-    pub(crate) fn find() -> Option<Self> {
-        if rustup_allowed() && active_has_target() {
+    /// The toolchain that builds `variant`, as an error where there is none.
+    pub(crate) fn for_variant(variant: &Variant) -> Result<Self> {
+        Self::find(variant.rebuilds_std).with_context(|| {
+            format!("no toolchain here builds variant {}: run `cargo xtask setup`", variant.name)
+        })
+    }
+
+    /// The first toolchain on this machine that builds for wasm; `from_source` asks that it can build the standard
+    /// library too.
+    pub(crate) fn find(from_source: bool) -> Option<Self> {
+        if rustup_allowed() && active_has_target() && (!from_source || active_has_std_source()) {
             return Some(Self::Active);
         }
         let allowed = std::env::var_os(CHOICE).is_none_or(|choice| choice == "debian");
@@ -79,12 +87,6 @@ impl Toolchain {
         };
         cargo.args(["--target", WASM]).env("CARGO_ENCODED_RUSTFLAGS", variant.rustflags());
         if *self != Self::Active || variant.rebuilds_std {
-            if *self == Self::Active && !active_has_std_source()? {
-                bail!(
-                    "variant {} needs the standard library's source: rustup component add rust-src",
-                    variant.name
-                );
-            }
             // build-std is unstable; this is the switch that lets a stable compiler use it.
             cargo.arg("-Zbuild-std=std,panic_abort").env("RUSTC_BOOTSTRAP", "1");
         }
@@ -123,9 +125,9 @@ fn has_std(libdir: &Path) -> bool {
     })
 }
 
-fn active_has_std_source() -> Result<bool> {
-    let sysroot = process::output(&mut words("rustc --print sysroot"))?;
-    Ok(Path::new(&sysroot).join("lib/rustlib/src/rust/library/std").is_dir())
+fn active_has_std_source() -> bool {
+    let sysroot = process::output(&mut words("rustc --print sysroot"));
+    sysroot.is_ok_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std").is_dir())
 }
 
 /// rustup's own linker understands everything its LLVM emits; Debian's `lld` is older and comes second.

@@ -47,11 +47,11 @@ pub(crate) fn set_up(ws: &Workspace, scope: Scope, install: bool) -> Result<()> 
     duckdb::bring(&mut setup)?;
     npm::bring_wasm_opt(&mut setup)?;
     if scope >= Scope::Run {
-        cargo_tools::bring(&mut setup, "geckodriver", cargo_tools::GECKODRIVER, "drives Firefox");
+        cargo_tools::bring(&mut setup, &cargo_tools::GECKODRIVER);
         chromium_webnn::bring(&mut setup)?;
     }
     if scope >= Scope::Test {
-        cargo_tools::bring(&mut setup, "cargo-deny", cargo_tools::CARGO_DENY, "checks licences and sources");
+        cargo_tools::bring(&mut setup, &cargo_tools::CARGO_DENY);
     }
     setup.finish()
 }

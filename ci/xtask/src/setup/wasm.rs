@@ -2,7 +2,8 @@
 
 use super::{Setup, apt};
 use crate::harness::toolchain::{self, Toolchain};
-use crate::process;
+use crate::harness::variant::Variant;
+use crate::process::words;
 
 /// Debian's compiler for its browsers. It is newer than Debian's own `rustc`, and can build the standard library for wasm
 /// from source, which serves machines where rustup has nothing to fetch from.
@@ -10,12 +11,15 @@ const DEBIAN: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-c
 
 /// Brings rustup's target where it can be had, else asks for Debian's packages.
 pub(super) fn bring(setup: &mut Setup<'_>) {
-    if Toolchain::find().is_some() {
+    let from_source = Variant::defaults().iter().any(|variant| variant.rebuilds_std);
+    if Toolchain::find(from_source).is_some() {
         return;
     }
     if toolchain::rustup_allowed() && which::which("rustup").is_ok() {
-        let add = process::words("rustup target add wasm32-unknown-unknown");
-        let added = setup.attempt("the wasm target, which the harness is built for", [add]);
+        let target = words("rustup target add wasm32-unknown-unknown");
+        let source = from_source.then(|| words("rustup component add rust-src"));
+        let added = setup
+            .attempt("the wasm target, which the harness is built for", [target].into_iter().chain(source));
         if added || !setup.install {
             return;
         }
