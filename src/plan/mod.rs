@@ -1,3 +1,18 @@
 //! What is to be measured: axes, matrix files, and the cells they span. Pure: no IO, no clock.
 
 pub mod axis;
+mod cell;
+mod expand;
+mod matrix;
+mod model;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use cell::{Cell, CellError, NATIVE, is_label};
+pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
+pub use matrix::{
+    Axes, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile, RunSettings, parse,
+};
+pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
+pub use schema::matrix_schema;

@@ -1,0 +1,252 @@
+//! Do a cell's outputs agree with the independent answer?
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use crate::collect::{Agreement, OutputAgreement, Reference};
+
+/// The tolerance of float32 outputs: `|y-e| <= ABSOLUTE * max(1, std(e)) + RELATIVE * |e|`, as the
+/// goldens' README states it.
+const ABSOLUTE: f64 = 1e-4;
+const RELATIVE: f64 = 1e-4;
+
+/// Compares every expected output with the one that came. Outputs that nobody expects are no fault:
+/// they prove nothing.
+///
+/// # Errors
+/// If either side is not a safetensors file, or nothing is expected.
+pub fn compare(outputs: &[u8], reference: &Reference) -> Result<Agreement, String> {
+    let expected = SafeTensors::deserialize(&reference.tensors)
+        .map_err(|error| format!("the {} answer is not a safetensors file: {error}", reference.source))?;
+    let actual = SafeTensors::deserialize(outputs)
+        .map_err(|error| format!("the outputs are not a safetensors file: {error}"))?;
+    let mut names = expected.names();
+    names.sort_unstable();
+    if names.is_empty() {
+        return Err(format!("the {} answer holds no tensor", reference.source));
+    }
+    let mut compared = Vec::new();
+    for name in names {
+        let expected = expected.tensor(name).map_err(|error| error.to_string())?;
+        compared.push(match actual.tensor(name) {
+            Ok(actual) => output(name, &actual, &expected)?,
+            Err(_) => failed(name, &expected, "missing".to_owned()),
+        });
+    }
+    let ok = compared.iter().all(|output| output.ok);
+    Ok(Agreement { ok, reference: reference.source.clone(), outputs: compared })
+}
+
+fn failed(name: &str, expected: &TensorView<'_>, fault: String) -> OutputAgreement {
+    OutputAgreement {
+        name: name.to_owned(),
+        ok: false,
+        elements: expected.shape().iter().product::<usize>() as u64,
+        max_abs: 0.0,
+        max_rel: 0.0,
+        cosine: 0.0,
+        fault: Some(fault),
+    }
+}
+
+/// The elements of a tensor in the widest type of its family.
+enum Elements {
+    Integers(Vec<i64>),
+    Floats(Vec<f64>),
+}
+
+fn elements(tensor: &TensorView<'_>) -> Option<Elements> {
+    fn each<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
+        bytes.as_chunks::<N>().0.iter().map(|chunk| convert(*chunk)).collect()
+    }
+    let bytes = tensor.data();
+    Some(match tensor.dtype() {
+        Dtype::F64 => Elements::Floats(each(bytes, f64::from_le_bytes)),
+        Dtype::F32 => Elements::Floats(each(bytes, |b| f64::from(f32::from_le_bytes(b)))),
+        Dtype::I64 => Elements::Integers(each(bytes, i64::from_le_bytes)),
+        Dtype::I32 => Elements::Integers(each(bytes, |b| i64::from(i32::from_le_bytes(b)))),
+        Dtype::U8 | Dtype::BOOL => Elements::Integers(bytes.iter().map(|byte| i64::from(*byte)).collect()),
+        _ => return None,
+    })
+}
+
+fn output(name: &str, actual: &TensorView<'_>, expected: &TensorView<'_>) -> Result<OutputAgreement, String> {
+    if actual.shape() != expected.shape() {
+        let fault = format!("has shape {:?}, expected {:?}", actual.shape(), expected.shape());
+        return Ok(failed(name, expected, fault));
+    }
+    let of = |tensor| elements(tensor).ok_or_else(|| format!("{name}: type {:?} cannot be compared", tensor.dtype()));
+    Ok(match (of(actual)?, of(expected)?) {
+        (Elements::Integers(actual), Elements::Integers(expected)) => integers(name, &actual, &expected),
+        (Elements::Floats(actual), Elements::Floats(expected)) => floats(name, &actual, &expected),
+        _ => {
+            let fault = format!("has type {:?}, expected {:?}", actual.dtype(), expected.dtype());
+            failed(name, expected, fault)
+        }
+    })
+}
+
+/// Integers (token ids, classes) agree if they are equal.
+fn integers(name: &str, actual: &[i64], expected: &[i64]) -> OutputAgreement {
+    let difference = actual.iter().zip(expected).position(|(y, e)| y != e);
+    let fault =
+        difference.map(|at| format!("differs first at element {at}: {}, expected {}", actual[at], expected[at]));
+    let as_floats = |values: &[i64]| values.iter().map(|value| *value as f64).collect::<Vec<_>>();
+    let distance = Distance::between(&as_floats(actual), &as_floats(expected));
+    distance.agreement(name, expected.len(), fault)
+}
+
+/// Floats agree if every one is within tolerance. What is not finite must be so on both sides alike.
+fn floats(name: &str, actual: &[f64], expected: &[f64]) -> OutputAgreement {
+    let absolute = ABSOLUTE * deviation(expected).max(1.0);
+    let agrees = |y: f64, e: f64| {
+        if y.is_finite() && e.is_finite() {
+            (y - e).abs() <= absolute + RELATIVE * e.abs()
+        } else {
+            y == e || (y.is_nan() && e.is_nan())
+        }
+    };
+    let out: Vec<usize> =
+        (0..expected.len()).filter(|at| !agrees(actual[*at], expected[*at])).collect();
+    let fault = out.first().map(|at| {
+        let (y, e) = (actual[*at], expected[*at]);
+        format!("{} of {} elements out of tolerance, first {at}: {y}, expected {e}", out.len(), expected.len())
+    });
+    Distance::between(actual, expected).agreement(name, expected.len(), fault)
+}
+
+/// The standard deviation of the finite elements; 0 of none.
+fn deviation(values: &[f64]) -> f64 {
+    let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+    if finite.is_empty() {
+        return 0.0;
+    }
+    let n = finite.len() as f64;
+    let mean = finite.iter().sum::<f64>() / n;
+    (finite.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt()
+}
+
+/// How far apart two tensors are, for people and plots; the verdict does not rest on it.
+struct Distance {
+    max_abs: f64,
+    max_rel: f64,
+    cosine: f64,
+}
+
+impl Distance {
+    fn between(actual: &[f64], expected: &[f64]) -> Self {
+        let (mut max_abs, mut max_rel) = (0.0_f64, 0.0_f64);
+        let (mut dot, mut yy, mut ee) = (0.0, 0.0, 0.0);
+        for (y, e) in actual.iter().zip(expected) {
+            if !(y.is_finite() && e.is_finite()) {
+                continue;
+            }
+            let apart = (y - e).abs();
+            max_abs = max_abs.max(apart);
+            if *e != 0.0 {
+                max_rel = max_rel.max(apart / e.abs());
+            }
+            dot += y * e;
+            yy += y * y;
+            ee += e * e;
+        }
+        let norm = (yy * ee).sqrt();
+        let cosine = if norm > 0.0 && norm.is_finite() { (dot / norm).clamp(-1.0, 1.0) } else { 0.0 };
+        Self { max_abs, max_rel, cosine }
+    }
+
+    fn agreement(self, name: &str, elements: usize, fault: Option<String>) -> OutputAgreement {
+        let Self { max_abs, max_rel, cosine } = self;
+        let ok = fault.is_none();
+        OutputAgreement { name: name.to_owned(), ok, elements: elements as u64, max_abs, max_rel, cosine, fault }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn file(tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) -> Vec<u8> {
+        let views: BTreeMap<&str, TensorView<'_>> = tensors
+            .iter()
+            .map(|(name, dtype, shape, data)| {
+                let view = TensorView::new(*dtype, shape.to_vec(), data).unwrap_or_else(|error| panic!("{error}"));
+                (*name, view)
+            })
+            .collect();
+        safetensors::serialize(views, None).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn floats(values: &[f32]) -> Vec<u8> {
+        file(&[("y", Dtype::F32, &[values.len()], values.iter().flat_map(|v| v.to_le_bytes()).collect())])
+    }
+
+    fn ids(values: &[i64]) -> Vec<u8> {
+        file(&[("y", Dtype::I64, &[values.len()], values.iter().flat_map(|v| v.to_le_bytes()).collect())])
+    }
+
+    fn check(actual: &[u8], expected: Vec<u8>) -> Agreement {
+        let reference = Reference { source: "test".to_owned(), tensors: expected.into() };
+        compare(actual, &reference).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn fault(actual: &[u8], expected: Vec<u8>) -> String {
+        let agreement = check(actual, expected);
+        assert!(!agreement.ok);
+        agreement.outputs.into_iter().find_map(|output| output.fault).unwrap_or_default()
+    }
+
+    #[test]
+    fn within_tolerance_agrees() {
+        let agreement = check(&floats(&[1.00005, -2.0]), floats(&[1.0, -2.0]));
+        assert!(agreement.ok);
+        assert!((agreement.max_abs() - 5e-5).abs() < 1e-6, "{}", agreement.max_abs());
+        assert!(agreement.cosine() > 0.999_999);
+        assert!(check(&ids(&[1, 2]), ids(&[1, 2])).ok);
+    }
+
+    #[test]
+    fn one_element_out_of_tolerance_is_enough() {
+        let mut wrong = vec![0.5; 10_000];
+        let right = wrong.clone();
+        wrong[4321] = 0.501;
+        insta::assert_snapshot!(fault(&floats(&wrong), floats(&right)), @"");
+    }
+
+    #[test]
+    fn non_finite_values_agree_only_with_their_like() {
+        assert!(check(&floats(&[f32::NEG_INFINITY, f32::NAN]), floats(&[f32::NEG_INFINITY, f32::NAN])).ok);
+        for (y, e) in [(f32::NAN, 1.0), (1.0, f32::NAN), (f32::INFINITY, f32::NEG_INFINITY), (f32::INFINITY, 3e38)] {
+            assert!(!check(&floats(&[y]), floats(&[e])).ok, "{y} {e}");
+        }
+    }
+
+    #[test]
+    fn missing_misshapen_and_mistyped_outputs_are_named() {
+        let expected = || floats(&[1.0, 2.0]);
+        let other = file(&[("z", Dtype::F32, &[2], vec![0; 8])]);
+        let reshaped = file(&[("y", Dtype::F32, &[1, 2], vec![0; 8])]);
+        let faults = [&other, &reshaped, &floats(&[1.0]), &ids(&[1, 2])].map(|actual| fault(actual, expected()));
+        insta::assert_snapshot!(faults.join("\n"), @"");
+    }
+
+    #[test]
+    fn one_wrong_token_is_told() {
+        insta::assert_snapshot!(fault(&ids(&[5, 6, 7]), ids(&[5, 9, 7])), @"");
+    }
+
+    #[test]
+    fn ids_of_another_width_are_the_same_ids() {
+        let narrow = file(&[("y", Dtype::I32, &[2], [5_i32, 6].iter().flat_map(|v| v.to_le_bytes()).collect())]);
+        assert!(check(&narrow, ids(&[5, 6])).ok);
+    }
+
+    #[test]
+    fn nothing_to_compare_is_an_error_not_agreement() {
+        let reference = |tensors: Vec<u8>| Reference { source: "test".to_owned(), tensors: tensors.into() };
+        assert!(compare(&floats(&[1.0]), &reference(file(&[]))).is_err());
+        assert!(compare(&floats(&[1.0]), &reference(b"garbage".to_vec())).is_err());
+        assert!(compare(b"garbage", &reference(floats(&[1.0]))).is_err());
+    }
+}

@@ -1,0 +1,241 @@
+//! What stands behind a claim: the page's facts, graded.
+
+use webmatrix_wire::{AdapterFacts, Backend, BackendFacts, Challenge, EvidenceGrade, Implementation};
+
+use crate::plan::Cell;
+
+/// Evidence with the kind of implementation, and what keeps it from being better.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grade {
+    /// The grade.
+    pub evidence: EvidenceGrade,
+    /// What kind of implementation answered, if that much is proven.
+    pub implementation: Option<Implementation>,
+    /// Why it is not better.
+    pub reason: Option<String>,
+}
+
+impl Grade {
+    fn none(reason: impl Into<String>) -> Self {
+        Self { evidence: EvidenceGrade::None, implementation: None, reason: Some(reason.into()) }
+    }
+}
+
+/// Ops that only move or name data: a backend that ran nothing else computed nothing.
+const MOVES_ONLY: &[&str] = &["constant", "input", "identity", "reshape", "cast"];
+
+/// Grades what a page says about the backend that ran its model.
+///
+/// The claims are checked in the order in which they could be false: did it compute what only a
+/// computation from this attempt's nonce gives, was it the backend asked for, did that backend run
+/// every op, and is it hardware.
+pub fn grade(cell: &Cell, nonce: u32, facts: Option<&BackendFacts>) -> Grade {
+    let Some(facts) = facts else { return Grade::none("the page never said what ran") };
+    match &facts.challenge {
+        None => return Grade::none("no known-answer computation was done"),
+        Some(challenge) if challenge.answer != Challenge::expected(nonce) => {
+            return Grade::none(format!("{} gave a wrong answer to the known-answer computation", facts.backend));
+        }
+        Some(_) => {}
+    }
+    if facts.ops.iter().all(|op| op.count == 0 || MOVES_ONLY.contains(&op.op.as_str())) {
+        return Grade::none("no computing op was run");
+    }
+    if let Some(fallback) = fallback(cell, facts) {
+        return fallback;
+    }
+    match facts.backend {
+        Backend::Wasm => real(EvidenceGrade::Cpu, Implementation::RealWasm, None),
+        Backend::NativeCpu => real(EvidenceGrade::Cpu, Implementation::Native, None),
+        Backend::WebNn if facts.dispatches == 0 => Grade::none("no graph was dispatched"),
+        Backend::WebNn => real(
+            EvidenceGrade::Cpu,
+            Implementation::RealWebNn,
+            Some("WebNN does not tell what it ran on: a device type is a wish".to_owned()),
+        ),
+        Backend::WebGpu | Backend::NativeGpu => gpu(facts),
+    }
+}
+
+const fn real(evidence: EvidenceGrade, implementation: Implementation, reason: Option<String>) -> Grade {
+    Grade { evidence, implementation: Some(implementation), reason }
+}
+
+/// Whether anything but the backend asked for did work.
+fn fallback(cell: &Cell, facts: &BackendFacts) -> Option<Grade> {
+    let implementation = match cell.backend {
+        Backend::NativeCpu | Backend::NativeGpu => Implementation::Native,
+        _ => Implementation::FallbackWasm,
+    };
+    let fallback =
+        |reason| Some(Grade { evidence: EvidenceGrade::Fallback, implementation: Some(implementation), reason: Some(reason) });
+    if facts.backend != cell.backend {
+        let steps: Vec<String> = facts.steps_down.iter().map(|s| format!("{}: {}", s.from, s.reason)).collect();
+        return fallback(format!("{} ran in place of {} ({})", facts.backend, cell.backend, steps.join("; ")));
+    }
+    let elsewhere: Vec<String> = facts
+        .ops
+        .iter()
+        .filter(|op| op.backend != cell.backend && op.count > 0)
+        .map(|op| format!("{} x{} on {}", op.op, op.count, op.backend))
+        .collect();
+    if elsewhere.is_empty() { None } else { fallback(format!("not all ran on {}: {}", cell.backend, elsewhere.join(", "))) }
+}
+
+fn gpu(facts: &BackendFacts) -> Grade {
+    let implementation = match facts.backend {
+        Backend::NativeGpu => Implementation::Native,
+        _ => Implementation::RealWebGpu,
+    };
+    if facts.dispatches == 0 {
+        return Grade::none("no GPU dispatch was made");
+    }
+    let Some(adapter) = &facts.adapter else {
+        return real(EvidenceGrade::Software, implementation, Some("the adapter is not known".to_owned()));
+    };
+    match not_hardware(adapter) {
+        Some(reason) => real(EvidenceGrade::Software, implementation, Some(reason)),
+        None => real(EvidenceGrade::Hardware, implementation, None),
+    }
+}
+
+/// Adapters that are programs, by what they call themselves.
+const SOFTWARE: &[&str] =
+    &["swiftshader", "llvmpipe", "lavapipe", "softpipe", "basic render", "warp", "software", "cpu"];
+
+/// Why an adapter is not, or is not proven to be, hardware.
+fn not_hardware(adapter: &AdapterFacts) -> Option<String> {
+    if adapter.is_fallback {
+        return Some("the browser calls its adapter a fallback adapter".to_owned());
+    }
+    let words = [&adapter.vendor, &adapter.architecture, &adapter.device, &adapter.description];
+    let named = words.map(|word| word.to_lowercase());
+    for software in SOFTWARE {
+        let found = named.iter().any(|name| {
+            // Short names must stand alone: "warp" is a renderer, "warped" is not.
+            name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == *software)
+                || (software.len() > 5 && name.contains(software))
+        });
+        if found {
+            return Some(format!("the adapter is {software}, a program"));
+        }
+    }
+    if named.iter().all(String::is_empty) {
+        return Some("the adapter does not tell what it is".to_owned());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use webmatrix_wire::{OpCount, StepDown};
+
+    use super::*;
+
+    const NONCE: u32 = 77;
+
+    fn cell(backend: Backend) -> Cell {
+        let browser = if backend.is_native() { "native" } else { "chromium" };
+        format!("{browser}/bert@tiny/webmatrix/{backend}/fp32/default")
+            .parse()
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn facts(backend: Backend) -> BackendFacts {
+        BackendFacts {
+            backend,
+            steps_down: vec![],
+            adapter: Some(AdapterFacts {
+                vendor: "nvidia".into(),
+                architecture: "hopper".into(),
+                ..AdapterFacts::default()
+            }),
+            webnn_device_type: None,
+            challenge: Some(Challenge { answer: Challenge::expected(NONCE) }),
+            ops: vec![OpCount { op: "matmul".into(), backend, count: 4 }],
+            dispatches: 10,
+        }
+    }
+
+    fn graded(backend: Backend, change: impl FnOnce(&mut BackendFacts)) -> (EvidenceGrade, Option<Implementation>) {
+        let mut facts = facts(backend);
+        change(&mut facts);
+        let grade = grade(&cell(backend), NONCE, Some(&facts));
+        (grade.evidence, grade.implementation)
+    }
+
+    #[test]
+    fn honest_facts_get_their_grade() {
+        use {EvidenceGrade as E, Implementation as I};
+        for (backend, evidence, implementation) in [
+            (Backend::Wasm, E::Cpu, I::RealWasm),
+            (Backend::WebGpu, E::Hardware, I::RealWebGpu),
+            (Backend::WebNn, E::Cpu, I::RealWebNn),
+            (Backend::NativeCpu, E::Cpu, I::Native),
+            (Backend::NativeGpu, E::Hardware, I::Native),
+        ] {
+            assert_eq!(graded(backend, |_| ()), (evidence, Some(implementation)), "{backend}");
+        }
+    }
+
+    #[test]
+    fn claims_without_proof_are_nothing() {
+        let none = (EvidenceGrade::None, None);
+        assert_eq!(grade(&cell(Backend::Wasm), NONCE, None).evidence, EvidenceGrade::None);
+        for backend in Backend::ALL.iter().copied() {
+            assert_eq!(graded(backend, |f| f.challenge = None), none, "{backend}");
+            let canned = Challenge { answer: Challenge::expected(NONCE + 2) };
+            assert_eq!(graded(backend, |f| f.challenge = Some(canned)), none, "{backend}");
+            assert_eq!(graded(backend, |f| f.ops.clear()), none, "{backend}");
+            assert_eq!(graded(backend, |f| f.ops[0].count = 0), none, "{backend}");
+            assert_eq!(graded(backend, |f| f.ops[0].op = "reshape".into()), none, "{backend}");
+        }
+        for backend in [Backend::WebGpu, Backend::WebNn, Backend::NativeGpu] {
+            assert_eq!(graded(backend, |f| f.dispatches = 0), none, "{backend}");
+        }
+    }
+
+    #[test]
+    fn work_done_elsewhere_is_a_fallback() {
+        let fallback = (EvidenceGrade::Fallback, Some(Implementation::FallbackWasm));
+        let whole = graded(Backend::WebGpu, |f| {
+            f.backend = Backend::Wasm;
+            f.steps_down = vec![StepDown { from: Backend::WebGpu, reason: "no adapter".into() }];
+        });
+        assert_eq!(whole, fallback);
+        let part = graded(Backend::WebNn, |f| {
+            f.ops.push(OpCount { op: "gelu".into(), backend: Backend::Wasm, count: 2 });
+        });
+        assert_eq!(part, fallback);
+    }
+
+    #[test]
+    fn software_adapters_are_recognised() {
+        let adapters = |vendor: &str, architecture: &str, description: &str, is_fallback| AdapterFacts {
+            vendor: vendor.into(),
+            architecture: architecture.into(),
+            description: description.into(),
+            is_fallback,
+            ..AdapterFacts::default()
+        };
+        for adapter in [
+            adapters("google", "swiftshader", "", false),
+            adapters("", "", "", true),
+            adapters("", "", "", false),
+            adapters("mesa", "", "llvmpipe (LLVM 15.0.6, 256 bits)", false),
+            adapters("microsoft", "", "Microsoft Basic Render Driver", false),
+            adapters("intel", "gen-12lp", "", true),
+        ] {
+            let graded = graded(Backend::WebGpu, |f| f.adapter = Some(adapter.clone()));
+            assert_eq!(graded, (EvidenceGrade::Software, Some(Implementation::RealWebGpu)), "{adapter:?}");
+        }
+        for adapter in [
+            adapters("nvidia", "ampere", "", false),
+            adapters("apple", "common-3", "", false),
+            adapters("intel", "gen-12lp", "Intel(R) UHD Graphics", false),
+        ] {
+            let graded = graded(Backend::WebGpu, |f| f.adapter = Some(adapter.clone()));
+            assert_eq!(graded.0, EvidenceGrade::Hardware, "{adapter:?}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! From facts to conclusions: agreement, evidence, verdicts, statistics. Pure: no IO, no clock.
+//!
+//! **Architecture invariant:** this is the only place where a status, an evidence grade or an
+//! agreement is decided, and on any doubt the answer is not a pass.
+
+mod agreement;
+mod evidence;
+mod outcome;
+mod stats;
+mod support;
+mod verdict;
+pub mod view;
+
+pub use agreement::compare;
+pub use evidence::{Grade, grade};
+pub use outcome::{Tally, exit_status};
+pub use stats::median;
+pub use support::unsupported;
+pub use verdict::Rules;

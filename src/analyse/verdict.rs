@@ -1,0 +1,203 @@
+//! The verdict on one attempt.
+
+use webmatrix_wire::{Backend, FailureKind, Precision, ProbeReport, Status};
+
+use super::{compare, grade, unsupported};
+use crate::collect::{Case, End, Judge, Verdict, is_real};
+
+/// The rules by which attempts are judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules;
+
+impl Judge for Rules {
+    fn judge(&self, case: &Case<'_>) -> Verdict {
+        let grade = grade(case.cell, case.nonce, case.facts);
+        let mut verdict = Verdict {
+            status: Status::Error,
+            evidence: grade.evidence,
+            implementation: grade.implementation,
+            agreement: None,
+            reason: grade.reason,
+        };
+        let failed = match case.end {
+            End::Done(done) => {
+                self.judge_outputs(case, &done.outputs, &mut verdict);
+                return verdict;
+            }
+            End::Failed(failed) => {
+                let status = match failed.kind {
+                    FailureKind::Unsupported => Status::Unsupported,
+                    FailureKind::NotImplemented => Status::NotImplemented,
+                    FailureKind::Oom => Status::Oom,
+                    FailureKind::DeviceLost => Status::DeviceLost,
+                    FailureKind::Error => Status::Error,
+                };
+                (status, format!("{}: {}", failed.stage, failed.text))
+            }
+            End::Deadline { stage, alive } => {
+                let state = if *alive { "still alive" } else { "no sign of life" };
+                (Status::Timeout, format!("{stage}: not done by the deadline, {state}"))
+            }
+            End::Died { who, stage, text } => (Status::Crash, format!("{stage}: the {} died: {text}", who.as_str())),
+            End::NoPage { text } => (Status::Error, format!("the browser never came to the page: {text}")),
+            End::Interrupted {} => (Status::Skipped, "the run was stopped".to_owned()),
+        };
+        verdict.status = failed.0;
+        verdict.reason = Some(failed.1);
+        verdict
+    }
+
+    fn unsupported(&self, backend: Backend, probe: &ProbeReport) -> Option<String> {
+        unsupported(backend, probe)
+    }
+}
+
+impl Rules {
+    /// A page that says it is done passes only if its outputs agree and what made them is proven.
+    fn judge_outputs(&self, case: &Case<'_>, promised: &[String], verdict: &mut Verdict) {
+        let mut fail = |status, reason: String| {
+            verdict.status = status;
+            verdict.reason = Some(reason);
+        };
+        if case.cell.precision != Precision::Fp32 {
+            return fail(Status::Error, format!("no rule says when {} outputs agree", case.cell.precision));
+        }
+        let Some(outputs) = case.outputs else {
+            return fail(Status::Wrong, format!("no outputs came (promised: {})", promised.join(", ")));
+        };
+        let reference = match case.reference {
+            Ok(reference) => reference,
+            Err(error) => return fail(Status::Error, format!("there is no answer to compare with: {error}")),
+        };
+        let agreement = match compare(outputs, reference) {
+            Ok(agreement) => agreement,
+            Err(error) => return fail(Status::Wrong, error),
+        };
+        let fault = agreement
+            .outputs
+            .iter()
+            .find_map(|output| Some(format!("output {}: {}", output.name, output.fault.as_ref()?)));
+        let ok = agreement.ok;
+        verdict.agreement = Some(agreement);
+        if !ok {
+            verdict.status = Status::Wrong;
+            verdict.reason = Some(fault.unwrap_or_else(|| "the outputs disagree".to_owned()));
+        } else if is_real(verdict.evidence) {
+            verdict.status = Status::Pass;
+        } else {
+            let why = verdict.reason.take().unwrap_or_default();
+            verdict.status = Status::Error;
+            verdict.reason = Some(format!("right outputs, but nothing proves what made them: {why}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::{Dtype, tensor::TensorView};
+    use webmatrix_wire::{BackendFacts, Challenge, Done, EvidenceGrade, Failed, OpCount};
+
+    use super::*;
+    use crate::collect::{Mortal, Reference};
+    use crate::plan::Cell;
+
+    const NONCE: u32 = 9;
+
+    fn tensors(values: [f32; 2]) -> Vec<u8> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let view = TensorView::new(Dtype::F32, vec![2], &bytes).unwrap_or_else(|error| panic!("{error}"));
+        safetensors::serialize([("y", view)], None).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// An attempt that passes, to be spoilt.
+    struct Attempt {
+        cell: Cell,
+        end: End,
+        facts: Option<BackendFacts>,
+        outputs: Option<Vec<u8>>,
+        reference: Result<Reference, String>,
+    }
+
+    impl Attempt {
+        fn good() -> Self {
+            Self {
+                cell: "chromium/bert@tiny/webmatrix/wasm/fp32/default".parse().unwrap_or_else(|e| panic!("{e}")),
+                end: End::Done(Done { page_ms: 1.0, outputs: vec!["y".into()] }),
+                facts: Some(BackendFacts {
+                    backend: Backend::Wasm,
+                    steps_down: vec![],
+                    adapter: None,
+                    webnn_device_type: None,
+                    challenge: Some(Challenge { answer: Challenge::expected(NONCE) }),
+                    ops: vec![OpCount { op: "matmul".into(), backend: Backend::Wasm, count: 1 }],
+                    dispatches: 0,
+                }),
+                outputs: Some(tensors([1.0, 2.0])),
+                reference: Ok(Reference { source: "test".into(), tensors: tensors([1.0, 2.0]).into() }),
+            }
+        }
+
+        fn verdict(&self) -> Verdict {
+            Rules.judge(&Case {
+                cell: &self.cell,
+                nonce: NONCE,
+                end: &self.end,
+                facts: self.facts.as_ref(),
+                outputs: self.outputs.as_deref(),
+                reference: &self.reference,
+            })
+        }
+    }
+
+    /// The verdict on a good attempt after `spoil`, as one line.
+    fn spoilt(spoil: impl FnOnce(&mut Attempt)) -> String {
+        let mut attempt = Attempt::good();
+        spoil(&mut attempt);
+        let verdict = attempt.verdict();
+        assert!(!verdict.is_green(), "still green: {verdict:?}");
+        format!("{} {} {}", verdict.status, verdict.evidence, verdict.reason.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_good_attempt_is_green() {
+        let verdict = Attempt::good().verdict();
+        assert!(verdict.is_green(), "{verdict:?}");
+        assert_eq!((verdict.status, verdict.evidence, verdict.reason), (Status::Pass, EvidenceGrade::Cpu, None));
+    }
+
+    #[test]
+    fn every_single_fault_turns_it_red() {
+        let failed = |kind| move |a: &mut Attempt| {
+            a.end = End::Failed(Failed { kind, stage: "compile".into(), text: "no".into() });
+        };
+        let verdicts = [
+            spoilt(|a| a.outputs = Some(tensors([1.0, 2.5]))),
+            spoilt(|a| a.outputs = Some(tensors([1.0, f32::NAN]))),
+            spoilt(|a| a.outputs = None),
+            spoilt(|a| a.outputs = Some(b"junk".to_vec())),
+            spoilt(|a| a.reference = Err("the golden is gone".into())),
+            spoilt(|a| a.facts = None),
+            spoilt(|a| a.facts.iter_mut().for_each(|f| f.challenge = None)),
+            spoilt(|a| a.facts.iter_mut().for_each(|f| f.ops.clear())),
+            spoilt(|a| a.cell.precision = Precision::Int4),
+            spoilt(failed(FailureKind::Unsupported)),
+            spoilt(failed(FailureKind::NotImplemented)),
+            spoilt(failed(FailureKind::Oom)),
+            spoilt(failed(FailureKind::DeviceLost)),
+            spoilt(failed(FailureKind::Error)),
+            spoilt(|a| a.end = End::Deadline { stage: "run".into(), alive: true }),
+            spoilt(|a| a.end = End::Died { who: Mortal::Page, stage: "run".into(), text: "tab crashed".into() }),
+            spoilt(|a| a.end = End::NoPage { text: "no display".into() }),
+            spoilt(|a| a.end = End::Interrupted {}),
+        ];
+        insta::assert_snapshot!(verdicts.join("\n"), @"");
+    }
+
+    #[test]
+    fn a_fallback_passes_as_a_fallback_only() {
+        let mut attempt = Attempt::good();
+        attempt.cell.backend = Backend::WebGpu;
+        let verdict = attempt.verdict();
+        assert_eq!((verdict.status, verdict.evidence), (Status::Pass, EvidenceGrade::Fallback));
+    }
+}

@@ -1,0 +1,370 @@
+//! One browser's turn: its probe, its cells one after another, retries in a fresh browser.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use webmatrix_wire::{AttemptId, CellJob, Job, JobKind, ProbeReport, Status, WIRE_VERSION};
+
+use super::CollectError;
+use super::attempt::{self, Over, Place};
+use super::context::Context;
+use super::end::End;
+use super::record::{AttemptEnded, AttemptStarted, CellDecided, Record, SessionStarted};
+use super::source::Material;
+use super::stop::Total;
+use super::verdict::{Case, Cost, Reference, Verdict, is_unexpected};
+use crate::event::RunEvent;
+use crate::plan::{Cell, NATIVE};
+use crate::serve::Files;
+use crate::session::Session;
+
+/// A browser that is running.
+struct Running {
+    session: Box<dyn Session>,
+    id: String,
+}
+
+/// One browser's turn.
+pub(super) struct Lane<'a> {
+    ctx: &'a Context,
+    browser: String,
+    total: Total,
+    running: Option<Running>,
+    probe: Option<ProbeReport>,
+    /// Why the browser cannot be started at all: its cells need not each find out.
+    hopeless: Option<String>,
+}
+
+/// A cell's verdict with what else is known of how it came about.
+struct Decided {
+    verdict: Verdict,
+    flaky: bool,
+    attempt: Option<AttemptId>,
+    cost: Option<Cost>,
+    samples: Vec<f64>,
+}
+
+impl<'a> Lane<'a> {
+    pub(super) fn new(ctx: &'a Context, browser: &str, total: Total) -> Self {
+        Self { ctx, browser: browser.to_owned(), total, running: None, probe: None, hopeless: None }
+    }
+
+    /// Runs the cells in order. Cells that are left when the run is stopped get no verdict: they are
+    /// what `--resume` does.
+    pub(super) async fn run(mut self, cells: Vec<Cell>) -> Result<(), CollectError> {
+        self.ctx.events.emit(&RunEvent::BrowserStarted {
+            browser: self.browser.clone(),
+            version: String::new(),
+            cells: cells.len(),
+        });
+        let outcome = self.all(cells.into()).await;
+        self.close().await;
+        self.ctx.events.emit(&RunEvent::BrowserEnded { browser: self.browser.clone() });
+        outcome
+    }
+
+    async fn all(&mut self, mut cells: VecDeque<Cell>) -> Result<(), CollectError> {
+        if self.browser != NATIVE {
+            self.probe().await?;
+        }
+        while let Some(cell) = cells.pop_front() {
+            if self.ctx.stop.is_asked() {
+                break;
+            }
+            let decided = if self.total.is_over() {
+                Some(Decided::without_attempt(Verdict::nothing_ran(Status::Skipped, "the total deadline came first")))
+            } else {
+                self.cell(&cell).await?
+            };
+            match decided {
+                Some(decided) => decide(self.ctx, &cell, decided)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out what the browser can do. Without an answer its cells run all the same, and say so
+    /// themselves.
+    async fn probe(&mut self) -> Result<(), CollectError> {
+        for number in 1..=2 {
+            let Some(session) = self.ensure_running().await? else { return Ok(()) };
+            let job = self.job("probe".to_owned(), self.ctx.deadlines.probe_s, JobKind::Probe {})?;
+            self.started(&job, None, number, Some(session))?;
+            let over = self.send(&job, Files::new()).await;
+            let over = self.ended(&job, over, None).await?;
+            if matches!(over.end, End::Done(_)) && over.watch.probe.is_some() {
+                self.probe = over.watch.probe;
+                return Ok(());
+            }
+            if self.ctx.stop.is_asked() {
+                return Ok(());
+            }
+            self.close().await;
+        }
+        self.ctx.events.note(format!("{}: the probe gave no answer, cells run without it", self.browser));
+        Ok(())
+    }
+
+    /// A cell's verdict; none if the run was stopped under it.
+    async fn cell(&mut self, cell: &Cell) -> Result<Option<Decided>, CollectError> {
+        let refused = self.probe.as_ref().and_then(|probe| self.ctx.judge.unsupported(cell.backend, probe));
+        if let Some(words) = refused {
+            return Ok(Some(Decided::without_attempt(Verdict::nothing_ran(Status::Unsupported, words))));
+        }
+        if let Some(why) = &self.hopeless {
+            return Ok(Some(Decided::without_attempt(Verdict::nothing_ran(Status::Error, why.clone()))));
+        }
+        let material = match self.ctx.sources.material(cell, self.ctx.run.seed) {
+            Ok(material) => material,
+            Err(error) => {
+                let verdict = Verdict::nothing_ran(Status::Error, error.to_string());
+                return Ok(Some(Decided::without_attempt(verdict)));
+            }
+        };
+        let work = self.work(cell, &material);
+        let reference = self.reference(cell, &work, &material).await;
+        let mut number = 0;
+        loop {
+            number += 1;
+            let Some(mut decided) = self.try_cell(cell, &work, &material, &reference, number).await? else {
+                return Ok(None);
+            };
+            let again = is_unexpected(decided.verdict.status) && number <= self.ctx.run.retries && !self.total.is_over();
+            if !again {
+                decided.flaky = number > 1 && decided.verdict.status == Status::Pass;
+                return Ok(Some(decided));
+            }
+            self.close().await;
+        }
+    }
+
+    /// One try at a cell; none if the run was stopped under it.
+    async fn try_cell(
+        &mut self,
+        cell: &Cell,
+        work: &CellJob,
+        material: &Material,
+        reference: &Arc<Result<Reference, String>>,
+        number: u32,
+    ) -> Result<Option<Decided>, CollectError> {
+        let session = if cell.is_native() {
+            None
+        } else {
+            match self.ensure_running().await? {
+                Some(session) => Some(session),
+                None if self.ctx.stop.is_asked() => return Ok(None),
+                None => {
+                    let why = self.hopeless.clone().unwrap_or_default();
+                    return Ok(Some(Decided::without_attempt(Verdict::nothing_ran(Status::Error, why))));
+                }
+            }
+        };
+        let job = self.job(cell.to_string(), self.ctx.deadlines.attempt_s, JobKind::Cell(work.clone()))?;
+        self.started(&job, Some(cell), number, session)?;
+        let over = self.send(&job, material.files.clone()).await;
+        let over = self.ended(&job, over, Some((cell, reference))).await?;
+        if matches!(over.end, End::Interrupted {}) {
+            return Ok(None);
+        }
+        let cost = Cost {
+            wall_ms: over.wall.as_secs_f64() * 1000.0,
+            page_ms: if let End::Done(done) = &over.end { Some(done.page_ms) } else { None },
+        };
+        Ok(Some(Decided {
+            verdict: over.verdict.unwrap_or_else(|| Verdict::nothing_ran(Status::Error, "not judged")),
+            flaky: false,
+            attempt: Some(job.attempt),
+            cost: Some(cost),
+            samples: over.watch.samples,
+        }))
+    }
+
+    fn work(&self, cell: &Cell, material: &Material) -> CellJob {
+        let info = cell.model.info();
+        CellJob {
+            class: info.name.to_owned(),
+            backends: vec![cell.backend],
+            precision: cell.precision,
+            variant: None,
+            features: self.ctx.profiles.get(&cell.profile).cloned().unwrap_or_default(),
+            model: material.model.clone(),
+            warmup: self.ctx.run.warmup,
+            samples: self.ctx.run.samples,
+            max_new_tokens: info.new_tokens,
+        }
+    }
+
+    /// The independent answer; computing one may take long, and blocks nobody.
+    async fn reference(&self, cell: &Cell, work: &CellJob, material: &Material) -> Arc<Result<Reference, String>> {
+        let (sources, cell, work, material) = (self.ctx.sources.clone(), cell.clone(), work.clone(), material.clone());
+        tokio::task::spawn_blocking(move || sources.reference(&cell, &work, &material))
+            .await
+            .unwrap_or_else(|error| Arc::new(Err(format!("the oracle failed: {error}"))))
+    }
+
+    fn job(&self, title: String, deadline_s: u32, kind: JobKind) -> Result<Job, CollectError> {
+        let deadline = self.total.clamp(Duration::from_secs(u64::from(deadline_s)));
+        Ok(Job {
+            wire_version: WIRE_VERSION,
+            attempt: AttemptId(ulid::Ulid::generate().to_string()),
+            title,
+            deadline_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
+            nonce: getrandom::u32().map_err(|error| CollectError::Random(error.to_string()))?,
+            kind,
+        })
+    }
+
+    fn started(&self, job: &Job, cell: Option<&Cell>, number: u32, session: Option<String>) -> Result<(), CollectError> {
+        self.ctx.recorder.record(Record::AttemptStarted(Box::new(AttemptStarted {
+            attempt: job.attempt.clone(),
+            browser: self.browser.clone(),
+            cell: cell.cloned(),
+            number,
+            session,
+            job: job.clone(),
+        })))?;
+        self.ctx.events.emit(&RunEvent::AttemptStarted {
+            attempt: job.attempt.clone(),
+            browser: self.browser.clone(),
+            cell: cell.cloned(),
+            number,
+        });
+        Ok(())
+    }
+
+    async fn send(&mut self, job: &Job, files: Files) -> Over {
+        let place = match &mut self.running {
+            Some(running) => Place::Browser(running.session.as_mut()),
+            None => Place::Native,
+        };
+        attempt::run(self.ctx, place, job, files, &self.browser).await
+    }
+
+    /// Judges and records the end of an attempt, and puts a spoilt browser away.
+    async fn ended(
+        &mut self,
+        job: &Job,
+        over: Over,
+        cell: Option<(&Cell, &Arc<Result<Reference, String>>)>,
+    ) -> Result<Judged, CollectError> {
+        let Over { end, watch, wall } = over;
+        let verdict = cell.map(|(cell, reference)| {
+            self.ctx.judge.judge(&Case {
+                cell,
+                nonce: job.nonce,
+                end: &end,
+                facts: watch.facts.as_ref(),
+                outputs: watch.outputs.as_deref(),
+                reference,
+            })
+        });
+        let well = matches!(end, End::Done(_)) && verdict.as_ref().is_none_or(|v| !is_unexpected(v.status));
+        let log_tail = match &self.running {
+            Some(running) if !well => running.session.log_tail(),
+            _ => Vec::new(),
+        };
+        self.ctx.recorder.record(Record::AttemptEnded(Box::new(AttemptEnded {
+            attempt: job.attempt.clone(),
+            end: end.clone(),
+            wall_ms: wall.as_secs_f64() * 1000.0,
+            verdict: verdict.clone(),
+            log_tail,
+        })))?;
+        if !end.leaves_browser_usable() {
+            self.close().await;
+        }
+        Ok(Judged { end, watch, wall, verdict })
+    }
+
+    /// The id of the running session; starts a browser if none is running. None if it cannot be
+    /// started, which is then remembered.
+    async fn ensure_running(&mut self) -> Result<Option<String>, CollectError> {
+        if let Some(running) = &self.running {
+            return Ok(Some(running.id.clone()));
+        }
+        let mut began = Instant::now();
+        let launcher = self.ctx.launcher.clone();
+        let twice = async {
+            match launcher.start(&self.browser).await {
+                // Now and then a driver loses its port to someone else, or a browser its profile's lock.
+                Err(_) => {
+                    began = Instant::now();
+                    launcher.start(&self.browser).await
+                }
+                started => started,
+            }
+        };
+        let started = tokio::select! {
+            started = twice => started,
+            () = self.ctx.stop.asked() => return Ok(None),
+        };
+        match started {
+            Ok(session) => {
+                let id = ulid::Ulid::generate().to_string();
+                self.ctx.recorder.record(Record::SessionStarted(SessionStarted {
+                    session: id.clone(),
+                    browser: self.browser.clone(),
+                    version: session.facts().version.clone(),
+                    start_ms: began.elapsed().as_secs_f64() * 1000.0,
+                    facts: serde_json::to_value(session.facts()).unwrap_or_default(),
+                }))?;
+                self.hopeless = None;
+                self.running = Some(Running { session, id: id.clone() });
+                Ok(Some(id))
+            }
+            Err(error) => {
+                self.ctx.events.note(format!("{}: {error}", self.browser));
+                self.hopeless = Some(error);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn close(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.session.close().await;
+        }
+    }
+}
+
+/// An attempt that is over and judged.
+struct Judged {
+    end: End,
+    watch: super::watch::Watch,
+    wall: Duration,
+    verdict: Option<Verdict>,
+}
+
+impl Decided {
+    const fn without_attempt(verdict: Verdict) -> Self {
+        Self { verdict, flaky: false, attempt: None, cost: None, samples: Vec::new() }
+    }
+}
+
+/// Records a verdict that needed no attempt.
+pub(super) fn decide_without_attempt(ctx: &Context, cell: &Cell, verdict: Verdict) -> Result<(), CollectError> {
+    decide(ctx, cell, Decided::without_attempt(verdict))
+}
+
+fn decide(ctx: &Context, cell: &Cell, decided: Decided) -> Result<(), CollectError> {
+    let Decided { verdict, flaky, attempt, cost, samples } = decided;
+    let event = RunEvent::CellDecided {
+        cell: cell.clone(),
+        status: verdict.status,
+        flaky,
+        evidence: verdict.evidence,
+        samples_ms: samples,
+        reason: verdict.reason.clone(),
+    };
+    ctx.recorder.record(Record::CellDecided(Box::new(CellDecided {
+        cell: cell.clone(),
+        verdict,
+        flaky,
+        attempt,
+        cost,
+    })))?;
+    ctx.events.emit(&event);
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Runs a plan's cells and keeps everything that is said, until every cell has its verdict.
+//!
+//! **Architecture invariant:** a run is the list of its [`Record`]s. Whatever the database or a report
+//! holds can be rebuilt from the journal, so a run that was interrupted anywhere is completed by
+//! reading it back and running the cells that have no verdict.
+
+mod attempt;
+mod context;
+mod end;
+mod goldens;
+mod journal;
+mod lane;
+mod native;
+mod record;
+mod recorder;
+mod source;
+mod stop;
+mod verdict;
+mod watch;
+
+use std::collections::HashSet;
+use std::io;
+
+use futures_util::{TryStreamExt, stream};
+
+pub use context::{Context, Launcher};
+pub use end::{End, Mortal};
+pub use journal::{Journal, JournalError, latest};
+pub use record::{
+    AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OutputsReceived, Record,
+    RunStarted, SessionStarted, Versions,
+};
+pub use recorder::{Listener, Recorder};
+pub use source::{OwnWeights, SourceError, Sources};
+pub use stop::Stop;
+pub use verdict::{
+    Agreement, Case, Cost, Judge, OutputAgreement, Reference, Verdict, is_real, is_unexpected,
+};
+
+use crate::plan::{Cell, Decision, Plan};
+use lane::Lane;
+use stop::Total;
+
+/// A run that cannot go on. What was recorded is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// Records cannot be kept.
+    #[error("the journal cannot be written: {0}")]
+    Journal(#[from] io::Error),
+    /// No random numbers can be had.
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(String),
+}
+
+/// Gives every cell of the plan that is not in `decided` its verdict, `jobs` browsers at a time.
+/// Stops early, without error, when asked to.
+pub async fn collect(ctx: &Context, plan: &Plan, decided: &HashSet<Cell>, jobs: usize) -> Result<(), CollectError> {
+    let total = Total::from_now(plan.deadlines.total_s);
+    for planned in plan.cells.iter().filter(|planned| !decided.contains(&planned.cell)) {
+        if let Decision::Never { status, reason } = &planned.decision {
+            lane::decide_without_attempt(ctx, &planned.cell, Verdict::nothing_ran(*status, reason.clone()))?;
+        }
+    }
+    let lanes = plan.browsers().into_iter().filter_map(|browser| {
+        let mine = |cell: &&Cell| cell.browser == browser && !decided.contains(*cell);
+        let cells: Vec<Cell> = plan.runnable().filter(mine).cloned().collect();
+        (!cells.is_empty()).then(|| Lane::new(ctx, browser, total).run(cells))
+    });
+    let lanes: Vec<_> = lanes.collect();
+    stream::iter(lanes.into_iter().map(Ok)).try_for_each_concurrent(jobs.max(1), |lane| lane).await
+}
+
+/// The cells that a journal's entries already decide.
+pub fn decided(entries: &[Entry]) -> HashSet<Cell> {
+    let cells = entries.iter().filter_map(|entry| match &entry.record {
+        Record::CellDecided(decided) => Some(decided.cell.clone()),
+        _ => None,
+    });
+    cells.collect()
+}

@@ -1,0 +1,192 @@
+//! What a run leaves behind, event by event. The journal holds these, one a line; the database is
+//! nothing but their consequence, so that any run can be rebuilt from its journal.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use webmatrix_wire::{AttemptId, Envelope, Job};
+
+use super::end::End;
+use super::verdict::{Cost, Verdict};
+use crate::plan::{Cell, Plan};
+
+/// The version of the journal's lines. A journal of another version is not resumed.
+pub const JOURNAL_VERSION: u32 = 1;
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// [`JOURNAL_VERSION`].
+    pub version: u32,
+    /// The run's id.
+    pub run: String,
+    /// When it was written, UTC.
+    pub at: jiff::Timestamp,
+    /// What happened.
+    pub record: Record,
+}
+
+/// Everything that can happen in a run, as far as anyone will ever ask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Record {
+    /// The run begins.
+    RunStarted(Box<RunStarted>),
+    /// The run goes on after having been interrupted.
+    RunResumed {},
+    /// A browser was found, or was asked for and not found.
+    BrowserSeen(BrowserSeen),
+    /// A browser was started.
+    SessionStarted(SessionStarted),
+    /// A page was sent to work.
+    AttemptStarted(Box<AttemptStarted>),
+    /// A page said something.
+    Received {
+        /// The attempt it belongs to.
+        attempt: AttemptId,
+        /// What it said.
+        envelope: Envelope,
+    },
+    /// A page handed in its outputs.
+    OutputsReceived(OutputsReceived),
+    /// An attempt is over.
+    AttemptEnded(Box<AttemptEnded>),
+    /// A cell has its verdict. A later one replaces an earlier one.
+    CellDecided(Box<CellDecided>),
+    /// The run is over.
+    RunEnded {
+        /// The exit code.
+        exit_code: u8,
+        /// Stopped before its end.
+        interrupted: bool,
+    },
+}
+
+/// The run begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunStarted {
+    /// What is to be done.
+    pub plan: Plan,
+    /// Facts about the machine.
+    pub environment: BTreeMap<String, String>,
+    /// The versions of what measures.
+    pub versions: Versions,
+    /// The command line, without the program's name.
+    pub arguments: Vec<String>,
+}
+
+/// The versions of what measures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Versions {
+    /// This program's.
+    pub webmatrix: String,
+    /// The wire's.
+    pub wire: u32,
+    /// A hash over the harness builds.
+    pub harness: String,
+}
+
+/// A browser, found or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrowserSeen {
+    /// Its label.
+    pub label: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its version, empty if not known.
+    pub version: String,
+    /// Its channel.
+    pub channel: String,
+    /// The program, empty if absent.
+    pub path: String,
+    /// The driver's program, empty if absent.
+    pub driver: String,
+    /// The driver's version, empty if not known.
+    pub driver_version: String,
+    /// Why it cannot be used.
+    pub problem: Option<String>,
+}
+
+/// A browser was started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionStarted {
+    /// The session's id: unique across runs.
+    pub session: String,
+    /// The browser's label.
+    pub browser: String,
+    /// The version that the running browser tells.
+    pub version: String,
+    /// Milliseconds from the start of the driver to a usable browser.
+    pub start_ms: f64,
+    /// Flags, preferences, capabilities asked for and granted, driver: what the session stage tells.
+    pub facts: serde_json::Value,
+}
+
+/// A page was sent to work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptStarted {
+    /// The attempt's id: unique across runs.
+    pub attempt: AttemptId,
+    /// The browser's label.
+    pub browser: String,
+    /// The cell; none for a probe.
+    pub cell: Option<Cell>,
+    /// 1 for the first try.
+    pub number: u32,
+    /// The browser session; none on the host.
+    pub session: Option<String>,
+    /// What the page was given.
+    pub job: Job,
+}
+
+/// A page handed in its outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputsReceived {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Hash of the bytes.
+    pub sha256: String,
+    /// How many.
+    pub bytes: u64,
+    /// Where they are kept, relative to the output folder.
+    pub file: String,
+}
+
+/// An attempt is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptEnded {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// How it ended.
+    pub end: End,
+    /// Milliseconds from navigation to the end, on the controller's clock.
+    pub wall_ms: f64,
+    /// What this attempt alone would make of its cell; none for a probe.
+    pub verdict: Option<Verdict>,
+    /// The driver's last words, if it did not end well.
+    pub log_tail: Vec<String>,
+}
+
+/// A cell has its verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellDecided {
+    /// The cell.
+    pub cell: Cell,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Passed only on a retry.
+    pub flaky: bool,
+    /// The attempt that decided it; none if none was made.
+    pub attempt: Option<AttemptId>,
+    /// What it cost, if it ran.
+    pub cost: Option<Cost>,
+}

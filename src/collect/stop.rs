@@ -1,0 +1,56 @@
+//! The wish that a run should end, and the time by which it must.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Asks a run to stop. Cheap to clone; any clone may ask.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Sender<bool>);
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Stop {
+    /// From now on the run ends as soon as it can without losing anything.
+    pub fn ask(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether someone asked.
+    pub fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when someone asks.
+    pub(super) async fn asked(&self) {
+        let mut receiver = self.0.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        receiver.wait_for(|asked| *asked).await.ok();
+    }
+}
+
+/// When everything must be over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Total {
+    end: Instant,
+}
+
+impl Total {
+    pub(super) fn from_now(seconds: u32) -> Self {
+        Self { end: Instant::now() + Duration::from_secs(u64::from(seconds)) }
+    }
+
+    pub(super) fn is_over(self) -> bool {
+        Instant::now() >= self.end
+    }
+
+    /// What is left, at most `most`.
+    pub(super) fn clamp(self, most: Duration) -> Duration {
+        most.min(self.end.saturating_duration_since(Instant::now()))
+    }
+}

@@ -1,0 +1,149 @@
+//! What is concluded from an attempt, and who concludes it.
+
+use serde::{Deserialize, Serialize};
+use webmatrix_wire::{Backend, BackendFacts, EvidenceGrade, Implementation, ProbeReport, Status};
+
+use super::end::End;
+use crate::plan::Cell;
+
+/// What is concluded about a cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verdict {
+    /// The status.
+    pub status: Status,
+    /// What stands behind it.
+    pub evidence: EvidenceGrade,
+    /// What kind of implementation answered, if one did.
+    pub implementation: Option<Implementation>,
+    /// How the outputs compare, if they were compared.
+    pub agreement: Option<Agreement>,
+    /// Why it is not a pass, or why the evidence is not better: for people.
+    pub reason: Option<String>,
+}
+
+impl Verdict {
+    /// A verdict without anything behind it.
+    pub fn nothing_ran(status: Status, reason: impl Into<String>) -> Self {
+        Self {
+            status,
+            evidence: EvidenceGrade::None,
+            implementation: None,
+            agreement: None,
+            reason: Some(reason.into()),
+        }
+    }
+
+    /// Proven: it passed, and something real stands behind it.
+    pub fn is_green(&self) -> bool {
+        self.status == Status::Pass && is_real(self.evidence)
+    }
+}
+
+/// Whether evidence is of something that really ran where it should.
+pub const fn is_real(evidence: EvidenceGrade) -> bool {
+    !matches!(evidence, EvidenceGrade::Simulated | EvidenceGrade::None)
+}
+
+/// Whether a status is a surprise. Of the statuses of cells that ran, only a pass is none.
+pub const fn is_unexpected(status: Status) -> bool {
+    matches!(
+        status,
+        Status::Wrong | Status::Error | Status::Timeout | Status::Crash | Status::DeviceLost | Status::Oom
+    )
+}
+
+/// How a cell's outputs compare with the independent answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// Every expected output is there and within tolerance everywhere.
+    pub ok: bool,
+    /// Where the answer comes from: `pytorch-golden`, `given`, `native-cpu`.
+    pub reference: String,
+    /// Output by output.
+    pub outputs: Vec<OutputAgreement>,
+}
+
+impl Agreement {
+    /// The largest absolute difference over all outputs.
+    pub fn max_abs(&self) -> f64 {
+        self.outputs.iter().map(|output| output.max_abs).fold(0.0, f64::max)
+    }
+
+    /// The largest relative difference over all outputs.
+    pub fn max_rel(&self) -> f64 {
+        self.outputs.iter().map(|output| output.max_rel).fold(0.0, f64::max)
+    }
+
+    /// The smallest cosine over all outputs.
+    pub fn cosine(&self) -> f64 {
+        self.outputs.iter().map(|output| output.cosine).fold(1.0, f64::min)
+    }
+}
+
+/// How one output compares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputAgreement {
+    /// The output's name.
+    pub name: String,
+    /// Within tolerance everywhere.
+    pub ok: bool,
+    /// Its elements.
+    pub elements: u64,
+    /// Largest `|y-e|` over the elements where both are finite.
+    pub max_abs: f64,
+    /// Largest `|y-e| / |e|` over the elements where both are finite and `e` is not 0.
+    pub max_rel: f64,
+    /// Cosine between the two, 0 where it has no meaning.
+    pub cosine: f64,
+    /// What is wrong with it.
+    pub fault: Option<String>,
+}
+
+/// What a cell cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// Milliseconds from navigation to the last message.
+    pub wall_ms: f64,
+    /// Milliseconds of the page's own work; none if it did not say.
+    pub page_ms: Option<f64>,
+}
+
+/// The independent answer.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// Where it comes from.
+    pub source: String,
+    /// Named tensors, safetensors.
+    pub tensors: bytes::Bytes,
+}
+
+/// Everything that a verdict rests on.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// The cell.
+    pub cell: &'a Cell,
+    /// The number that known-answer computations started from.
+    pub nonce: u32,
+    /// How the attempt ended.
+    pub end: &'a End,
+    /// What the page says about its backend.
+    pub facts: Option<&'a BackendFacts>,
+    /// The outputs, as they came.
+    pub outputs: Option<&'a [u8]>,
+    /// The independent answer, or why there is none.
+    pub reference: &'a Result<Reference, String>,
+}
+
+/// Who concludes. Collecting needs conclusions (to retry, to show progress) but does not make them.
+pub trait Judge: Send + Sync {
+    /// What is concluded from one attempt.
+    fn judge(&self, case: &Case<'_>) -> Verdict;
+
+    /// Why the backend cannot be had in this browser, in its own words; none if it can or if the
+    /// probe does not tell.
+    fn unsupported(&self, backend: Backend, probe: &ProbeReport) -> Option<String>;
+}

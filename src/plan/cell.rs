@@ -1,0 +1,149 @@
+//! One point of the matrix, and its id.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use webmatrix_wire::{Backend, Precision, UnknownName};
+
+use super::model::{ModelClass, Runtime, Size};
+
+/// The label of the host itself, where a browser's would stand.
+pub const NATIVE: &str = "native";
+
+/// One point of the matrix. As text it is its id:
+/// `browser/model@size/runtime/backend/precision/profile`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Cell {
+    /// The browser's label, or [`NATIVE`].
+    pub browser: String,
+    /// The model's class.
+    pub model: ModelClass,
+    /// How large the model is.
+    pub size: Size,
+    /// What drives the page.
+    pub runtime: Runtime,
+    /// What executes the graph.
+    pub backend: Backend,
+    /// Precision of the weights.
+    pub precision: Precision,
+    /// The named set of features.
+    pub profile: String,
+}
+
+impl Cell {
+    /// Whether the cell is the host's rather than a browser's.
+    pub fn is_native(&self) -> bool {
+        self.browser == NATIVE
+    }
+}
+
+/// Whether `text` can be a browser's label or a profile's name: it must survive in an id, in a file
+/// name and on a command line.
+pub fn is_label(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c))
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { browser, model, size, runtime, backend, precision, profile } = self;
+        write!(f, "{browser}/{model}@{size}/{runtime}/{backend}/{precision}/{profile}")
+    }
+}
+
+/// Text that is no cell's id.
+#[derive(Debug, thiserror::Error)]
+pub enum CellError {
+    /// The parts are not there.
+    #[error("{0:?} is not a cell id: write browser/model@size/runtime/backend/precision/profile")]
+    Shape(String),
+    /// A part is in none of its axis's names.
+    #[error(transparent)]
+    Name(#[from] UnknownName),
+}
+
+impl FromStr for Cell {
+    type Err = CellError;
+
+    fn from_str(text: &str) -> Result<Self, CellError> {
+        let shape = || CellError::Shape(text.to_owned());
+        let parts: Vec<&str> = text.split('/').collect();
+        let [browser, model, runtime, backend, precision, profile] = parts[..] else { return Err(shape()) };
+        let (model, size) = model.split_once('@').ok_or_else(shape)?;
+        if !is_label(browser) || !is_label(profile) {
+            return Err(shape());
+        }
+        Ok(Self {
+            browser: browser.to_owned(),
+            model: model.parse()?,
+            size: size.parse()?,
+            runtime: runtime.parse()?,
+            backend: backend.parse()?,
+            precision: precision.parse()?,
+            profile: profile.to_owned(),
+        })
+    }
+}
+
+impl TryFrom<String> for Cell {
+    type Error = CellError;
+
+    fn try_from(text: String) -> Result<Self, CellError> {
+        text.parse()
+    }
+}
+
+impl From<Cell> for String {
+    fn from(cell: Cell) -> Self {
+        cell.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    prop_compose! {
+        fn any_cell()(
+            browser in "[a-z0-9][a-z0-9._-]{0,12}",
+            model in select(ModelClass::all().collect::<Vec<_>>()),
+            size in select(Size::ALL.to_vec()),
+            backend in select(Backend::ALL),
+            precision in select(Precision::ALL),
+            profile in "[a-z0-9][a-z0-9._-]{0,12}",
+        ) -> Cell {
+            Cell { browser, model, size, runtime: Runtime::WebMatrix, backend, precision, profile }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ids_read_back(cell in any_cell()) {
+            prop_assert_eq!(cell.to_string().parse::<Cell>().map_err(|e| e.to_string()), Ok(cell));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,80}") {
+            drop(text.parse::<Cell>());
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_says_why() {
+        let errors: Vec<String> = [
+            "chromium/bert",
+            "chromium/bert@huge/webmatrix/wasm/fp32/default",
+            "chromium/bird@tiny/webmatrix/wasm/fp32/default",
+            "../x/bert@tiny/webmatrix/wasm/fp32/default",
+        ]
+        .iter()
+        .filter_map(|text| text.parse::<Cell>().err().map(|error| error.to_string()))
+        .collect();
+        insta::assert_snapshot!(errors.join("\n"), @"");
+    }
+}

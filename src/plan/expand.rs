@@ -1,0 +1,379 @@
+//! From a matrix to its cells, each with the decision whether it runs.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use serde::{Deserialize, Serialize};
+use webmatrix_wire::{Backend, Precision, Status, UnknownName};
+
+use super::axis::BrowserKind;
+use super::cell::{Cell, NATIVE};
+use super::matrix::{Deadlines, Exclude, Include, Matrix, RunSettings};
+use super::model::{ModelClass, Runtime, Size};
+
+/// What the command line puts in place of the matrix's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// In place of `axes.browsers`; blocks that name browsers are narrowed to these.
+    pub browsers: Option<Vec<String>>,
+    /// In place of every `models`.
+    pub models: Option<Vec<String>>,
+    /// In place of every `sizes`.
+    pub sizes: Option<Vec<Size>>,
+    /// In place of `axes.backends`; blocks that name backends are narrowed to these.
+    pub backends: Option<Vec<Backend>>,
+    /// In place of every `precisions`.
+    pub precisions: Option<Vec<Precision>>,
+    /// In place of every profile: one profile with these features.
+    pub features: Option<Vec<String>>,
+    /// Classes whose weights the user gives: their size is `own`.
+    pub own_weights: BTreeSet<ModelClass>,
+    /// In place of `run.samples`.
+    pub samples: Option<u32>,
+    /// In place of `run.retries`.
+    pub retries: Option<u32>,
+    /// In place of `deadlines.attempt_s`.
+    pub attempt_s: Option<u32>,
+    /// In place of `deadlines.total_s`.
+    pub total_s: Option<u32>,
+}
+
+/// A browser as planning needs to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its label.
+    pub label: String,
+    /// Why it cannot be used, with the remedy; none if it can.
+    pub problem: Option<String>,
+}
+
+/// What is to be done, in order, and what is not, with reasons.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The matrix's name.
+    pub matrix: String,
+    /// Every cell of the matrix, in the order in which reports list them.
+    pub cells: Vec<PlannedCell>,
+    /// How each cell is run.
+    pub run: RunSettings,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+    /// The features of each profile in use.
+    pub profiles: BTreeMap<String, Vec<String>>,
+    /// Browsers that were asked for by name and cannot be used.
+    pub missing: Vec<String>,
+}
+
+/// A cell and what happens to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedCell {
+    /// The cell.
+    pub cell: Cell,
+    /// What happens to it.
+    pub decision: Decision,
+}
+
+/// What happens to a cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Decision {
+    /// It runs.
+    Run,
+    /// It never runs: the status it gets, and why.
+    Never {
+        /// One of `unavailable not_applicable not_implemented skipped`.
+        status: Status,
+        /// For people.
+        reason: String,
+    },
+}
+
+impl Plan {
+    /// The cells that run.
+    pub fn runnable(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().filter(|planned| planned.decision == Decision::Run).map(|planned| &planned.cell)
+    }
+
+    /// The browsers whose cells run, in order.
+    pub fn browsers(&self) -> Vec<&str> {
+        let mut seen = HashSet::new();
+        self.runnable().map(|cell| cell.browser.as_str()).filter(|label| seen.insert(*label)).collect()
+    }
+}
+
+/// Overrides that name what is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A name of no axis.
+    #[error(transparent)]
+    Name(#[from] UnknownName),
+    /// A browser nobody knows.
+    #[error("unknown browser {label:?}: this machine has {known}; --browser-path {label}=KIND:PATH adds one")]
+    Browser {
+        /// What was asked for.
+        label: String,
+        /// What there is.
+        known: String,
+    },
+    /// Everything was filtered out.
+    #[error("the matrix {0:?} has no cell left with these options")]
+    Empty(String),
+}
+
+/// Spans the matrix over the browsers found.
+///
+/// Whether a browser has WebGPU or WebNN is not decided here: only a probe in its page may say so.
+pub fn plan(matrix: &Matrix, overrides: &Overrides, found: &[Found]) -> Result<Plan, PlanError> {
+    let catalogue = Catalogue::new(found);
+    let asked = overrides.browsers.as_ref().map(|labels| catalogue.resolve(labels)).transpose()?;
+    let mut run = matrix.run;
+    run.samples = overrides.samples.unwrap_or(run.samples);
+    run.retries = overrides.retries.unwrap_or(run.retries);
+    let mut deadlines = matrix.deadlines;
+    deadlines.attempt_s = overrides.attempt_s.unwrap_or(deadlines.attempt_s);
+    deadlines.total_s = overrides.total_s.unwrap_or(deadlines.total_s);
+
+    let mut profiles = BTreeMap::new();
+    let mut seen = HashSet::new();
+    let mut cells = Vec::new();
+    for block in blocks(matrix, overrides, &catalogue, asked.as_deref())? {
+        for cell in block.cells(overrides) {
+            if !seen.insert(cell.clone()) {
+                continue;
+            }
+            let features = match &overrides.features {
+                Some(features) => features.clone(),
+                None => matrix.features(&cell.profile).to_vec(),
+            };
+            let decision = decide(&cell, &features, matrix, &catalogue);
+            profiles.insert(cell.profile.clone(), features);
+            cells.push(PlannedCell { cell, decision });
+        }
+    }
+    if cells.is_empty() {
+        return Err(PlanError::Empty(matrix.name.clone()));
+    }
+    let missing = match &overrides.browsers {
+        Some(labels) => labels.iter().filter(|l| *l != "all" && !catalogue.usable(l)).cloned().collect(),
+        None => Vec::new(),
+    };
+    Ok(Plan { matrix: matrix.name.clone(), cells, run, deadlines, profiles, missing })
+}
+
+/// The browsers that can be spoken of: every known kind, and every program found.
+struct Catalogue<'a> {
+    found: &'a [Found],
+}
+
+impl<'a> Catalogue<'a> {
+    const fn new(found: &'a [Found]) -> Self {
+        Self { found }
+    }
+
+    /// Every label, found ones first, then the kinds that are not on this machine.
+    fn all(&self) -> Vec<String> {
+        let mut labels: Vec<String> = self.found.iter().map(|found| found.label.clone()).collect();
+        for kind in BrowserKind::ALL {
+            if !labels.iter().any(|label| label == kind.as_str()) {
+                labels.push(kind.as_str().to_owned());
+            }
+        }
+        labels
+    }
+
+    fn get(&self, label: &str) -> Option<&Found> {
+        self.found.iter().find(|found| found.label == label)
+    }
+
+    fn usable(&self, label: &str) -> bool {
+        label == NATIVE || self.get(label).is_some_and(|found| found.problem.is_none())
+    }
+
+    /// Replaces `all`, and refuses labels that name nothing.
+    fn resolve(&self, labels: &[String]) -> Result<Vec<String>, PlanError> {
+        let mut resolved: Vec<String> = Vec::new();
+        let all = self.all();
+        for label in labels {
+            let these = if label == "all" {
+                all.clone()
+            } else if label == NATIVE || all.contains(label) {
+                vec![label.clone()]
+            } else {
+                return Err(PlanError::Browser { label: label.clone(), known: all.join(", ") });
+            };
+            for label in these {
+                if !resolved.contains(&label) {
+                    resolved.push(label);
+                }
+            }
+        }
+        Ok(resolved)
+    }
+}
+
+/// A product of axes.
+struct Block {
+    browsers: Vec<String>,
+    models: Vec<ModelClass>,
+    sizes: Vec<Size>,
+    runtimes: Vec<Runtime>,
+    backends: Vec<Backend>,
+    precisions: Vec<Precision>,
+    profiles: Vec<String>,
+}
+
+impl Block {
+    fn cells(&self, overrides: &Overrides) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for browser in &self.browsers {
+            for &model in &self.models {
+                let own = overrides.own_weights.contains(&model);
+                let sizes = if own { &[Size::Own][..] } else { &self.sizes };
+                for &size in sizes {
+                    for &runtime in &self.runtimes {
+                        for &backend in &self.backends {
+                            for &precision in &self.precisions {
+                                for profile in &self.profiles {
+                                    let (browser, profile) = (browser.clone(), profile.clone());
+                                    cells.push(Cell { browser, model, size, runtime, backend, precision, profile });
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        cells
+    }
+}
+
+/// The matrix's blocks with the overrides in place: `axes` is replaced, a block's own words about
+/// browsers and backends are narrowed.
+fn blocks(
+    matrix: &Matrix,
+    overrides: &Overrides,
+    catalogue: &Catalogue<'_>,
+    asked: Option<&[String]>,
+) -> Result<Vec<Block>, PlanError> {
+    let native_has_a_block =
+        matrix.include.iter().any(|include| include.browsers.iter().flatten().any(|label| label == NATIVE));
+    let mut blocks = Vec::new();
+    let whole = Include::default();
+    for (at, include) in std::iter::once(&whole).chain(&matrix.include).enumerate() {
+        let of_axes = catalogue.resolve(&matrix.axes.browsers)?;
+        let browsers = match (&include.browsers, asked) {
+            (None, None) => of_axes,
+            (None, Some(asked)) => narrow_to_machine(of_axes, asked, catalogue)
+                .into_iter()
+                .filter(|label| !(label == NATIVE && native_has_a_block && at == 0))
+                .collect(),
+            (Some(own), None) => catalogue.resolve(own)?,
+            (Some(own), Some(asked)) => {
+                catalogue.resolve(own)?.into_iter().filter(|label| asked.contains(label)).collect()
+            }
+        };
+        let models = overrides
+            .models
+            .as_ref()
+            .or(include.models.as_ref())
+            .unwrap_or(&matrix.axes.models);
+        let backends = match (&include.backends, &overrides.backends) {
+            (None, None) => matrix.axes.backends.clone(),
+            (None, Some(asked)) => asked.clone(),
+            (Some(own), None) => own.clone(),
+            (Some(own), Some(asked)) => own.iter().copied().filter(|backend| asked.contains(backend)).collect(),
+        };
+        let profiles = match &overrides.features {
+            Some(features) if features.is_empty() => vec!["default".to_owned()],
+            Some(features) => vec![features.join("-")],
+            None => include.profiles.clone().unwrap_or_else(|| matrix.axes.profiles.clone()),
+        };
+        blocks.push(Block {
+            browsers,
+            models: resolve_models(models)?,
+            sizes: pick(&overrides.sizes, &include.sizes, &matrix.axes.sizes),
+            runtimes: matrix.axes.runtimes.clone(),
+            backends,
+            precisions: pick(&overrides.precisions, &include.precisions, &matrix.axes.precisions),
+            profiles,
+        });
+    }
+    Ok(blocks)
+}
+
+/// `--browsers` chooses among the browsers on this machine; those that the matrix names and the
+/// machine lacks stay, as `unavailable`: what was not covered is not hidden by what was.
+fn narrow_to_machine(of_matrix: Vec<String>, asked: &[String], catalogue: &Catalogue<'_>) -> Vec<String> {
+    let absent = of_matrix
+        .into_iter()
+        .filter(|label| label != NATIVE && catalogue.get(label).is_none() && !asked.contains(label));
+    asked.iter().cloned().chain(absent).collect()
+}
+
+fn pick<T: Clone>(first: &Option<Vec<T>>, second: &Option<Vec<T>>, last: &[T]) -> Vec<T> {
+    first.as_ref().or(second.as_ref()).cloned().unwrap_or_else(|| last.to_vec())
+}
+
+fn resolve_models(names: &[String]) -> Result<Vec<ModelClass>, UnknownName> {
+    let mut models = Vec::new();
+    for name in names {
+        let these = if name == "all" { ModelClass::all().collect() } else { vec![name.parse()?] };
+        for model in these {
+            if !models.contains(&model) {
+                models.push(model);
+            }
+        }
+    }
+    Ok(models)
+}
+
+/// Features that the harness can switch on.
+const FEATURES: &[&str] = &[];
+
+/// The first reason against running the cell wins: impossible, absent, not built, not wanted.
+fn decide(cell: &Cell, features: &[String], matrix: &Matrix, catalogue: &Catalogue<'_>) -> Decision {
+    let never = |status, reason: String| Decision::Never { status, reason };
+    if cell.backend.is_native() != cell.is_native() {
+        let reason = if cell.is_native() {
+            format!("{} exists in browsers only; the host has native-cpu and native-gpu", cell.backend)
+        } else {
+            format!("{} runs on the host, not in a browser: its browser label is {NATIVE}", cell.backend)
+        };
+        return never(Status::NotApplicable, reason);
+    }
+    if !cell.is_native() {
+        match catalogue.get(&cell.browser) {
+            None => return never(Status::Unavailable, format!("{} is not on this machine", cell.browser)),
+            Some(Found { problem: Some(problem), .. }) => return never(Status::Unavailable, problem.clone()),
+            Some(_) => {}
+        }
+    }
+    if let Some(exclude) = matrix.exclude.iter().find(|exclude| exclude.matches(cell)) {
+        return never(Status::Skipped, exclude.reason.clone());
+    }
+    if !cell.model.info().implemented {
+        return never(Status::NotImplemented, format!("the engine has no {} yet", cell.model));
+    }
+    if cell.precision != Precision::Fp32 {
+        return never(Status::NotImplemented, format!("the engine has no {} weights yet", cell.precision));
+    }
+    if let Some(feature) = features.iter().find(|feature| !FEATURES.contains(&feature.as_str())) {
+        return never(Status::NotImplemented, format!("the harness has no feature {feature:?} yet"));
+    }
+    Decision::Run
+}
+
+impl Exclude {
+    fn matches(&self, cell: &Cell) -> bool {
+        fn on<T: PartialEq>(list: &Option<Vec<T>>, value: &T) -> bool {
+            list.as_ref().is_none_or(|list| list.contains(value))
+        }
+        on(&self.browsers, &cell.browser)
+            && on(&self.models, &cell.model)
+            && on(&self.sizes, &cell.size)
+            && on(&self.backends, &cell.backend)
+            && on(&self.precisions, &cell.precision)
+            && on(&self.profiles, &cell.profile)
+    }
+}

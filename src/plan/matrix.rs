@@ -1,0 +1,323 @@
+//! Matrix files: what to measure, as a person writes it down.
+//!
+//! The types here are the file format; `matrices/README.md` describes it and
+//! `matrices/matrix.schema.json` is generated from them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use webmatrix_wire::{Backend, Precision};
+
+use super::cell::is_label;
+use super::model::{ModelClass, Runtime, Size};
+use super::schema;
+
+/// A matrix file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Matrix {
+    /// What runs of this matrix are called.
+    pub name: String,
+    /// What the matrix is for, in a sentence.
+    #[serde(default)]
+    pub description: String,
+    /// The cells' axes: every combination is a cell.
+    pub axes: Axes,
+    /// Further blocks of cells. An axis that a block leaves out is taken from `axes`.
+    #[serde(default)]
+    pub include: Vec<Include>,
+    /// Cells left out (status `skipped`), each with its reason.
+    #[serde(default)]
+    pub exclude: Vec<Exclude>,
+    /// How each cell is run.
+    #[serde(default)]
+    pub run: RunSettings,
+    /// How long things may take.
+    #[serde(default)]
+    pub deadlines: Deadlines,
+    /// The named sets of features that `axes.profiles` may use; `default` has none and is always there.
+    #[serde(default)]
+    pub profiles: BTreeMap<String, Profile>,
+}
+
+/// The axes of a matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Axes {
+    /// Browser labels; `all` stands for every known browser and every labelled one.
+    pub browsers: Vec<String>,
+    /// Model classes; `all` stands for every one.
+    #[schemars(schema_with = "schema::models")]
+    pub models: Vec<String>,
+    /// Model sizes.
+    #[serde(default = "defaults::sizes")]
+    #[schemars(schema_with = "schema::sizes")]
+    pub sizes: Vec<Size>,
+    /// What drives the page.
+    #[serde(default = "defaults::runtimes")]
+    #[schemars(schema_with = "schema::runtimes")]
+    pub runtimes: Vec<Runtime>,
+    /// What executes the graph.
+    #[schemars(schema_with = "schema::backends")]
+    pub backends: Vec<Backend>,
+    /// Precisions of the weights.
+    #[serde(default = "defaults::precisions")]
+    #[schemars(schema_with = "schema::precisions")]
+    pub precisions: Vec<Precision>,
+    /// Names of profiles.
+    #[serde(default = "defaults::profiles")]
+    pub profiles: Vec<String>,
+}
+
+/// A further block of cells.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Include {
+    /// Why the block is there.
+    pub reason: String,
+    /// In place of `axes.browsers`.
+    pub browsers: Option<Vec<String>>,
+    /// In place of `axes.models`.
+    #[schemars(schema_with = "schema::models")]
+    pub models: Option<Vec<String>>,
+    /// In place of `axes.sizes`.
+    #[schemars(schema_with = "schema::sizes")]
+    pub sizes: Option<Vec<Size>>,
+    /// In place of `axes.backends`.
+    #[schemars(schema_with = "schema::backends")]
+    pub backends: Option<Vec<Backend>>,
+    /// In place of `axes.precisions`.
+    #[schemars(schema_with = "schema::precisions")]
+    pub precisions: Option<Vec<Precision>>,
+    /// In place of `axes.profiles`.
+    pub profiles: Option<Vec<String>>,
+}
+
+/// Cells to leave out: those that match every axis given here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exclude {
+    /// Why they are left out; shown in every report.
+    pub reason: String,
+    /// Browser labels.
+    pub browsers: Option<Vec<String>>,
+    /// Model classes.
+    #[schemars(schema_with = "schema::models")]
+    pub models: Option<Vec<ModelClass>>,
+    /// Model sizes.
+    #[schemars(schema_with = "schema::sizes")]
+    pub sizes: Option<Vec<Size>>,
+    /// Backends.
+    #[schemars(schema_with = "schema::backends")]
+    pub backends: Option<Vec<Backend>>,
+    /// Precisions.
+    #[schemars(schema_with = "schema::precisions")]
+    pub precisions: Option<Vec<Precision>>,
+    /// Profiles.
+    pub profiles: Option<Vec<String>>,
+}
+
+/// How each cell is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunSettings {
+    /// Inferences before the timed ones.
+    #[schemars(range(max = 1000))]
+    pub warmup: u32,
+    /// Timed inferences.
+    #[schemars(range(min = 1, max = 10000))]
+    pub samples: u32,
+    /// Further tries, each in a fresh browser, after an unexpected result.
+    #[schemars(range(max = 10))]
+    pub retries: u32,
+    /// The seed of twins' weights and inputs.
+    pub seed: u64,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self { warmup: 1, samples: 10, retries: 1, seed: 7 }
+    }
+}
+
+/// How long things may take, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deadlines {
+    /// One try at a cell, from page load to its last message.
+    #[schemars(range(min = 1))]
+    pub attempt_s: u32,
+    /// The probe of a browser.
+    #[schemars(range(min = 1))]
+    pub probe_s: u32,
+    /// Everything. Cells not reached are `skipped`.
+    #[schemars(range(min = 1))]
+    pub total_s: u32,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { attempt_s: 120, probe_s: 60, total_s: 3600 }
+    }
+}
+
+/// A named set of features.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Names of features, such as `compute-shaders`.
+    pub features: Vec<String>,
+}
+
+mod defaults {
+    use super::{Precision, Runtime, Size};
+
+    pub(super) fn sizes() -> Vec<Size> {
+        vec![Size::Tiny]
+    }
+
+    pub(super) fn runtimes() -> Vec<Runtime> {
+        vec![Runtime::WebMatrix]
+    }
+
+    pub(super) fn precisions() -> Vec<Precision> {
+        vec![Precision::Fp32]
+    }
+
+    pub(super) fn profiles() -> Vec<String> {
+        vec!["default".to_owned()]
+    }
+}
+
+/// The matrices that the program carries.
+pub const EMBEDDED: &[(&str, &str)] = &[
+    ("quick", include_str!("../../matrices/quick.toml")),
+    ("nightly", include_str!("../../matrices/nightly.toml")),
+    ("full", include_str!("../../matrices/full.toml")),
+];
+
+/// A matrix file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MatrixError {
+    /// Not TOML, or not a matrix; the text has line and column.
+    #[error("matrix {name}: {text}")]
+    Syntax {
+        /// The file or embedded name.
+        name: String,
+        /// Where and what.
+        text: String,
+    },
+    /// TOML of the right shape that means nothing.
+    #[error("matrix {name}: {field}: {reason}")]
+    Meaning {
+        /// The file or embedded name.
+        name: String,
+        /// The key.
+        field: String,
+        /// What is wrong with its value.
+        reason: String,
+    },
+}
+
+/// Reads a matrix file's text; `name` is what errors call it.
+pub fn parse(name: &str, text: &str) -> Result<Matrix, MatrixError> {
+    let matrix: Matrix = toml::from_str(text).map_err(|error| MatrixError::Syntax {
+        name: name.to_owned(),
+        text: error.to_string().trim_end().to_owned(),
+    })?;
+    matrix.check().map_err(|(field, reason)| MatrixError::Meaning { name: name.to_owned(), field, reason })?;
+    Ok(matrix)
+}
+
+impl Matrix {
+    /// The features of a profile; `default` has none unless the file says otherwise.
+    pub fn features(&self, profile: &str) -> &[String] {
+        self.profiles.get(profile).map_or(&[], |profile| &profile.features)
+    }
+
+    /// What the types cannot say.
+    fn check(&self) -> Result<(), (String, String)> {
+        let refuse = |field: &str, reason: String| Err((field.to_owned(), reason));
+        if !is_label(&self.name) {
+            return refuse("name", "use lower-case letters, digits, '-', '.' and '_'".to_owned());
+        }
+        let blocks = std::iter::once(("axes".to_owned(), &self.axes.browsers, &self.axes.models)).chain(
+            self.include.iter().enumerate().map(|(at, include)| {
+                let browsers = include.browsers.as_ref().unwrap_or(&self.axes.browsers);
+                (format!("include[{at}]"), browsers, include.models.as_ref().unwrap_or(&self.axes.models))
+            }),
+        );
+        for (block, browsers, models) in blocks {
+            if let Some(bad) = browsers.iter().find(|label| !is_label(label)) {
+                return refuse(&format!("{block}.browsers"), format!("{bad:?} cannot be a label"));
+            }
+            for model in models.iter().filter(|model| *model != "all") {
+                if let Err(error) = model.parse::<ModelClass>() {
+                    return refuse(&format!("{block}.models"), error.to_string());
+                }
+            }
+        }
+        let used = self.axes.profiles.iter().chain(self.include.iter().flat_map(|i| i.profiles.iter().flatten()));
+        for profile in used {
+            if profile != "default" && !self.profiles.contains_key(profile) {
+                return refuse("profiles", format!("{profile:?} is used but not defined: add [profiles.{profile}]"));
+            }
+        }
+        for (field, value) in [
+            ("run.samples", self.run.samples),
+            ("deadlines.attempt_s", self.deadlines.attempt_s),
+            ("deadlines.probe_s", self.deadlines.probe_s),
+            ("deadlines.total_s", self.deadlines.total_s),
+        ] {
+            if value == 0 {
+                return refuse(field, "must be at least 1".to_owned());
+            }
+        }
+        if let Some(exclude) = self.exclude.iter().find(|exclude| exclude.reason.trim().is_empty()) {
+            return refuse("exclude.reason", format!("say why {exclude:?} is left out"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse("m.toml", text).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    const GOOD: &str = "name = \"m\"\n[axes]\nbrowsers = [\"all\"]\nmodels = [\"bert\"]\nbackends = [\"wasm\"]\n";
+
+    #[test]
+    fn the_embedded_matrices_are_good() {
+        for (name, text) in EMBEDDED {
+            let matrix = parse(name, text).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(matrix.name, *name);
+        }
+    }
+
+    #[test]
+    fn defaults_are_filled_in() {
+        let matrix = parse("m", GOOD).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(matrix.axes.sizes, [Size::Tiny]);
+        assert_eq!(matrix.axes.profiles, ["default"]);
+        assert_eq!(matrix.run.samples, 10);
+    }
+
+    #[test]
+    fn unknown_keys_are_told_with_line_and_column() {
+        insta::assert_snapshot!(error(&GOOD.replace("models", "modles")), @"");
+        insta::assert_snapshot!(error(&format!("{GOOD}[run]\nsample = 3\n")), @"");
+        insta::assert_snapshot!(error(&GOOD.replace("wasm", "gpu")), @"");
+    }
+
+    #[test]
+    fn values_without_meaning_are_told() {
+        insta::assert_snapshot!(error(&GOOD.replace("bert", "bird")), @"");
+        insta::assert_snapshot!(error(&format!("{GOOD}profiles = [\"fast\"]\n")), @"");
+        insta::assert_snapshot!(error(&format!("{GOOD}[run]\nsamples = 0\n")), @"");
+    }
+}

@@ -1,0 +1,130 @@
+use webmatrix_wire::{Backend, Precision};
+
+use super::*;
+
+fn found(labels: &[&str]) -> Vec<Found> {
+    labels.iter().map(|label| Found { label: (*label).to_owned(), problem: None }).collect()
+}
+
+fn quick() -> Matrix {
+    let text = matrix::EMBEDDED.iter().find(|(name, _)| *name == "quick").map(|(_, text)| *text);
+    parse("quick", text.unwrap_or_default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn strings(words: &[&str]) -> Option<Vec<String>> {
+    Some(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+/// One line a browser and decision, so that a plan reads at a glance.
+fn summary(plan: &Plan) -> String {
+    let mut lines: Vec<(String, usize)> = Vec::new();
+    for planned in &plan.cells {
+        let what = match &planned.decision {
+            Decision::Run => "run".to_owned(),
+            Decision::Never { status, reason } => format!("{status}: {reason}"),
+        };
+        let line = format!("{} {what}", planned.cell.browser);
+        match lines.iter_mut().find(|(text, _)| *text == line) {
+            Some((_, count)) => *count += 1,
+            None => lines.push((line, 1)),
+        }
+    }
+    lines.iter().map(|(line, count)| format!("{count} {line}\n")).collect()
+}
+
+fn planned(overrides: &Overrides, found: &[Found]) -> Plan {
+    plan(&quick(), overrides, found).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn the_main_job_shows_what_it_does_not_cover() {
+    let overrides = Overrides {
+        browsers: strings(&["chromium", "firefox"]),
+        models: strings(&["bert", "t5"]),
+        ..Overrides::default()
+    };
+    let plan = planned(&overrides, &found(&["chromium", "firefox", "webkitgtk"]));
+    insta::assert_snapshot!(summary(&plan), @"");
+    assert!(plan.missing.is_empty());
+}
+
+#[test]
+fn a_broken_browser_is_unavailable_with_the_remedy() {
+    let mut found = found(&["chromium"]);
+    found[0].problem = Some("no chromedriver: apt-get install chromium-driver".to_owned());
+    let overrides = Overrides {
+        browsers: strings(&["chromium", "edge"]),
+        models: strings(&["bert"]),
+        ..Overrides::default()
+    };
+    let plan = planned(&overrides, &found);
+    insta::assert_snapshot!(summary(&plan), @"");
+    assert_eq!(plan.missing, ["chromium", "edge"]);
+    assert!(plan.browsers().is_empty());
+}
+
+#[test]
+fn impossible_cells_say_why() {
+    let overrides = Overrides {
+        browsers: strings(&["chromium", "native"]),
+        models: strings(&["bert"]),
+        backends: Some(vec![Backend::Wasm, Backend::NativeCpu]),
+        precisions: Some(vec![Precision::Fp32, Precision::Int3]),
+        ..Overrides::default()
+    };
+    let mut matrix = quick();
+    matrix.axes.browsers = vec!["chromium".to_owned()];
+    let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
+    insta::assert_snapshot!(summary(&plan), @"");
+}
+
+#[test]
+fn own_weights_replace_the_size_of_their_class() {
+    let overrides = Overrides {
+        models: strings(&["bert", "vit"]),
+        own_weights: [ModelClass::all().next().unwrap_or_else(|| panic!("no class"))].into(),
+        ..Overrides::default()
+    };
+    let plan = planned(&overrides, &found(&["chromium"]));
+    for planned in &plan.cells {
+        assert_eq!(planned.cell.size == Size::Own, planned.cell.model.as_str() == "bert", "{}", planned.cell);
+    }
+}
+
+#[test]
+fn features_make_their_own_profile_and_are_not_built_yet() {
+    let overrides = Overrides {
+        browsers: strings(&["chromium"]),
+        models: strings(&["bert"]),
+        features: strings(&["compute-shaders", "kv-int8"]),
+        ..Overrides::default()
+    };
+    let mut matrix = quick();
+    matrix.axes.browsers = vec!["chromium".to_owned()];
+    let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
+    assert!(plan.cells.iter().all(|planned| planned.cell.profile == "compute-shaders-kv-int8"));
+    insta::assert_snapshot!(summary(&plan), @"");
+}
+
+#[test]
+fn excluded_cells_are_skipped_with_their_reason() {
+    let mut matrix = quick();
+    matrix.axes.browsers = vec!["chromium".to_owned()];
+    matrix.exclude = vec![Exclude {
+        reason: "known to hang".to_owned(),
+        backends: Some(vec![Backend::WebGpu]),
+        ..Exclude::default()
+    }];
+    let overrides = Overrides { models: strings(&["bert"]), browsers: strings(&["chromium"]), ..Overrides::default() };
+    let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
+    insta::assert_snapshot!(summary(&plan), @"");
+}
+
+#[test]
+fn names_that_name_nothing_are_refused() {
+    let error = |overrides: Overrides| {
+        plan(&quick(), &overrides, &found(&["chromium"])).err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    insta::assert_snapshot!(error(Overrides { browsers: strings(&["netscape"]), ..Overrides::default() }), @"");
+    insta::assert_snapshot!(error(Overrides { models: strings(&["bird"]), ..Overrides::default() }), @"");
+}
