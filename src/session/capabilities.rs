@@ -1,0 +1,140 @@
+//! The exact capabilities that a driver gets for a [`LaunchSpec`]: a pure function, so that browsers
+//! which cannot be had here are still tested to the letter.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::discover::{Channel, Os};
+use crate::plan::axis::BrowserKind;
+use crate::session::flags::Flags;
+use crate::session::spec::{LaunchSpec, NoSandbox, Surroundings};
+
+/// Chromium without its own errands: no updates, no sync, no first-run pages, no crash uploads.
+/// `--disable-crashpad-for-testing` because the crash handler leaves the process group.
+const CHROMIUM_QUIET: &[&str] = &[
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--disable-extensions",
+    "--metrics-recording-only",
+    "--disable-breakpad",
+    "--disable-crashpad-for-testing",
+    "--password-store=basic",
+    "--use-mock-keychain",
+];
+
+/// A page that nobody looks at runs as fast as one in front.
+const CHROMIUM_UNTHROTTLED: &[&str] = &[
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+];
+
+/// The `alwaysMatch` part of New Session for this browser, with its profile in `profile`.
+pub fn capabilities(spec: &LaunchSpec, here: Surroundings, profile: &Path) -> Value {
+    let mut capabilities = match spec.browser.kind {
+        BrowserKind::Chrome | BrowserKind::Chromium => {
+            json!({ "browserName": "chrome", "goog:chromeOptions": chromium(spec, here, profile) })
+        }
+        BrowserKind::Edge => {
+            json!({ "browserName": "MicrosoftEdge", "ms:edgeOptions": chromium(spec, here, profile) })
+        }
+        BrowserKind::Firefox => json!({ "browserName": "firefox", "moz:firefoxOptions": firefox(spec) }),
+        // Safari takes no path, no arguments and no preferences: the driver decides which Safari.
+        BrowserKind::Safari if spec.browser.channel == Channel::Preview => {
+            json!({ "browserName": "Safari Technology Preview" })
+        }
+        BrowserKind::Safari => json!({ "browserName": "safari" }),
+        BrowserKind::WebKitGtk => {
+            // Without `--automation`, or with an argument MiniBrowser does not know, New Session
+            // never ends.
+            let mut args = Flags::default();
+            args.add("--automation");
+            args.extend(&spec.extra_args);
+            json!({
+                "browserName": "MiniBrowser",
+                "webkitgtk:browserOptions": { "binary": spec.browser.path, "args": args.finish() },
+            })
+        }
+    };
+    // The browser's own timeouts end a command a little before ours would, for its error says more.
+    capabilities["timeouts"] = json!({
+        "pageLoad": milliseconds(spec.deadlines.page_load),
+        "script": milliseconds(spec.deadlines.command),
+    });
+    capabilities
+}
+
+/// The arguments that the capabilities ask the browser for, to compare with what it really got.
+pub(super) fn requested_args(capabilities: &Value) -> Vec<String> {
+    let options = ["goog:chromeOptions", "ms:edgeOptions", "moz:firefoxOptions", "webkitgtk:browserOptions"];
+    let args = options.into_iter().find_map(|key| capabilities.get(key)?.get("args")?.as_array());
+    args.into_iter().flatten().filter_map(|arg| arg.as_str().map(str::to_owned)).collect()
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Options of Chrome, Chromium and Edge.
+fn chromium(spec: &LaunchSpec, here: Surroundings, profile: &Path) -> Value {
+    let mut flags = Flags::default();
+    if spec.headless {
+        flags.add("--headless=new");
+    }
+    if spec.no_sandbox == NoSandbox::Always || spec.no_sandbox == NoSandbox::Auto && here.root {
+        flags.add("--no-sandbox");
+    }
+    if here.little_shared_memory {
+        flags.add("--disable-dev-shm-usage");
+    }
+    flags.add(format!("--user-data-dir={}", profile.display()));
+    flags.extend(CHROMIUM_QUIET.iter().copied());
+    flags.extend(CHROMIUM_UNTHROTTLED.iter().copied());
+    if spec.webgpu {
+        flags.add("--enable-unsafe-webgpu");
+        if spec.hardware_gpu && here.os == Os::Linux {
+            flags.extend(["--use-angle=vulkan", "--disable-vulkan-surface", "--enable-features=Vulkan"]);
+        }
+        if spec.developer_features {
+            flags.add("--enable-webgpu-developer-features");
+        }
+    }
+    if spec.webnn {
+        flags.add("--enable-features=WebMachineLearningNeuralNetwork");
+        if here.os == Os::Windows {
+            flags.add("--enable-features=WebNNOnnxRuntime");
+        }
+    }
+    flags.extend(&spec.extra_args);
+    json!({ "binary": spec.browser.path, "args": flags.finish() })
+}
+
+/// Options of Firefox. The profile is made by geckodriver, below the folder it is told at its start.
+fn firefox(spec: &LaunchSpec) -> Value {
+    let mut prefs = Map::from_iter([
+        // Quiet.
+        ("app.update.disabledForTesting".to_owned(), json!(true)),
+        ("datareporting.policy.dataSubmissionEnabled".to_owned(), json!(false)),
+        ("network.http.speculative-parallel-limit".to_owned(), json!(0)),
+        // Unthrottled.
+        ("dom.min_background_timeout_value".to_owned(), json!(0)),
+        ("dom.timeout.enable_budget_timer_throttling".to_owned(), json!(false)),
+    ]);
+    if spec.webgpu {
+        prefs.insert("dom.webgpu.enabled".to_owned(), json!(true));
+        // The blocklist names every software adapter.
+        prefs.insert("gfx.webgpu.ignore-blocklist".to_owned(), json!(true));
+    }
+    prefs.extend(spec.prefs.clone());
+    let mut args = Flags::default();
+    if spec.headless {
+        args.add("-headless");
+    }
+    args.extend(&spec.extra_args);
+    json!({ "binary": spec.browser.path, "args": args.finish(), "prefs": prefs })
+}
