@@ -1,0 +1,112 @@
+//! What reports show: rows, put into the words and numbers that people and machines read.
+
+use serde::Serialize;
+use webmatrix_wire::{EvidenceGrade, Status};
+
+use crate::collect::{Agreement, is_real};
+use crate::store::{BrowserRow, CellRow, EnvironmentRow, RunRow};
+
+/// One cell of one run. Its fields, in this order, are the stable machine form (`jsonl`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CellView {
+    /// The cell's id: `browser/model@size/runtime/backend/precision/profile`.
+    pub id: String,
+    /// The browser's label.
+    pub browser: String,
+    /// Its version, empty if not known.
+    pub browser_version: String,
+    /// The model's class.
+    pub model: String,
+    /// The model's size.
+    pub size: String,
+    /// What drives the page.
+    pub runtime: String,
+    /// The backend asked for.
+    pub backend: String,
+    /// Precision of the weights.
+    pub precision: String,
+    /// The profile.
+    pub profile: String,
+    /// The status; none while the cell has no verdict.
+    pub status: Option<Status>,
+    /// Passed only on a retry.
+    pub flaky: bool,
+    /// The grade.
+    pub evidence: EvidenceGrade,
+    /// What kind of implementation answered.
+    pub implementation: Option<String>,
+    /// How the outputs compare; none if nothing was compared.
+    pub agreement: Option<AgreementView>,
+    /// Median of the timed inferences.
+    pub median_ms: Option<f64>,
+    /// Why it is not a pass.
+    pub error: Option<String>,
+    /// The run.
+    pub run: String,
+}
+
+/// An agreement in a line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AgreementView {
+    /// Every output within tolerance everywhere.
+    pub ok: bool,
+    /// Where the answer comes from.
+    pub reference: String,
+    /// Largest absolute difference.
+    pub max_abs: f64,
+    /// Largest relative difference.
+    pub max_rel: f64,
+    /// Smallest cosine.
+    pub cosine: f64,
+}
+
+impl CellView {
+    /// The view of a row. Names that this program does not know count as nothing: not as a pass.
+    pub fn of(row: CellRow) -> Self {
+        let agreement: Option<Agreement> = row.agreement.and_then(|text| serde_json::from_str(&text).ok());
+        let status: Option<Status> = row.status.and_then(|status| status.parse().ok());
+        Self {
+            id: row.cell,
+            browser: row.browser,
+            browser_version: row.browser_version,
+            model: row.model,
+            size: row.size,
+            runtime: row.runtime,
+            backend: row.backend,
+            precision: row.precision,
+            profile: row.profile,
+            flaky: row.flaky.unwrap_or(false),
+            evidence: row.evidence.and_then(|grade| grade.parse().ok()).unwrap_or(EvidenceGrade::None),
+            implementation: row.implementation,
+            agreement: agreement.map(|agreement| AgreementView {
+                ok: agreement.ok,
+                max_abs: agreement.max_abs(),
+                max_rel: agreement.max_rel(),
+                cosine: agreement.cosine(),
+                reference: agreement.reference,
+            }),
+            median_ms: row.median_ms,
+            error: row.reason.filter(|_| status != Some(Status::Pass)),
+            status,
+            run: row.run,
+        }
+    }
+
+    /// Proven: it passed, and something real stands behind it.
+    pub fn is_green(&self) -> bool {
+        self.status == Some(Status::Pass) && is_real(self.evidence)
+    }
+}
+
+/// One run with its cells.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunView {
+    /// The run.
+    pub run: RunRow,
+    /// The machine.
+    pub environment: Vec<EnvironmentRow>,
+    /// The browsers.
+    pub browsers: Vec<BrowserRow>,
+    /// The cells, in the plan's order.
+    pub cells: Vec<CellView>,
+}

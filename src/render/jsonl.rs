@@ -1,0 +1,13 @@
+//! One cell a line: the stable machine form.
+
+use super::RenderError;
+use crate::analyse::view::RunView;
+
+pub(super) fn render(runs: &[RunView]) -> Result<String, RenderError> {
+    let mut text = String::new();
+    for cell in runs.iter().flat_map(|run| &run.cells) {
+        text.push_str(&serde_json::to_string(cell)?);
+        text.push('\n');
+    }
+    Ok(text)
+}

@@ -1,0 +1,396 @@
+//! Rows, as analysis and reports read them.
+
+use duckdb::{Row, params};
+use serde::Serialize;
+
+use super::{Database, StoreError};
+
+/// Which runs to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunSelection {
+    /// The latest.
+    Latest,
+    /// Every one.
+    All,
+    /// The one with this id.
+    Id(String),
+}
+
+impl std::str::FromStr for RunSelection {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "latest" => Self::Latest,
+            "all" => Self::All,
+            id => Self::Id(id.to_owned()),
+        })
+    }
+}
+
+/// A row type, its columns in the order of its query.
+macro_rules! rows {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        pub struct $name { $($(#[$doc])* pub $field: $type,)+ }
+
+        impl $name {
+            fn read(row: &Row<'_>) -> duckdb::Result<Self> {
+                let mut columns = 0_usize..;
+                let mut next = || columns.next().unwrap_or_default();
+                Ok(Self { $($field: row.get(next())?,)+ })
+            }
+        }
+    };
+}
+
+rows! {
+    /// A run.
+    RunRow {
+        /// Its id.
+        run: String,
+        /// The matrix's name.
+        matrix: String,
+        /// UTC, RFC 3339.
+        started_at: String,
+        /// UTC, RFC 3339; none if it did not end.
+        ended_at: Option<String>,
+        /// None if it did not end.
+        exit_code: Option<u8>,
+        /// None if it did not end.
+        interrupted: Option<bool>,
+        /// The command line, JSON list.
+        arguments: String,
+        /// This program's version then.
+        webmatrix_version: String,
+        /// Hash over the harness builds.
+        harness: String,
+    }
+}
+
+rows! {
+    /// A fact about a run's machine.
+    EnvironmentRow {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    }
+}
+
+rows! {
+    /// A browser of a run.
+    BrowserRow {
+        /// Its label.
+        label: String,
+        /// Its kind.
+        kind: String,
+        /// As the running browser tells it, else as its program does.
+        version: String,
+        /// Its channel.
+        channel: String,
+        /// Its program.
+        path: String,
+        /// Its driver's program.
+        driver: String,
+        /// Its driver's version.
+        driver_version: String,
+        /// Why it cannot be used.
+        problem: Option<String>,
+    }
+}
+
+rows! {
+    /// A cell of a run.
+    CellRow {
+        /// The run.
+        run: String,
+        /// The cell's id.
+        cell: String,
+        /// The browser's label.
+        browser: String,
+        /// As the running browser tells it, else as its program does; empty if not known.
+        browser_version: String,
+        /// The model's class.
+        model: String,
+        /// The model's size.
+        size: String,
+        /// What drives the page.
+        runtime: String,
+        /// The backend asked for.
+        backend: String,
+        /// Precision of the weights.
+        precision: String,
+        /// The profile.
+        profile: String,
+        /// None without a verdict.
+        status: Option<String>,
+        /// Passed only on a retry.
+        flaky: Option<bool>,
+        /// The grade.
+        evidence: Option<String>,
+        /// What kind of implementation answered.
+        implementation: Option<String>,
+        /// Why not a pass, or why the evidence is not better.
+        reason: Option<String>,
+        /// Output by output, JSON.
+        agreement: Option<String>,
+        /// The attempt that decided.
+        attempt: Option<String>,
+        /// Navigation to last message.
+        wall_ms: Option<f64>,
+        /// The page's own work.
+        page_ms: Option<f64>,
+        /// Median of the timed inferences of the deciding attempt.
+        median_ms: Option<f64>,
+    }
+}
+
+rows! {
+    /// An attempt.
+    AttemptRow {
+        /// Its id.
+        attempt: String,
+        /// Its cell; none for a probe.
+        cell: Option<String>,
+        /// The browser's label.
+        browser: String,
+        /// 1 for the first try.
+        number: u32,
+        /// Its browser session.
+        session: Option<String>,
+        /// UTC, RFC 3339.
+        started_at: String,
+        /// None if it never ended.
+        wall_ms: Option<f64>,
+        /// The page's own work.
+        page_ms: Option<f64>,
+        /// The harness build.
+        variant: Option<String>,
+        /// What the page says ran.
+        backend: Option<String>,
+        /// What the page says about that, JSON.
+        facts: Option<String>,
+        /// How it ended.
+        end: Option<String>,
+        /// What this attempt alone makes of its cell.
+        status: Option<String>,
+        /// The grade of this attempt alone.
+        evidence: Option<String>,
+        /// Why not a pass.
+        reason: Option<String>,
+    }
+}
+
+rows! {
+    /// A browser process.
+    SessionRow {
+        /// Its id.
+        session: String,
+        /// The browser's label.
+        browser: String,
+        /// As the running browser tells it.
+        version: String,
+        /// Driver start to usable browser.
+        start_ms: f64,
+        /// Flags, preferences, capabilities, JSON.
+        facts: String,
+    }
+}
+
+rows! {
+    /// A timed inference.
+    SampleRow {
+        /// The attempt.
+        attempt: String,
+        /// Counts up from 0, warm-ups first.
+        index: u32,
+        /// Whether it is a warm-up.
+        warmup: bool,
+        /// Milliseconds.
+        ms: f64,
+    }
+}
+
+rows! {
+    /// A named number.
+    MetricRow {
+        /// The attempt.
+        attempt: String,
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: f64,
+        /// Its unit.
+        unit: String,
+    }
+}
+
+rows! {
+    /// What executed an op.
+    OpRow {
+        /// The attempt.
+        attempt: String,
+        /// The op.
+        op: String,
+        /// What executed it.
+        backend: String,
+        /// Times per inference.
+        count: u64,
+    }
+}
+
+rows! {
+    /// A thing that a probe tried or was told.
+    CapabilityRow {
+        /// The browser's label.
+        browser: String,
+        /// `webgpu webnn wasm environment timers`.
+        area: String,
+        /// What was tried.
+        name: String,
+        /// The interface exists.
+        present: bool,
+        /// It answered correctly.
+        usable: bool,
+        /// In the browser's words.
+        error: Option<String>,
+        /// Milliseconds it took.
+        ms: Option<f64>,
+        /// What was learned, JSON.
+        facts: Option<String>,
+    }
+}
+
+rows! {
+    /// A line of a log.
+    LogRow {
+        /// The attempt.
+        attempt: String,
+        /// `page` or `driver`.
+        source: String,
+        /// Its level.
+        level: String,
+        /// The line.
+        text: String,
+    }
+}
+
+const TIME: &str = "%Y-%m-%dT%H:%M:%S.%gZ";
+
+impl Database {
+    /// The runs that match, oldest first.
+    pub fn runs(&self, selection: &RunSelection) -> Result<Vec<RunRow>, StoreError> {
+        let (filter, id) = match selection {
+            RunSelection::All => ("?::VARCHAR IS NULL", None),
+            RunSelection::Latest => ("?::VARCHAR IS NULL AND run = (SELECT max(run) FROM run)", None),
+            RunSelection::Id(id) => ("run = ?", Some(id)),
+        };
+        let sql = format!(
+            "SELECT run, matrix, strftime(started_at, '{TIME}'), strftime(ended_at, '{TIME}'), exit_code, interrupted,
+                 arguments, webmatrix_version, harness
+             FROM run WHERE {filter} ORDER BY run"
+        );
+        let runs = self.rows(&sql, params![id], RunRow::read)?;
+        match selection {
+            RunSelection::Id(id) if runs.is_empty() => Err(StoreError::NoRun(id.clone())),
+            RunSelection::Latest if runs.is_empty() => Err(StoreError::NoRun("at all".to_owned())),
+            _ => Ok(runs),
+        }
+    }
+
+    /// The machine of a run.
+    pub fn environment(&self, run: &str) -> Result<Vec<EnvironmentRow>, StoreError> {
+        let sql = "SELECT name, value FROM environment WHERE run = ? ORDER BY name";
+        self.rows(sql, params![run], EnvironmentRow::read)
+    }
+
+    /// The browsers of a run.
+    pub fn browsers(&self, run: &str) -> Result<Vec<BrowserRow>, StoreError> {
+        let sql = "SELECT label, kind, coalesce((SELECT max(s.version) FROM session s
+                       WHERE s.run = browser.run AND s.browser = label AND s.version <> ''), version),
+                       channel, path, driver, driver_version, problem
+                   FROM browser WHERE run = ? ORDER BY label";
+        self.rows(sql, params![run], BrowserRow::read)
+    }
+
+    /// The cells of a run, in the plan's order.
+    pub fn cells(&self, run: &str) -> Result<Vec<CellRow>, StoreError> {
+        let sql = "
+            WITH told AS (SELECT browser, max(version) AS version FROM session
+                              WHERE run = $1 AND version <> '' GROUP BY browser),
+                 timed AS (SELECT attempt, median(ms) AS ms FROM sample WHERE NOT warmup GROUP BY attempt)
+            SELECT c.run, c.cell, c.browser, coalesce(told.version, b.version, ''), c.model, c.size, c.runtime,
+                c.backend, c.\"precision\", c.profile, c.status, c.flaky, c.evidence, c.implementation, c.reason,
+                c.agreement, c.attempt, c.wall_ms, c.page_ms, timed.ms
+            FROM cell c
+                LEFT JOIN browser b ON b.run = c.run AND b.label = c.browser
+                LEFT JOIN told ON told.browser = c.browser
+                LEFT JOIN timed ON timed.attempt = c.attempt
+            WHERE c.run = $1 ORDER BY c.ordinal";
+        self.rows(sql, params![run], CellRow::read)
+    }
+
+    /// The attempts of a run, in order.
+    pub fn attempts(&self, run: &str) -> Result<Vec<AttemptRow>, StoreError> {
+        let sql = format!(
+            "SELECT attempt, cell, browser, number, session, strftime(started_at, '{TIME}'), wall_ms, page_ms, variant,
+                 backend, facts, \"end\", status, evidence, reason
+             FROM attempt WHERE run = ? ORDER BY started_at, attempt"
+        );
+        self.rows(&sql, params![run], AttemptRow::read)
+    }
+
+    /// The browser processes of a run.
+    pub fn sessions(&self, run: &str) -> Result<Vec<SessionRow>, StoreError> {
+        let sql = "SELECT session, browser, version, start_ms, facts FROM session WHERE run = ? ORDER BY session";
+        self.rows(sql, params![run], SessionRow::read)
+    }
+
+    /// The timed inferences of a run's attempts, in order.
+    pub fn samples(&self, run: &str) -> Result<Vec<SampleRow>, StoreError> {
+        let sql = "SELECT s.attempt, s.\"index\", s.warmup, s.ms FROM sample s JOIN attempt USING (attempt)
+                   WHERE run = ? ORDER BY s.attempt, s.\"index\"";
+        self.rows(sql, params![run], SampleRow::read)
+    }
+
+    /// The metrics of a run's attempts.
+    pub fn metrics(&self, run: &str) -> Result<Vec<MetricRow>, StoreError> {
+        let sql = "SELECT m.attempt, m.name, m.value, m.unit FROM metric m JOIN attempt USING (attempt)
+                   WHERE run = ? ORDER BY m.attempt, m.name";
+        self.rows(sql, params![run], MetricRow::read)
+    }
+
+    /// What executed the ops of a run's attempts.
+    pub fn ops(&self, run: &str) -> Result<Vec<OpRow>, StoreError> {
+        let sql = "SELECT o.attempt, o.op, o.backend, o.count FROM op_result o JOIN attempt USING (attempt)
+                   WHERE run = ? ORDER BY o.attempt, o.op, o.backend";
+        self.rows(sql, params![run], OpRow::read)
+    }
+
+    /// What the probes of a run found.
+    pub fn capabilities(&self, run: &str) -> Result<Vec<CapabilityRow>, StoreError> {
+        let sql = "SELECT browser, area, name, present, usable, error, ms, facts FROM capability
+                   WHERE run = ? ORDER BY browser, area, name";
+        self.rows(sql, params![run], CapabilityRow::read)
+    }
+
+    /// What pages and drivers of a run had to say.
+    pub fn log(&self, run: &str) -> Result<Vec<LogRow>, StoreError> {
+        let sql = "SELECT l.attempt, l.source, l.level, l.text FROM log_line l JOIN attempt USING (attempt)
+                   WHERE run = ? ORDER BY l.attempt, l.source DESC, l.line";
+        self.rows(sql, params![run], LogRow::read)
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        values: &[&dyn duckdb::ToSql],
+        read: fn(&Row<'_>) -> duckdb::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map(values, |row| read(row))?;
+        rows.collect::<Result<_, _>>().map_err(StoreError::from)
+    }
+}

@@ -1,0 +1,217 @@
+//! Entries become rows, once.
+
+use std::collections::BTreeMap;
+
+use webmatrix_wire::{
+    AttemptId, Backend, Capability, Challenge, Done, Envelope, EnvironmentFacts, EvidenceGrade, Job, JobKind, Message,
+    ProbeReport, Sample, Status, TimerFacts, WIRE_VERSION, WasmFacts,
+};
+
+use super::*;
+use crate::collect::{
+    AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Cost, End, Entry, JOURNAL_VERSION, Record, RunStarted,
+    Verdict, Versions,
+};
+use crate::plan::{Cell, Deadlines, Decision, Plan, PlannedCell, RunSettings};
+
+fn cell() -> Cell {
+    "chromium/bert@tiny/webmatrix/wasm/fp32/default".parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn entry(record: Record) -> Entry {
+    let at = jiff::Timestamp::from_second(1_700_000_000).unwrap_or_else(|error| panic!("{error}"));
+    Entry { version: JOURNAL_VERSION, run: "R1".to_owned(), at, record }
+}
+
+fn say(seq: u64, message: Message) -> Entry {
+    let envelope = Envelope { seq, at_ms: 1.0, message };
+    entry(Record::Received { attempt: AttemptId("A1".into()), envelope })
+}
+
+fn probe() -> ProbeReport {
+    ProbeReport {
+        webgpu: vec![Capability {
+            name: "high-performance".into(),
+            present: true,
+            usable: false,
+            error: Some("adapter is null".into()),
+            ms: 3.0,
+            facts: None,
+        }],
+        webnn: vec![],
+        wasm: WasmFacts { features: BTreeMap::from([("simd".to_owned(), true)]), shared_memory: true },
+        environment: EnvironmentFacts {
+            user_agent: "test".into(),
+            hardware_concurrency: 2,
+            device_memory_gib: None,
+            secure_context: true,
+            cross_origin_isolated: true,
+            in_worker: true,
+        },
+        timers: TimerFacts { performance_now_us: 100.0, gpu_timestamp_us: None },
+    }
+}
+
+/// A whole small run.
+fn entries() -> Vec<Entry> {
+    let plan = Plan {
+        matrix: "quick".into(),
+        cells: vec![PlannedCell { cell: cell(), decision: Decision::Run }],
+        run: RunSettings::default(),
+        deadlines: Deadlines::default(),
+        profiles: BTreeMap::new(),
+        missing: vec![],
+    };
+    let attempt = AttemptId("A1".into());
+    let job = Job {
+        wire_version: WIRE_VERSION,
+        attempt: attempt.clone(),
+        title: "t".into(),
+        deadline_ms: 1000,
+        nonce: 1,
+        kind: JobKind::Probe {},
+    };
+    let mut verdict = Verdict::nothing_ran(Status::Pass, "");
+    (verdict.evidence, verdict.reason) = (EvidenceGrade::Cpu, None);
+    let sample = |index, warmup, ms| Message::Sample(Sample { index, warmup, ms });
+    let facts = webmatrix_wire::BackendFacts {
+        backend: Backend::Wasm,
+        steps_down: vec![],
+        adapter: None,
+        webnn_device_type: None,
+        challenge: Some(Challenge { answer: vec![] }),
+        ops: vec![webmatrix_wire::OpCount { op: "matmul".into(), backend: Backend::Wasm, count: 3 }],
+        dispatches: 0,
+    };
+    vec![
+        entry(Record::RunStarted(Box::new(RunStarted {
+            plan,
+            environment: BTreeMap::from([("os".to_owned(), "linux".to_owned())]),
+            versions: Versions { webmatrix: "0.1.0".into(), wire: WIRE_VERSION, harness: "h".into() },
+            arguments: vec!["run".into()],
+        }))),
+        entry(Record::BrowserSeen(BrowserSeen {
+            label: "chromium".into(),
+            version: "156.0".into(),
+            ..BrowserSeen::default()
+        })),
+        entry(Record::AttemptStarted(Box::new(AttemptStarted {
+            attempt: attempt.clone(),
+            browser: "chromium".into(),
+            cell: Some(cell()),
+            number: 1,
+            session: None,
+            job,
+        }))),
+        say(0, Message::Probe(Box::new(probe()))),
+        say(1, sample(0, true, 99.0)),
+        say(2, sample(1, false, 4.0)),
+        say(3, sample(2, false, 2.0)),
+        say(4, Message::Backend(Box::new(facts))),
+        entry(Record::AttemptEnded(Box::new(AttemptEnded {
+            attempt: attempt.clone(),
+            end: End::Done(Done { page_ms: 7.0, outputs: vec![] }),
+            wall_ms: 9.0,
+            verdict: Some(verdict.clone()),
+            log_tail: vec!["last words".into()],
+        }))),
+        entry(Record::CellDecided(Box::new(CellDecided {
+            cell: cell(),
+            verdict,
+            flaky: false,
+            attempt: Some(attempt),
+            cost: Some(Cost { wall_ms: 9.0, page_ms: Some(7.0) }),
+        }))),
+        entry(Record::RunEnded { exit_code: 0, interrupted: false }),
+    ]
+}
+
+/// Everything that can be read back.
+fn dump(database: &Database) -> String {
+    let run = "R1";
+    let read = || -> Result<_, StoreError> {
+        Ok((
+            database.runs(&RunSelection::All)?,
+            database.environment(run)?,
+            database.browsers(run)?,
+            database.cells(run)?,
+            database.attempts(run)?,
+            (database.samples(run)?, database.ops(run)?, database.capabilities(run)?, database.log(run)?),
+        ))
+    };
+    format!("{:#?}", read().unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn database(entries: &[Entry]) -> Database {
+    let database = Database::in_memory().unwrap_or_else(|error| panic!("{error}"));
+    database.apply(entries).unwrap_or_else(|error| panic!("{error}"));
+    database
+}
+
+#[test]
+fn a_run_reads_back() {
+    let database = database(&entries());
+    let cells = database.cells("R1").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(cells.len(), 1);
+    assert_eq!(cells[0].median_ms, Some(3.0));
+    assert_eq!(cells[0].status.as_deref(), Some("pass"));
+    assert_eq!(cells[0].browser_version, "156.0");
+    let runs = database.runs(&RunSelection::Latest).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(runs[0].started_at, "2023-11-14T22:13:20.000Z");
+    assert_eq!(runs[0].exit_code, Some(0));
+    let found = database.capabilities("R1").unwrap_or_else(|error| panic!("{error}"));
+    assert!(found.iter().any(|row| row.area == "webgpu" && row.error.as_deref() == Some("adapter is null")));
+    assert!(found.iter().any(|row| row.area == "timers" && row.name == "performance_now_us"));
+}
+
+#[test]
+fn a_journal_replayed_changes_nothing() {
+    let once = database(&entries());
+    let before = dump(&once);
+    once.apply(&entries()).unwrap_or_else(|error| panic!("{error}"));
+    for entry in entries() {
+        once.apply(&[entry]).unwrap_or_else(|error| panic!("{error}"));
+    }
+    assert_eq!(dump(&once), before);
+}
+
+#[test]
+fn an_interruption_anywhere_is_completed_by_replay() {
+    let whole = dump(&database(&entries()));
+    for cut in 0..=entries().len() {
+        let database = database(&entries()[..cut]);
+        database.apply(&entries()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(dump(&database), whole, "cut at {cut}");
+    }
+}
+
+#[test]
+fn migrations_are_applied_once_and_newer_databases_refused() {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let path = folder.path().join("deep/x.duckdb");
+    assert!(matches!(Database::open_read_only(&path), Err(StoreError::Missing(_))));
+    drop(Database::open(&path).unwrap_or_else(|error| panic!("{error}")));
+    let again = Database::open(&path).unwrap_or_else(|error| panic!("{error}"));
+    again.connection.execute_batch("INSERT INTO schema_version (version) VALUES (999)").unwrap_or_else(|e| panic!("{e}"));
+    drop(again);
+    assert!(matches!(Database::open(&path), Err(StoreError::Newer { found: 999, .. })));
+}
+
+#[test]
+fn the_writer_finishes_what_is_queued() {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let path = folder.path().join("x.duckdb");
+    let writer = Writer::start(&path).unwrap_or_else(|error| panic!("{error}"));
+    for entry in entries() {
+        writer.write(vec![entry]);
+    }
+    writer.finish().unwrap_or_else(|error| panic!("{error}"));
+    let database = Database::open_read_only(&path).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(database.samples("R1").map(|samples| samples.len()).ok(), Some(3));
+}
+
+#[test]
+fn a_run_that_is_not_there_is_told() {
+    let database = database(&entries());
+    assert!(matches!(database.runs(&RunSelection::Id("R9".into())), Err(StoreError::NoRun(_))));
+}

@@ -1,0 +1,61 @@
+//! The one thread that writes.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use super::{Database, StoreError};
+use crate::collect::Entry;
+
+/// At most this many entries go into one transaction: enough to be quick, few enough to be visible.
+const BATCH: usize = 512;
+
+/// Hands entries to the thread that owns the connection.
+#[derive(Debug)]
+pub struct Writer {
+    /// `None` once finished.
+    entries: Mutex<Option<Sender<Vec<Entry>>>>,
+    thread: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Writer {
+    /// Opens the database and starts its thread.
+    pub fn start(path: &Path) -> Result<Self, StoreError> {
+        let database = Database::open(path)?;
+        let (sender, receiver) = channel();
+        let thread = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || write_all(&database, &receiver))
+            .map_err(|error| StoreError::Writer(error.to_string()))?;
+        Ok(Self { entries: Mutex::new(Some(sender)), thread })
+    }
+
+    /// Queues entries. They are safe in the journal already: if the writer is gone, that is told by
+    /// [`Self::finish`], and the run goes on.
+    pub fn write(&self, entries: Vec<Entry>) {
+        if let Ok(guard) = self.entries.lock()
+            && let Some(sender) = guard.as_ref()
+        {
+            sender.send(entries).ok();
+        }
+    }
+
+    /// Waits until everything queued is in the database.
+    pub fn finish(self) -> Result<(), StoreError> {
+        drop(self.entries);
+        self.thread.join().unwrap_or_else(|_| Err(StoreError::Writer("it panicked".to_owned())))
+    }
+}
+
+fn write_all(database: &Database, receiver: &Receiver<Vec<Entry>>) -> Result<(), StoreError> {
+    while let Ok(mut entries) = receiver.recv() {
+        while entries.len() < BATCH
+            && let Ok(more) = receiver.try_recv()
+        {
+            entries.extend(more);
+        }
+        database.apply(&entries)?;
+    }
+    Ok(())
+}
