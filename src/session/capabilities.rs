@@ -11,7 +11,9 @@ use crate::session::flags::Flags;
 use crate::session::spec::{LaunchSpec, NoSandbox, Surroundings};
 
 /// Chromium without its own errands: no updates, no sync, no first-run pages, no crash uploads.
-/// `--disable-crashpad-for-testing` because the crash handler leaves the process group.
+///
+/// Not `--disable-crashpad-for-testing`, though the crash handler leaves the process group: with it
+/// Chromium 156 never finishes a navigation.
 const CHROMIUM_QUIET: &[&str] = &[
     "--no-first-run",
     "--no-default-browser-check",
@@ -22,7 +24,6 @@ const CHROMIUM_QUIET: &[&str] = &[
     "--disable-extensions",
     "--metrics-recording-only",
     "--disable-breakpad",
-    "--disable-crashpad-for-testing",
     "--password-store=basic",
     "--use-mock-keychain",
 ];

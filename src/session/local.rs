@@ -11,7 +11,7 @@ use crate::session::driver::{self, Running};
 use crate::session::log::Log;
 use crate::session::process::{self, Group};
 use crate::session::spec::LaunchSpec;
-use crate::session::{SessionError, procfs};
+use crate::session::SessionError;
 
 /// The session's share of this machine. [`Local::end`] gives all of it back; dropping it does too, but
 /// does not wait.
@@ -87,8 +87,7 @@ impl Local {
         }
         drop(group);
         drop(display);
-        let strays = procfs::mentioning(&folder.path().display().to_string());
-        process::kill_strays(&strays);
+        let strays = process::end_strays(&folder.path().display().to_string(), deadline).await;
         if let Err(error) = folder.close() {
             tracing::debug!(%error, "a profile was not removed");
         }

@@ -71,7 +71,7 @@ pub trait Session: Send {
 pub struct Closed {
     /// By itself, or by force.
     pub how: Ending,
-    /// Processes that had left the session's group and had to be found and killed one by one.
+    /// Processes that had left the session's group (crash handlers) and were killed one by one.
     pub strays: Vec<u32>,
     /// How long it took.
     pub took: Duration,

@@ -14,6 +14,9 @@ use tokio::process::{ChildStderr, ChildStdout, Command};
 use crate::session::guard::Guard;
 use crate::session::procfs::{self, Process};
 
+/// How often dying processes are looked at.
+const POLL: Duration = Duration::from_millis(5);
+
 /// Every group that may still have processes.
 static GROUPS: Mutex<Vec<Weak<Mutex<Members>>>> = Mutex::new(Vec::new());
 
@@ -103,7 +106,7 @@ impl Group {
             if started.elapsed() > deadline {
                 return false;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(POLL).await;
         }
         let mut members = lock(&self.members);
         members.forget();
@@ -160,17 +163,29 @@ fn group_runs(_group: u32) -> bool {
     false
 }
 
-/// Kills single processes that left their group.
-pub(super) fn kill_strays(pids: &[u32]) {
-    #[cfg(unix)]
-    for pid in pids.iter().filter_map(|&pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)) {
-        if let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::KILL) {
-            tracing::trace!(%error, "a stray is gone already");
-        }
+/// Ends the processes that left their group but mention the session's folder: crash handlers, which
+/// are about to end by themselves. Returns those found.
+pub(super) async fn end_strays(folder: &str, deadline: Duration) -> Vec<u32> {
+    let strays = procfs::mentioning(folder);
+    strays.iter().copied().for_each(kill_one);
+    let started = Instant::now();
+    while strays.iter().any(|&pid| procfs::is_running(pid) == Some(true)) && started.elapsed() < deadline {
+        tokio::time::sleep(POLL).await;
     }
-    #[cfg(not(unix))]
-    let _ = pids;
+    strays
 }
+
+#[cfg(unix)]
+fn kill_one(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(Err(error)) = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL)) {
+        tracing::trace!(%error, "a stray is gone already");
+    }
+}
+
+/// Nothing leaves a Job Object, and nothing is found here.
+#[cfg(not(unix))]
+fn kill_one(_pid: u32) {}
 
 /// A lock that survives a panic elsewhere: ending processes matters most then.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
