@@ -70,3 +70,14 @@ fn simd_agrees_with_pytorch() {
         check(class, &got, &expected);
     }
 }
+
+#[cfg(feature = "native-gpu")]
+#[test]
+fn wgsl_agrees_with_pytorch() {
+    use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu};
+    for class in ["bert", "vit", "llama"] {
+        let device = pollster::block_on(NativeDevice::create()).unwrap();
+        let (got, expected) = run(class, WebGpu::new(device));
+        check(class, &got, &expected);
+    }
+}

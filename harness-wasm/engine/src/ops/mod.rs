@@ -10,6 +10,7 @@
 mod attention;
 mod binary;
 mod broadcast;
+pub mod cases;
 mod conv2d;
 mod gather;
 mod gemm;

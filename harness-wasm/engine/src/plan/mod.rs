@@ -2,3 +2,4 @@
 
 pub mod decompose;
 pub mod liveness;
+pub mod memory;

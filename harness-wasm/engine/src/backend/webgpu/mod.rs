@@ -1,1 +1,281 @@
-//! placeholder
+//! The WebGPU executor: hand-written WGSL over a small [`Device`].
+//!
+//! A graph is recorded once into a list of dispatches with their bind groups; a run only writes inputs,
+//! submits the list as one compute pass, and reads outputs back. No buffer is ever bound read-only and
+//! writable in one dispatch: the memory plan gives a result a place that none of its operands has.
+
+mod device;
+mod kernels;
+#[cfg(feature = "native-gpu")]
+mod native;
+
+use std::collections::HashMap;
+
+pub use device::{Binding, Device, Limits, Usage, Work};
+pub use kernels::{Kernel, Launch, Operand, launches};
+#[cfg(feature = "native-gpu")]
+pub use native::NativeDevice;
+
+use crate::backend::{Backend, ProgramId, Tally, checked_input};
+use crate::error::{Error, Result};
+use crate::ir::{Graph, Source, ValueId};
+use crate::ops::Op;
+use crate::plan::memory::{self, Place};
+use crate::tensor::{NamedTensors, Tensor};
+use crate::weights::Weights;
+
+/// The executor over a device.
+#[derive(Debug)]
+pub struct WebGpu<D: Device> {
+    device: D,
+    pipelines: HashMap<PipelineKey, D::Pipeline>,
+    weights: HashMap<String, D::Buffer>,
+    states: HashMap<String, (D::Buffer, u64)>,
+    programs: Vec<Program<D>>,
+    tally: Tally,
+    dispatches: u64,
+}
+
+/// A kernel with its override constants.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct PipelineKey(Kernel, Vec<(&'static str, u64)>);
+
+struct Program<D: Device> {
+    inputs: Vec<(String, crate::ir::TensorType, D::Buffer)>,
+    outputs: Vec<(String, crate::ir::TensorType, D::Buffer)>,
+    work: Vec<Work<D>>,
+    tally: Tally,
+    dispatches: u64,
+}
+
+impl<D: Device> std::fmt::Debug for Program<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").field("dispatches", &self.dispatches).finish_non_exhaustive()
+    }
+}
+
+impl<D: Device> WebGpu<D> {
+    /// An executor with nothing loaded.
+    pub fn new(device: D) -> Self {
+        Self {
+            device,
+            pipelines: HashMap::new(),
+            weights: HashMap::new(),
+            states: HashMap::new(),
+            programs: Vec::new(),
+            tally: Tally::new(),
+            dispatches: 0,
+        }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    fn allocate(&self, label: &str, size: usize) -> Result<D::Buffer> {
+        let (size, limits) = (size.max(4) as u64, self.device.limits());
+        let most = limits.storage_binding.min(limits.buffer);
+        if size > most {
+            return Err(Error::Unsupported {
+                backend: D::NAME,
+                reason: format!("{label} needs a buffer of {size} bytes, the device binds {most}"),
+            });
+        }
+        Ok(self.device.buffer(label, size, Usage::Storage))
+    }
+
+    fn upload(&self, label: &str, tensor: &Tensor) -> Result<D::Buffer> {
+        let buffer = self.allocate(label, tensor.bytes().len())?;
+        self.device.write(&buffer, tensor.bytes());
+        Ok(buffer)
+    }
+
+    async fn pipeline(&mut self, launch: &Launch) -> Result<D::Pipeline> {
+        let bits = launch.constants.iter().map(|(name, value)| (*name, value.to_bits())).collect();
+        let key = PipelineKey(launch.kernel, bits);
+        if let Some(pipeline) = self.pipelines.get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline =
+            self.device.pipeline(launch.kernel.name(), &launch.kernel.wgsl(), &launch.constants).await?;
+        self.pipelines.insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// A buffer for every value that has a place.
+    fn place(
+        &mut self,
+        graph: &Graph,
+        plan: &memory::Plan,
+        weights: &Weights,
+    ) -> Result<Vec<Option<D::Buffer>>> {
+        let slots = plan
+            .slots
+            .iter()
+            .enumerate()
+            .map(|(at, &bytes)| self.allocate(&format!("activations {at}"), bytes))
+            .collect::<Result<Vec<_>>>()?;
+        let mut buffers: Vec<Option<D::Buffer>> = Vec::with_capacity(graph.values().len());
+        for (value, place) in graph.values().iter().zip(&plan.places) {
+            let buffer = match (&value.source, place) {
+                (_, Place::Nowhere) => None,
+                (_, Place::Slot(slot)) => Some(slots[*slot].clone()),
+                (_, Place::SameAs(other)) => buffers[other.index()].clone(),
+                (Source::Weight(name), Place::Own) => {
+                    if !self.weights.contains_key(name) {
+                        let buffer = self.upload(name, &weights.load(name, &value.ty.shape)?)?;
+                        self.weights.insert(name.clone(), buffer);
+                    }
+                    Some(self.weights[name].clone())
+                }
+                (Source::State(name), Place::Own) => {
+                    if !self.states.contains_key(name) {
+                        let buffer = self.allocate(name, value.ty.bytes())?;
+                        self.states.insert(name.clone(), (buffer, value.ty.bytes() as u64));
+                    }
+                    Some(self.states[name].0.clone())
+                }
+                (Source::Constant(tensor), Place::Own) => Some(self.upload("constant", tensor)?),
+                (Source::Input(name), Place::Own) => Some(self.allocate(name, value.ty.bytes())?),
+                (Source::Node(_), Place::Own) => unreachable!("results live in slots"),
+            };
+            buffers.push(buffer);
+        }
+        Ok(buffers)
+    }
+
+    async fn record(&mut self, graph: &Graph, weights: &Weights) -> Result<Program<D>> {
+        let plan = memory::plan(graph);
+        let buffers = self.place(graph, &plan, weights)?;
+        let buffer = |id: ValueId| buffers[id.index()].clone().expect("every operand has a place");
+
+        let mut tally = Tally::new();
+        let mut steps = Vec::new();
+        for node in graph.nodes() {
+            *tally.entry(node.op.name()).or_default() += 1;
+            let types: Vec<_> = node.inputs.iter().map(|id| graph.ty(*id)).collect();
+            if node.op == Op::KvAppend && plan.root(node.output) == node.output {
+                // The kernel writes new rows only: where the old cache lives on, it is copied first.
+                steps.push((kernels::copy(&types[0].shape), node));
+            }
+            for launch in launches(D::NAME, &node.op, &types, graph.ty(node.output))? {
+                steps.push((launch, node));
+            }
+        }
+        let alignment = self.device.limits().uniform_alignment as usize;
+        let slot = |launch: &Launch| (launch.params.len() * 4).next_multiple_of(alignment);
+        let mut parameters = Vec::new();
+        for (launch, _) in &steps {
+            let end = parameters.len() + slot(launch);
+            parameters.extend_from_slice(bytemuck::cast_slice(&launch.params));
+            parameters.resize(end, 0_u8);
+        }
+        let arena = self.device.buffer("parameters", parameters.len().max(16) as u64, Usage::Uniform);
+        self.device.write(&arena, &parameters);
+
+        let mut work = Vec::new();
+        let mut offset = 0;
+        for (launch, node) in &steps {
+            let pipeline = self.pipeline(launch).await?;
+            let operands: Vec<D::Buffer> = launch
+                .operands
+                .iter()
+                .map(|operand| match operand {
+                    Operand::Input(i) => buffer(node.inputs[*i]),
+                    Operand::Output => buffer(node.output),
+                })
+                .collect();
+            let sizes = launch.operands.iter().map(|operand| match operand {
+                Operand::Input(i) => graph.ty(node.inputs[*i]).bytes() as u64,
+                Operand::Output => graph.ty(node.output).bytes() as u64,
+            });
+            let mut bindings = vec![Binding {
+                buffer: &arena,
+                offset,
+                size: (launch.params.len() * 4).next_multiple_of(16) as u64,
+            }];
+            bindings.extend(operands.iter().zip(sizes).map(|(buffer, size)| Binding {
+                buffer,
+                offset: 0,
+                size: size.max(4),
+            }));
+            let group = self.device.group(&pipeline, &bindings);
+            work.push(Work::Dispatch {
+                pipeline,
+                group,
+                workgroups: launch.workgroups(self.device.limits().workgroups)?,
+            });
+            offset += slot(launch) as u64;
+        }
+        for state in graph.states() {
+            if plan.root(state.after) != plan.root(state.before) {
+                let size = graph.ty(state.before).bytes() as u64;
+                work.push(Work::Copy { from: buffer(state.after), to: buffer(state.before), size });
+            }
+        }
+        let named = |id: ValueId, name: &str| (name.to_owned(), graph.ty(id).clone(), buffer(id));
+        let used = |id: &ValueId| buffers[id.index()].is_some();
+        Ok(Program {
+            inputs: graph.inputs().filter(|(_, id)| used(id)).map(|(name, id)| named(id, name)).collect(),
+            outputs: graph.outputs().iter().map(|(name, id)| named(*id, name)).collect(),
+            work,
+            tally,
+            dispatches: steps.len() as u64,
+        })
+    }
+}
+
+impl<D: Device> Backend for WebGpu<D> {
+    fn name(&self) -> &'static str {
+        D::NAME
+    }
+
+    async fn compile(&mut self, graph: &Graph, weights: &Weights) -> Result<ProgramId> {
+        self.device.begin_scope();
+        let recorded = self.record(graph, weights).await;
+        // The scope is closed in any case, and what it caught explains more than what followed from it.
+        self.device.end_scope().await?;
+        self.programs.push(recorded?);
+        Ok(ProgramId(self.programs.len() - 1))
+    }
+
+    async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
+        let program = &self.programs[program.0];
+        self.device.begin_scope();
+        let result = async {
+            for (name, ty, buffer) in &program.inputs {
+                self.device.write(buffer, checked_input(inputs, name, ty)?.bytes());
+            }
+            self.device.submit(&program.work);
+            let mut outputs = NamedTensors::new();
+            for (name, ty, buffer) in &program.outputs {
+                let bytes = self.device.read(buffer, ty.bytes() as u64).await?;
+                outputs.insert(name.clone(), Tensor::from_bytes(ty.dtype, ty.shape.as_slice(), &bytes));
+            }
+            Ok(outputs)
+        }
+        .await;
+        self.device.end_scope().await?;
+        let outputs = result?;
+        self.dispatches += program.dispatches;
+        for (op, count) in &program.tally {
+            *self.tally.entry(op).or_default() += count;
+        }
+        Ok(outputs)
+    }
+
+    fn reset(&mut self) {
+        for (buffer, size) in self.states.values() {
+            self.device.write(buffer, &vec![0; *size as usize]);
+        }
+    }
+
+    fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    fn dispatches(&self) -> u64 {
+        self.dispatches
+    }
+}

@@ -1,0 +1,42 @@
+// activation(a · bᵀ + c) for few rows: a workgroup per result, its lanes along K.
+override HAS_BIAS: bool;
+override ACTIVATION: u32;
+
+struct Params { m: u32, n: u32, k: u32 }
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> c: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+
+var<workgroup> sums: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let at = linear_group(group, groups);
+    if (at >= p.m * p.n) {
+        return;
+    }
+    let row = at / p.n;
+    let column = at % p.n;
+    var sum = 0.0;
+    for (var k = lane; k < p.k; k += 64u) {
+        sum += a[row * p.k + k] * b[column * p.k + k];
+    }
+    sums[lane] = sum;
+    workgroupBarrier();
+    for (var step = 32u; step > 0u; step /= 2u) {
+        if (lane < step) {
+            sums[lane] += sums[lane + step];
+        }
+        workgroupBarrier();
+    }
+    if (lane == 0u) {
+        var value = sums[0];
+        if (HAS_BIAS) {
+            value += c[column];
+        }
+        y[at] = activate(ACTIVATION, value);
+    }
+}

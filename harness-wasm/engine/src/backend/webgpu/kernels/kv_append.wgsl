@@ -1,0 +1,22 @@
+// Writes new rows into their cache, in place.
+struct Params { n: u32, tokens: u32, context: u32, width: u32 }
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> rows: array<f32>;
+@group(0) @binding(2) var<storage, read> position: array<i32>;
+@group(0) @binding(3) var<storage, read_write> cache: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = linear_group(group, groups) * 64u + lane;
+    if (i >= p.n) {
+        return;
+    }
+    let channel = i % p.width;
+    let token = i / p.width % p.tokens;
+    let batch = i / (p.width * p.tokens);
+    let at = u32(max(position[0], 0)) + token;
+    if (at < p.context) {
+        cache[(batch * p.context + at) * p.width + channel] = rows[i];
+    }
+}

@@ -1,0 +1,419 @@
+//! How ops become dispatches: which shader, which parameters, how many workgroups. Pure.
+
+mod shape;
+
+use crate::error::{Error, Result};
+use crate::ir::TensorType;
+use crate::ops::{Attention, Binary, Conv2d, Op, Unary};
+use crate::tensor::{DType, elements};
+
+use shape::{Axes, axes};
+
+/// The shaders, one file each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// `attention`.
+    Attention,
+    /// Elementwise functions of two operands.
+    Binary,
+    /// `cast`.
+    Cast,
+    /// `conv2d`.
+    Conv2d,
+    /// `gather`.
+    Gather,
+    /// `gemm` for many rows.
+    Gemm,
+    /// `gemm` for few rows.
+    Gemv,
+    /// `kvAppend`.
+    KvAppend,
+    /// `matmul`.
+    Matmul,
+    /// Everything that only moves elements.
+    Move,
+    /// `layerNormalization` and `rmsNormalization`.
+    Normalization,
+    /// `rope`.
+    Rope,
+    /// `softmax`.
+    Softmax,
+    /// Elementwise functions of one operand.
+    Unary,
+    /// `where`.
+    Where,
+}
+
+impl Kernel {
+    /// Every kernel.
+    pub const ALL: [Self; 15] = [
+        Self::Attention,
+        Self::Binary,
+        Self::Cast,
+        Self::Conv2d,
+        Self::Gather,
+        Self::Gemm,
+        Self::Gemv,
+        Self::KvAppend,
+        Self::Matmul,
+        Self::Move,
+        Self::Normalization,
+        Self::Rope,
+        Self::Softmax,
+        Self::Unary,
+        Self::Where,
+    ];
+
+    /// The file's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attention => "attention",
+            Self::Binary => "binary",
+            Self::Cast => "cast",
+            Self::Conv2d => "conv2d",
+            Self::Gather => "gather",
+            Self::Gemm => "gemm",
+            Self::Gemv => "gemv",
+            Self::KvAppend => "kv_append",
+            Self::Matmul => "matmul",
+            Self::Move => "move",
+            Self::Normalization => "normalization",
+            Self::Rope => "rope",
+            Self::Softmax => "softmax",
+            Self::Unary => "unary",
+            Self::Where => "where",
+        }
+    }
+
+    /// The shader's source, with the pieces it shares with others in front.
+    pub fn wgsl(self) -> String {
+        let (index, activation) = (include_str!("index.wgsl"), include_str!("activation.wgsl"));
+        let own = match self {
+            Self::Attention => include_str!("attention.wgsl"),
+            Self::Binary => include_str!("binary.wgsl"),
+            Self::Cast => include_str!("cast.wgsl"),
+            Self::Conv2d => include_str!("conv2d.wgsl"),
+            Self::Gather => include_str!("gather.wgsl"),
+            Self::Gemm => include_str!("gemm.wgsl"),
+            Self::Gemv => include_str!("gemv.wgsl"),
+            Self::KvAppend => include_str!("kv_append.wgsl"),
+            Self::Matmul => include_str!("matmul.wgsl"),
+            Self::Move => include_str!("move.wgsl"),
+            Self::Normalization => include_str!("normalization.wgsl"),
+            Self::Rope => include_str!("rope.wgsl"),
+            Self::Softmax => include_str!("softmax.wgsl"),
+            Self::Unary => include_str!("unary.wgsl"),
+            Self::Where => include_str!("where.wgsl"),
+        };
+        match self {
+            Self::Gemm | Self::Gemv | Self::Unary => [index, activation, own].concat(),
+            _ => [index, own].concat(),
+        }
+    }
+}
+
+/// A buffer that a kernel is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// The node's operand at this position.
+    Input(usize),
+    /// The node's result.
+    Output,
+}
+
+/// How the workgroups of a launch are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grid {
+    /// That many workgroups, numbered by `linear_group` in the shader.
+    Linear(usize),
+    /// Tiles, by dimension.
+    Tiles(usize, usize),
+}
+
+/// One dispatch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    /// The shader.
+    pub kernel: Kernel,
+    /// Override constants.
+    pub constants: Vec<(&'static str, f64)>,
+    /// The uniform block, word by word.
+    pub params: Vec<u32>,
+    /// Bindings 1, 2, …
+    pub operands: Vec<Operand>,
+    grid: Grid,
+}
+
+/// Threads in a linear workgroup: the shaders say the same.
+const LANES: usize = 64;
+/// Rows and columns of a `gemm` tile: the shader says the same.
+const TILE: usize = 32;
+/// Up to this many rows, one workgroup per result beats tiles that would be mostly empty.
+const FEW_ROWS: usize = 4;
+/// The widest head that `attention` keeps in workgroup memory: the shader says the same.
+const MAX_HEAD: usize = 256;
+
+impl Launch {
+    fn linear(kernel: Kernel, threads: usize, params: Vec<u32>, operands: Vec<Operand>) -> Self {
+        let grid = Grid::Linear(threads.div_ceil(LANES));
+        Self { kernel, constants: Vec::new(), params, operands, grid }
+    }
+
+    fn groups(kernel: Kernel, groups: usize, params: Vec<u32>, operands: Vec<Operand>) -> Self {
+        Self { kernel, constants: Vec::new(), params, operands, grid: Grid::Linear(groups) }
+    }
+
+    fn with(mut self, constants: &[(&'static str, f64)]) -> Self {
+        self.constants.extend_from_slice(constants);
+        self
+    }
+
+    /// Workgroups by dimension, none above `most`.
+    ///
+    /// # Errors
+    /// If the grid does not fit the device.
+    pub fn workgroups(&self, most: u32) -> Result<[u32; 3]> {
+        let most = most as usize;
+        let (x, y) = match self.grid {
+            Grid::Linear(groups) => {
+                let x = groups.clamp(1, most);
+                (x, groups.max(1).div_ceil(x))
+            }
+            Grid::Tiles(x, y) => (x.max(1), y.max(1)),
+        };
+        if x > most || y > most {
+            let reason = format!(
+                "{} needs {x} by {y} workgroups, the device runs {most} a dimension",
+                self.kernel.name()
+            );
+            return Err(Error::Unsupported { backend: "webgpu", reason });
+        }
+        Ok([x as u32, y as u32, 1])
+    }
+}
+
+use Operand::{Input, Output};
+
+/// The dispatches of a node: none for a reshape, several for a concatenation.
+///
+/// # Errors
+/// If no kernel takes these shapes.
+pub fn launches(
+    backend: &'static str,
+    op: &Op,
+    inputs: &[&TensorType],
+    output: &TensorType,
+) -> Result<Vec<Launch>> {
+    let refuse = |reason: String| Error::Unsupported { backend, reason: format!("{}: {reason}", op.name()) };
+    let n = output.len();
+    let count = |n: usize| u32::try_from(n).map_err(|_| refuse(format!("{n} exceeds 32 bits")));
+    count(n)?;
+    let axes = |shape: &[usize]| axes(shape).ok_or_else(|| refuse(format!("rank of {shape:?} exceeds 6")));
+    let word = |n: usize| n as u32;
+    let one = |launch: Launch| Ok(vec![launch]);
+    match op {
+        Op::Reshape { .. } => Ok(Vec::new()),
+        Op::Unary(f) => {
+            let launch = Launch::linear(Kernel::Unary, n, vec![word(n)], vec![Input(0), Output]);
+            one(launch.with(&[("OP", unary_code(*f))]))
+        }
+        Op::Cast(to) => {
+            let code = match (inputs[0].dtype, to) {
+                (DType::F32, DType::I32) => 1.0,
+                (DType::I32, DType::F32) => 2.0,
+                _ => 0.0,
+            };
+            let launch = Launch::linear(Kernel::Cast, n, vec![word(n)], vec![Input(0), Output]);
+            one(launch.with(&[("OP", code)]))
+        }
+        Op::Binary(f) => {
+            let shape = axes(&output.shape)?;
+            let params =
+                [shape.sizes(), shape.broadcast(&inputs[0].shape), shape.broadcast(&inputs[1].shape)]
+                    .concat();
+            let launch = Launch::linear(
+                Kernel::Binary,
+                n,
+                [params, vec![word(n)]].concat(),
+                vec![Input(0), Input(1), Output],
+            );
+            let integers = f64::from(u8::from(inputs[0].dtype == DType::I32));
+            one(launch.with(&[("OP", binary_code(*f)), ("INTEGERS", integers)]))
+        }
+        Op::Where => {
+            let shape = axes(&output.shape)?;
+            let steps = [0, 1, 2].map(|i| shape.broadcast(&inputs[i].shape)).concat();
+            let params = [shape.sizes(), steps, vec![word(n)]].concat();
+            one(Launch::linear(Kernel::Where, n, params, vec![Input(0), Input(1), Input(2), Output]))
+        }
+        Op::Transpose { permutation } => {
+            let (to, from) = (axes(&output.shape)?, crate::tensor::strides(&inputs[0].shape));
+            let steps: Vec<usize> = permutation.iter().map(|&axis| from[axis]).collect();
+            one(moving(&to, &steps, &crate::tensor::strides(&output.shape), [0, 0], 0))
+        }
+        Op::Slice { starts, .. } => {
+            let from = crate::tensor::strides(&inputs[0].shape);
+            let start = starts.iter().zip(&from).map(|(a, b)| a * b).sum();
+            one(moving(&axes(&output.shape)?, &from, &crate::tensor::strides(&output.shape), [start, 0], 0))
+        }
+        Op::Expand { shape } => {
+            let from = crate::ops::broadcast_strides(&inputs[0].shape, shape);
+            one(moving(&axes(shape)?, &from, &crate::tensor::strides(shape), [0, 0], 0))
+        }
+        Op::Concat { axis } => {
+            let to = crate::tensor::strides(&output.shape);
+            let mut start = 0;
+            inputs
+                .iter()
+                .enumerate()
+                .map(|(i, ty)| {
+                    let own = crate::tensor::strides(&ty.shape);
+                    let launch = moving(&axes(&ty.shape)?, &own, &to, [0, start * to[*axis]], i);
+                    start += ty.shape[*axis];
+                    Ok(launch)
+                })
+                .collect()
+        }
+        Op::Gather { axis } => {
+            let (table, picks) = (inputs[0], inputs[1]);
+            let run = elements(&table.shape[axis + 1..]);
+            let params = vec![word(n), word(table.shape[*axis]), word(run), word(picks.len())];
+            one(Launch::linear(Kernel::Gather, n, params, vec![Input(0), Input(1), Output]))
+        }
+        Op::Gemm(gemm) => {
+            let (m, k, columns) = (inputs[0].shape[0], inputs[0].shape[1], inputs[1].shape[0]);
+            let bias = if inputs.len() > 2 { 2 } else { 0 };
+            let operands = vec![Input(0), Input(1), Input(bias), Output];
+            let params = vec![word(m), word(columns), word(k)];
+            let launch = if m <= FEW_ROWS {
+                Launch::groups(Kernel::Gemv, m * columns, params, operands)
+            } else {
+                let grid = Grid::Tiles(columns.div_ceil(TILE), m.div_ceil(TILE));
+                Launch { kernel: Kernel::Gemm, constants: Vec::new(), params, operands, grid }
+            };
+            let activation = gemm.activation.map_or(f64::from(u32::MAX), unary_code);
+            one(launch.with(&[("HAS_BIAS", f64::from(u8::from(bias == 2))), ("ACTIVATION", activation)]))
+        }
+        Op::Matmul => one(matmul(inputs, output, &axes)?),
+        Op::Softmax { axis } => {
+            let (width, inner) = (output.shape[*axis], elements(&output.shape[axis + 1..]));
+            let params = vec![word(width), word(inner), word(n / width.max(1))];
+            one(Launch::groups(Kernel::Softmax, n / width.max(1), params, vec![Input(0), Output]))
+        }
+        Op::LayerNormalization { epsilon } => {
+            one(normalization(output, *epsilon, vec![Input(0), Input(1), Input(2), Output], 0.0))
+        }
+        Op::RmsNormalization { epsilon } => {
+            one(normalization(output, *epsilon, vec![Input(0), Input(1), Input(1), Output], 1.0))
+        }
+        Op::Conv2d(conv) => one(convolution(*conv, inputs, output)),
+        Op::Rope { heads } => {
+            let (width, tokens) = (output.shape[2], output.shape[1]);
+            let (positions, half) = (inputs[1].shape[0], inputs[1].shape[1]);
+            let params = [n, tokens, width, width / heads, half, positions].map(word).to_vec();
+            one(Launch::linear(Kernel::Rope, n, params, vec![Input(0), Input(1), Input(2), Input(3), Output]))
+        }
+        Op::KvAppend => {
+            let (tokens, context, width) = (inputs[1].shape[1], output.shape[1], output.shape[2]);
+            let params = [inputs[1].len(), tokens, context, width].map(word).to_vec();
+            let append =
+                Launch::linear(Kernel::KvAppend, inputs[1].len(), params, vec![Input(1), Input(2), Output]);
+            one(append)
+        }
+        Op::Attention(attention) => {
+            let dims = attention.dims(&inputs[0].shape, &inputs[1].shape, &inputs[2].shape);
+            if dims.d > MAX_HEAD || dims.e > MAX_HEAD {
+                return Err(refuse(format!("heads of {} and {} exceed {MAX_HEAD} channels", dims.d, dims.e)));
+            }
+            one(attend(attention, inputs))
+        }
+    }
+}
+
+/// Element `i` of the box `to` goes from `x[start + i·from]` to `y[start + i·strides]`.
+fn moving(to: &Axes, from: &[usize], strides: &[usize], [first, start]: [usize; 2], input: usize) -> Launch {
+    let n = to.len();
+    let tail = vec![n as u32, first as u32, start as u32];
+    let params = [to.sizes(), to.steps(from), to.steps(strides), tail].concat();
+    Launch::linear(Kernel::Move, n, params, vec![Input(input), Output])
+}
+
+/// The first operand, as it is.
+pub(super) fn copy(shape: &[usize]) -> Launch {
+    let n: usize = shape.iter().product();
+    let line = Axes::line(n);
+    moving(&line, &[1], &[1], [0, 0], 0)
+}
+
+fn matmul(
+    inputs: &[&TensorType],
+    output: &TensorType,
+    axes: &impl Fn(&[usize]) -> Result<Axes>,
+) -> Result<Launch> {
+    let rank = output.shape.len();
+    let batch = axes(&output.shape[..rank - 2])?;
+    let (m, columns) = (output.shape[rank - 2], output.shape[rank - 1]);
+    let leading = |ty: &TensorType| batch.broadcast(&ty.shape[..ty.shape.len() - 2]);
+    let k = inputs[0].shape[inputs[0].shape.len() - 1];
+    let tail = [output.len(), m, columns, k].map(|n| n as u32).to_vec();
+    let params = [batch.sizes(), leading(inputs[0]), leading(inputs[1]), tail].concat();
+    Ok(Launch::linear(Kernel::Matmul, output.len(), params, vec![Input(0), Input(1), Output]))
+}
+
+fn normalization(output: &TensorType, epsilon: f32, operands: Vec<Operand>, rms: f64) -> Launch {
+    let width = output.shape.last().copied().unwrap_or(1);
+    let rows = output.len() / width.max(1);
+    let params = vec![rows as u32, width as u32, epsilon.to_bits()];
+    Launch::groups(Kernel::Normalization, rows, params, operands).with(&[("RMS", rms)])
+}
+
+fn convolution(conv: Conv2d, inputs: &[&TensorType], output: &TensorType) -> Launch {
+    let (x, filter) = (&inputs[0].shape, &inputs[1].shape);
+    let bias = if inputs.len() > 2 { 2 } else { 0 };
+    let params = [
+        output.len(),
+        x[1],
+        x[2],
+        x[3],
+        output.shape[1],
+        output.shape[2],
+        output.shape[3],
+        filter[1],
+        filter[2],
+        filter[3],
+        conv.strides[0],
+        conv.strides[1],
+        conv.padding[0],
+        conv.padding[2],
+        conv.dilations[0],
+        conv.dilations[1],
+        conv.groups,
+    ]
+    .map(|n| n as u32)
+    .to_vec();
+    Launch::linear(Kernel::Conv2d, output.len(), params, vec![Input(0), Input(1), Input(bias), Output])
+        .with(&[("HAS_BIAS", f64::from(u8::from(bias == 2)))])
+}
+
+fn attend(op: &Attention, inputs: &[&TensorType]) -> Launch {
+    let n = op.dims(&inputs[0].shape, &inputs[1].shape, &inputs[2].shape);
+    let mut params: Vec<u32> =
+        [n.batch, n.tokens, n.keys, op.heads, op.kv_heads, n.d, n.e].map(|n| n as u32).to_vec();
+    params.push(op.scale.to_bits());
+    // What is absent is bound to `q`, which the shader then never reads as such.
+    let optional = |at: Option<usize>| Input(at.unwrap_or(0));
+    let operands =
+        vec![Input(0), Input(1), Input(2), optional(op.mask_at()), optional(op.position_at()), Output];
+    Launch::groups(Kernel::Attention, n.batch * n.tokens * op.heads, params, operands)
+        .with(&[("MASKED", f64::from(u8::from(op.masked))), ("CAUSAL", f64::from(u8::from(op.causal)))])
+}
+
+/// The number that `activation.wgsl` knows a function by.
+fn unary_code(op: Unary) -> f64 {
+    Unary::ALL.iter().position(|known| *known == op).map_or(-1.0, |at| at as f64)
+}
+
+/// The number that `binary.wgsl` knows a function by.
+fn binary_code(op: Binary) -> f64 {
+    Binary::ALL.iter().position(|known| *known == op).map_or(-1.0, |at| at as f64)
+}

@@ -1,0 +1,65 @@
+//! Every op case on every backend that runs on the host, against the oracle.
+
+use webmatrix_engine::backend::Backend;
+use webmatrix_engine::backend::cpu::{Cpu, Kernels};
+use webmatrix_engine::ops::cases::{Case, all};
+use webmatrix_engine::tensor::{DType, Tensor};
+use webmatrix_engine::weights::Weights;
+
+fn check(case: &Case, got: &Tensor) -> Result<(), String> {
+    let want = case.expected().map_err(|error| error.to_string())?;
+    if (got.shape(), got.dtype()) != (want.shape(), want.dtype()) {
+        return Err(format!("{:?} is not {:?}", got.shape(), want.shape()));
+    }
+    if want.dtype() == DType::I32 {
+        return if got == &want { Ok(()) } else { Err(format!("{:?} is not {:?}", got.data(), want.data())) };
+    }
+    for (i, (&y, &e)) in got.as_f32().iter().zip(want.as_f32()).enumerate() {
+        // Written so that a NaN fails.
+        if !((y - e).abs() <= case.tolerance(e)) {
+            return Err(format!("[{i}]: {y} is not {e} within {}", case.tolerance(e)));
+        }
+    }
+    Ok(())
+}
+
+fn run_all<B: Backend>(mut backend: B) {
+    let weights = Weights::Twin { seed: 0 };
+    let mut faults = Vec::new();
+    for case in all() {
+        let graph = case.graph().unwrap();
+        let got = pollster::block_on(async {
+            let program = backend.compile(&graph, &weights).await?;
+            backend.run(program, &case.named_inputs()).await
+        });
+        let verdict = match got {
+            Ok(outputs) => check(&case, &outputs["y"]),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(fault) = verdict {
+            faults.push(format!("{}: {fault}", case.name));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn simd_agrees_with_the_oracle() {
+    run_all(Cpu::new(Kernels::Simd));
+}
+
+#[test]
+fn cases_have_unique_names() {
+    let mut names: Vec<String> = all().into_iter().map(|case| case.name).collect();
+    names.sort();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[cfg(feature = "native-gpu")]
+#[test]
+fn wgsl_agrees_with_the_oracle() {
+    use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu};
+    run_all(WebGpu::new(pollster::block_on(NativeDevice::create()).unwrap()));
+}
