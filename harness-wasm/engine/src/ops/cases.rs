@@ -65,7 +65,10 @@ impl Case {
                 (4.0 * epsilon * self.inputs[1].shape()[1..].iter().product::<usize>() as f32, 1e-6)
             }
             Op::Attention(_) => (1e-5, 1e-5),
-            Op::Softmax { .. } | Op::LayerNormalization { .. } | Op::RmsNormalization { .. } => (2e-6, 1e-5),
+            Op::Softmax { .. }
+            | Op::ReduceMean
+            | Op::LayerNormalization { .. }
+            | Op::RmsNormalization { .. } => (2e-6, 1e-5),
             Op::Rope { .. } => (1e-6, 1e-6),
             // WGSL promises sines and cosines to 2^-11 only.
             Op::Unary(Unary::Sin | Unary::Cos) => (1.0 / 2048.0, 0.0),
@@ -201,6 +204,7 @@ fn rows(cases: &mut Cases) {
             floats("x", &[5, width]).as_f32().iter().map(|v| 3.0 * v + 2.0).collect(),
         );
         cases.add(&format!("width {width}"), Op::Softmax { axis: 1 }, vec![x.clone()]);
+        cases.add(&format!("width {width}"), Op::ReduceMean, vec![x.clone()]);
         let (s, b) = (floats("s", &[width]), floats("b", &[width]));
         if width > 1 {
             let op = Op::LayerNormalization { epsilon: 1e-5 };

@@ -18,6 +18,7 @@ mod kv_append;
 mod layout;
 mod matmul;
 mod normalization;
+mod reduce;
 mod rope;
 mod softmax;
 mod unary;
@@ -70,6 +71,8 @@ pub enum Op {
     },
     /// Batched matrix product over the last two axes, broadcasting the others.
     Matmul,
+    /// The mean over the last axis, which stays as 1.
+    ReduceMean,
     /// The same elements in another shape.
     Reshape {
         /// The result's shape.
@@ -124,6 +127,7 @@ impl Op {
             Self::KvAppend => "kvAppend",
             Self::LayerNormalization { .. } => "layerNormalization",
             Self::Matmul => "matmul",
+            Self::ReduceMean => "reduceMean",
             Self::Reshape { .. } => "reshape",
             Self::RmsNormalization { .. } => "rmsNormalization",
             Self::Rope { .. } => "rope",
@@ -155,6 +159,7 @@ impl Op {
             Self::KvAppend => kv_append::infer(inputs),
             Self::LayerNormalization { .. } => normalization::infer_layer(inputs),
             Self::Matmul => matmul::infer(inputs),
+            Self::ReduceMean => reduce::infer(inputs),
             Self::Reshape { shape } => layout::infer_reshape(shape, inputs),
             Self::RmsNormalization { .. } => normalization::infer_rms(inputs),
             Self::Rope { heads } => rope::infer(*heads, inputs),
@@ -180,6 +185,7 @@ impl Op {
             Self::KvAppend => kv_append::eval(inputs),
             Self::LayerNormalization { epsilon } => normalization::layer(*epsilon, inputs),
             Self::Matmul => matmul::eval(inputs[0], inputs[1]),
+            Self::ReduceMean => reduce::eval(inputs[0]),
             Self::Reshape { shape } => inputs[0].clone().reshaped(shape.as_slice()),
             Self::RmsNormalization { epsilon } => normalization::rms(*epsilon, inputs),
             Self::Rope { heads } => rope::eval(*heads, inputs),

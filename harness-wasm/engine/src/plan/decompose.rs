@@ -1,1 +1,249 @@
-//! placeholder
+//! What the extensions mean: every graph in WebNN's own ops.
+//!
+//! Used where a backend has WebNN's ops only, and as the definition that the fused kernels are tested
+//! against: a graph and its decomposition must agree.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::ir::{Graph, Node, Source, State, TensorType, ValueId};
+use crate::ops::{Attention, Binary, Gemm, Op, Unary};
+use crate::tensor::{DType, Tensor};
+
+/// Stands for minus infinity where infinities are not to be trusted: the lowest float32.
+const LOWEST: f32 = f32::MIN;
+
+/// The same graph without extensions.
+///
+/// # Errors
+/// If a shape rule refuses what was built: a fault of this pass.
+pub fn decompose(graph: &Graph) -> Result<Graph> {
+    let mut pass = Pass {
+        from: graph,
+        to: Graph::default(),
+        map: Vec::with_capacity(graph.values().len()),
+        scope: String::new(),
+    };
+    for value in graph.values() {
+        // Results are mapped when their node is reached.
+        pass.map.push(match &value.source {
+            Source::Node(_) => None,
+            source => Some(pass.to.push_value(value.ty.clone(), source.clone())),
+        });
+    }
+    for node in graph.nodes() {
+        pass.scope.clone_from(&node.scope);
+        let result = pass.node(node)?;
+        pass.map[node.output.index()] = Some(result);
+    }
+    for (name, id) in graph.outputs() {
+        let id = pass.mapped(*id);
+        pass.to.outputs.push((name.clone(), id));
+    }
+    for state in graph.states() {
+        let (before, after) = (pass.mapped(state.before), pass.mapped(state.after));
+        pass.to.states.push(State { name: state.name.clone(), before, after });
+    }
+    Ok(pass.to)
+}
+
+struct Pass<'g> {
+    from: &'g Graph,
+    to: Graph,
+    map: Vec<Option<ValueId>>,
+    scope: String,
+}
+
+impl Pass<'_> {
+    fn mapped(&self, id: ValueId) -> ValueId {
+        self.map[id.index()].expect("operands come before their use")
+    }
+
+    fn shape(&self, id: ValueId) -> Vec<usize> {
+        self.to.ty(id).shape.clone()
+    }
+
+    fn op(&mut self, op: Op, inputs: &[ValueId]) -> Result<ValueId> {
+        self.to.push_node(op, inputs, &self.scope)
+    }
+
+    fn unary(&mut self, op: Unary, x: ValueId) -> Result<ValueId> {
+        self.op(Op::Unary(op), &[x])
+    }
+
+    fn binary(&mut self, op: Binary, a: ValueId, b: ValueId) -> Result<ValueId> {
+        self.op(Op::Binary(op), &[a, b])
+    }
+
+    fn reshape(&mut self, x: ValueId, shape: &[usize]) -> Result<ValueId> {
+        self.op(Op::Reshape { shape: shape.to_vec() }, &[x])
+    }
+
+    fn transpose(&mut self, x: ValueId, permutation: &[usize]) -> Result<ValueId> {
+        self.op(Op::Transpose { permutation: permutation.to_vec() }, &[x])
+    }
+
+    fn constant(&mut self, tensor: Tensor) -> ValueId {
+        let ty = TensorType::new(tensor.dtype(), tensor.shape());
+        self.to.push_value(ty, Source::Constant(Arc::new(tensor)))
+    }
+
+    fn number(&mut self, value: f32) -> ValueId {
+        self.constant(Tensor::f32([1], vec![value]))
+    }
+
+    /// `0, 1, …` repeated until `shape` is full, as floats: WebNN's integers are less widely supported,
+    /// and positions are exact in float32.
+    fn count(&mut self, shape: [usize; 2], period: usize) -> ValueId {
+        let n = shape[0] * shape[1];
+        self.constant(Tensor::f32(shape, (0..n).map(|i| (i % period) as f32).collect()))
+    }
+
+    fn node(&mut self, node: &Node) -> Result<ValueId> {
+        let inputs: Vec<ValueId> = node.inputs.iter().map(|id| self.mapped(*id)).collect();
+        match &node.op {
+            Op::Gemm(Gemm { activation: Some(activation) }) => {
+                let sum = self.op(Op::Gemm(Gemm { activation: None }), &inputs)?;
+                self.activation(*activation, sum)
+            }
+            Op::Unary(op) => self.activation(*op, inputs[0]),
+            Op::Binary(Binary::SwiGlu) => {
+                let gate = self.activation(Unary::Silu, inputs[0])?;
+                self.binary(Binary::Mul, gate, inputs[1])
+            }
+            Op::RmsNormalization { epsilon } => self.rms_normalization(*epsilon, inputs[0], inputs[1]),
+            Op::Rope { heads } => self.rope(*heads, &inputs),
+            Op::KvAppend => self.kv_append(&inputs),
+            Op::Attention(op) => self.attention(op, &inputs),
+            op => {
+                debug_assert_eq!(
+                    self.from.ty(node.output),
+                    &op.infer(&inputs.iter().map(|id| self.to.ty(*id)).collect::<Vec<_>>())?
+                );
+                self.op(op.clone(), &inputs)
+            }
+        }
+    }
+
+    fn activation(&mut self, op: Unary, x: ValueId) -> Result<ValueId> {
+        match op {
+            Unary::Silu => {
+                let gate = self.unary(Unary::Sigmoid, x)?;
+                self.binary(Binary::Mul, x, gate)
+            }
+            Unary::QuickGelu => {
+                let slope = self.number(1.702);
+                let steep = self.binary(Binary::Mul, x, slope)?;
+                let gate = self.unary(Unary::Sigmoid, steep)?;
+                self.binary(Binary::Mul, x, gate)
+            }
+            Unary::GeluTanh => {
+                let [cubic, outer, one, half] =
+                    [0.044_715, 0.797_884_6, 1.0, 0.5].map(|value| self.number(value));
+                let square = self.binary(Binary::Mul, x, x)?;
+                let scaled = self.binary(Binary::Mul, square, cubic)?;
+                let factor = self.binary(Binary::Add, scaled, one)?;
+                let inner = self.binary(Binary::Mul, x, factor)?;
+                let inner = self.binary(Binary::Mul, inner, outer)?;
+                let curve = self.unary(Unary::Tanh, inner)?;
+                let curve = self.binary(Binary::Add, curve, one)?;
+                let halved = self.binary(Binary::Mul, x, half)?;
+                self.binary(Binary::Mul, halved, curve)
+            }
+            plain => self.unary(plain, x),
+        }
+    }
+
+    fn rms_normalization(&mut self, epsilon: f32, x: ValueId, scale: ValueId) -> Result<ValueId> {
+        let epsilon = self.number(epsilon);
+        let square = self.binary(Binary::Mul, x, x)?;
+        let mean = self.op(Op::ReduceMean, &[square])?;
+        let mean = self.binary(Binary::Add, mean, epsilon)?;
+        let root = self.unary(Unary::Sqrt, mean)?;
+        let normal = self.binary(Binary::Div, x, root)?;
+        self.binary(Binary::Mul, normal, scale)
+    }
+
+    fn rope(&mut self, heads: usize, inputs: &[ValueId]) -> Result<ValueId> {
+        let &[x, cos, sin, position] = inputs else { unreachable!("four operands: inferred") };
+        let &[batch, tokens, width] = &self.shape(x)[..] else { unreachable!("rank 3: inferred") };
+        let (half, head) = (self.shape(cos)[1], width / heads);
+        let places = self.constant(Tensor::i32([tokens], (0..tokens as i32).collect()));
+        let places = self.binary(Binary::Add, places, position)?;
+        let mut table = |table: ValueId| -> Result<ValueId> {
+            let rows = self.op(Op::Gather { axis: 0 }, &[table, places])?;
+            self.reshape(rows, &[tokens, 1, half])
+        };
+        let (cos, sin) = (table(cos)?, table(sin)?);
+        let x = self.reshape(x, &[batch, tokens, heads, head])?;
+        let mut part = |start: usize, size: usize| {
+            self.op(Op::Slice { starts: vec![0, 0, 0, start], sizes: vec![batch, tokens, heads, size] }, &[x])
+        };
+        let (a, b) = (part(0, half)?, part(half, half)?);
+        let rest = if head > 2 * half { Some(part(2 * half, head - 2 * half)?) } else { None };
+        let (ac, bs) = (self.binary(Binary::Mul, a, cos)?, self.binary(Binary::Mul, b, sin)?);
+        let (bc, as_) = (self.binary(Binary::Mul, b, cos)?, self.binary(Binary::Mul, a, sin)?);
+        let mut parts = vec![self.binary(Binary::Sub, ac, bs)?, self.binary(Binary::Add, bc, as_)?];
+        parts.extend(rest);
+        let rotated = self.op(Op::Concat { axis: 3 }, &parts)?;
+        self.reshape(rotated, &[batch, tokens, width])
+    }
+
+    /// Row `c` of the cache becomes new row `c - position` where there is one. The rows are moved by a
+    /// product with a 0/1 matrix, which is exact, rather than by a scatter, which fewer contexts have.
+    fn kv_append(&mut self, inputs: &[ValueId]) -> Result<ValueId> {
+        let &[cache, new, position] = inputs else { unreachable!("three operands: inferred") };
+        let (context, tokens) = (self.shape(cache)[1], self.shape(new)[1]);
+        let position = self.op(Op::Cast(DType::F32), &[position])?;
+        let rows = self.count([context, 1], context);
+        let columns = self.count([1, tokens], tokens);
+        let places = self.binary(Binary::Add, columns, position)?;
+        let hits = self.binary(Binary::Equal, rows, places)?;
+        let hits = self.op(Op::Cast(DType::F32), &[hits])?;
+        let moved = self.op(Op::Matmul, &[hits, new])?;
+        let end = self.number((tokens - 1) as f32);
+        let last = self.binary(Binary::Add, position, end)?;
+        let begun = self.binary(Binary::LesserOrEqual, position, rows)?;
+        let open = self.binary(Binary::LesserOrEqual, rows, last)?;
+        let inner = self.op(Op::Where, &[open, moved, cache])?;
+        self.op(Op::Where, &[begun, inner, cache])
+    }
+
+    /// Query heads that share a key head are stacked along the token axis, so that no key is copied.
+    /// A query that sees no key averages all values here, where the fused op gives zeros.
+    fn attention(&mut self, op: &Attention, inputs: &[ValueId]) -> Result<ValueId> {
+        let (q, k, v) = (inputs[0], inputs[1], inputs[2]);
+        let n = op.dims(&self.shape(q), &self.shape(k), &self.shape(v));
+        let rows = n.group * n.tokens;
+        let q = self.reshape(q, &[n.batch, n.tokens, op.kv_heads, n.group, n.d])?;
+        let q = self.transpose(q, &[0, 2, 3, 1, 4])?;
+        let q = self.reshape(q, &[n.batch, op.kv_heads, rows, n.d])?;
+        let scale = self.number(op.scale);
+        let q = self.binary(Binary::Mul, q, scale)?;
+        let k = self.reshape(k, &[n.batch, n.keys, op.kv_heads, n.d])?;
+        let k = self.transpose(k, &[0, 2, 3, 1])?;
+        let mut scores = self.op(Op::Matmul, &[q, k])?;
+        let lowest = self.number(LOWEST);
+        if let Some(at) = op.mask_at() {
+            let mask = self.reshape(inputs[at], &[n.batch, 1, 1, n.keys])?;
+            let zero = self.constant(Tensor::i32([1], vec![0]));
+            let hidden = self.binary(Binary::Equal, mask, zero)?;
+            scores = self.op(Op::Where, &[hidden, lowest, scores])?;
+        }
+        if let Some(at) = op.position_at() {
+            let position = self.op(Op::Cast(DType::F32), &[inputs[at]])?;
+            let queries = self.count([rows, 1], n.tokens);
+            let last = self.binary(Binary::Add, queries, position)?;
+            let keys = self.count([1, n.keys], n.keys);
+            let seen = self.binary(Binary::LesserOrEqual, keys, last)?;
+            scores = self.op(Op::Where, &[seen, scores, lowest])?;
+        }
+        let weights = self.op(Op::Softmax { axis: 3 }, &[scores])?;
+        let v = self.reshape(v, &[n.batch, n.keys, op.kv_heads, n.e])?;
+        let v = self.transpose(v, &[0, 2, 1, 3])?;
+        let mixed = self.op(Op::Matmul, &[weights, v])?;
+        let mixed = self.reshape(mixed, &[n.batch, op.kv_heads, n.group, n.tokens, n.e])?;
+        let mixed = self.transpose(mixed, &[0, 3, 1, 2, 4])?;
+        self.reshape(mixed, &[n.batch, n.tokens, op.heads * n.e])
+    }
+}

@@ -1,1 +1,159 @@
-//! placeholder
+//! The WebNN executor: graphs decomposed into WebNN's ops and handed to an `MLGraphBuilder`.
+//!
+//! Shapes are static and weights are constants of the graph. States are pairs of tensors: a dispatch
+//! reads one and writes the other, then they change places.
+
+mod context;
+mod lower;
+
+use std::collections::HashMap;
+
+pub use context::{Attribute, Context, ElementType, GraphBuilding};
+
+use crate::backend::{Backend, ProgramId, Tally, checked_input};
+use crate::error::Result;
+use crate::ir::{Graph, Source, TensorType};
+use crate::plan::decompose::decompose;
+use crate::tensor::{NamedTensors, Tensor};
+use crate::weights::Weights;
+
+/// The executor over a context.
+#[derive(Debug)]
+pub struct WebNn<C: Context> {
+    context: C,
+    states: HashMap<String, Pair<C::Tensor>>,
+    programs: Vec<Program<C>>,
+    tally: Tally,
+    dispatches: u64,
+}
+
+/// A state's tensors.
+#[derive(Debug)]
+struct Pair<T> {
+    ty: TensorType,
+    now: T,
+    next: T,
+}
+
+struct Program<C: Context> {
+    graph: C::Graph,
+    inputs: Vec<(String, TensorType, C::Tensor)>,
+    outputs: Vec<(String, TensorType, C::Tensor)>,
+    states: Vec<String>,
+    tally: Tally,
+}
+
+impl<C: Context> std::fmt::Debug for Program<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").field("tally", &self.tally).finish_non_exhaustive()
+    }
+}
+
+/// What a graph's operands are called: names of inputs and outputs are free in WebNN, so those of
+/// models and states are kept apart by a prefix.
+pub(crate) mod names {
+    pub(crate) fn input(name: &str) -> String {
+        format!("input {name}")
+    }
+
+    pub(crate) fn output(name: &str) -> String {
+        format!("output {name}")
+    }
+
+    pub(crate) fn before(state: &str) -> String {
+        format!("before {state}")
+    }
+
+    pub(crate) fn after(state: &str) -> String {
+        format!("after {state}")
+    }
+}
+
+impl<C: Context> WebNn<C> {
+    /// An executor with nothing loaded.
+    pub fn new(context: C) -> Self {
+        Self { context, states: HashMap::new(), programs: Vec::new(), tally: Tally::new(), dispatches: 0 }
+    }
+}
+
+impl<C: Context> Backend for WebNn<C> {
+    fn name(&self) -> &'static str {
+        "webnn"
+    }
+
+    async fn compile(&mut self, graph: &Graph, weights: &Weights) -> Result<ProgramId> {
+        let plain = decompose(graph)?;
+        let (built, tally) = lower::lower(&self.context, &plain, weights).await?;
+        let mut inputs = Vec::new();
+        for value in plain.values() {
+            match &value.source {
+                Source::Input(name) => {
+                    let tensor = self.context.tensor(&value.ty).await?;
+                    inputs.push((name.clone(), value.ty.clone(), tensor));
+                }
+                Source::State(name) if !self.states.contains_key(name) => {
+                    let (now, next) =
+                        (self.context.tensor(&value.ty).await?, self.context.tensor(&value.ty).await?);
+                    self.states.insert(name.clone(), Pair { ty: value.ty.clone(), now, next });
+                }
+                _ => {}
+            }
+        }
+        let mut outputs = Vec::new();
+        for (name, id) in plain.outputs() {
+            let ty = plain.ty(*id).clone();
+            let tensor = self.context.tensor(&ty).await?;
+            outputs.push((name.clone(), ty, tensor));
+        }
+        let states = plain.states().iter().map(|state| state.name.clone()).collect();
+        self.programs.push(Program { graph: built, inputs, outputs, states, tally });
+        Ok(ProgramId(self.programs.len() - 1))
+    }
+
+    async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
+        let program = &self.programs[program.0];
+        let mut given = Vec::with_capacity(program.inputs.len() + program.states.len());
+        for (name, ty, tensor) in &program.inputs {
+            self.context.write(tensor, checked_input(inputs, name, ty)?.bytes())?;
+            given.push((names::input(name), tensor.clone()));
+        }
+        let mut wanted: Vec<_> =
+            program.outputs.iter().map(|(name, _, tensor)| (names::output(name), tensor.clone())).collect();
+        for state in &program.states {
+            let pair = &self.states[state];
+            given.push((names::before(state), pair.now.clone()));
+            wanted.push((names::after(state), pair.next.clone()));
+        }
+        self.context.dispatch(&program.graph, &given, &wanted)?;
+        let mut outputs = NamedTensors::new();
+        for (name, ty, tensor) in &program.outputs {
+            let bytes = self.context.read(tensor).await?;
+            outputs.insert(name.clone(), Tensor::from_bytes(ty.dtype, ty.shape.as_slice(), &bytes));
+        }
+        for state in &program.states {
+            if let Some(pair) = self.states.get_mut(state) {
+                std::mem::swap(&mut pair.now, &mut pair.next);
+            }
+        }
+        self.dispatches += 1;
+        for (op, count) in &program.tally {
+            *self.tally.entry(op).or_default() += count;
+        }
+        Ok(outputs)
+    }
+
+    fn reset(&mut self) {
+        for pair in self.states.values() {
+            // A write fails only on a lost context, which the next dispatch reports with its reason.
+            let _ = self.context.write(&pair.now, &vec![0; pair.ty.bytes()]);
+        }
+    }
+
+    fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    fn dispatches(&self) -> u64 {
+        self.dispatches
+    }
+}

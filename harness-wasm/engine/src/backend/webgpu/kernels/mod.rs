@@ -34,6 +34,8 @@ pub enum Kernel {
     Move,
     /// `layerNormalization` and `rmsNormalization`.
     Normalization,
+    /// `reduceMean`.
+    Reduce,
     /// `rope`.
     Rope,
     /// `softmax`.
@@ -46,7 +48,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// Every kernel.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Attention,
         Self::Binary,
         Self::Cast,
@@ -58,6 +60,7 @@ impl Kernel {
         Self::Matmul,
         Self::Move,
         Self::Normalization,
+        Self::Reduce,
         Self::Rope,
         Self::Softmax,
         Self::Unary,
@@ -78,6 +81,7 @@ impl Kernel {
             Self::Matmul => "matmul",
             Self::Move => "move",
             Self::Normalization => "normalization",
+            Self::Reduce => "reduce",
             Self::Rope => "rope",
             Self::Softmax => "softmax",
             Self::Unary => "unary",
@@ -100,6 +104,7 @@ impl Kernel {
             Self::Matmul => include_str!("matmul.wgsl"),
             Self::Move => include_str!("move.wgsl"),
             Self::Normalization => include_str!("normalization.wgsl"),
+            Self::Reduce => include_str!("reduce.wgsl"),
             Self::Rope => include_str!("rope.wgsl"),
             Self::Softmax => include_str!("softmax.wgsl"),
             Self::Unary => include_str!("unary.wgsl"),
@@ -299,6 +304,10 @@ pub fn launches(
             let (width, inner) = (output.shape[*axis], elements(&output.shape[axis + 1..]));
             let params = vec![word(width), word(inner), word(n / width.max(1))];
             one(Launch::groups(Kernel::Softmax, n / width.max(1), params, vec![Input(0), Output]))
+        }
+        Op::ReduceMean => {
+            let params = vec![word(n), word(inputs[0].len() / n.max(1))];
+            one(Launch::groups(Kernel::Reduce, n, params, vec![Input(0), Output]))
         }
         Op::LayerNormalization { epsilon } => {
             one(normalization(output, *epsilon, vec![Input(0), Input(1), Input(2), Output], 0.0))
