@@ -139,3 +139,6 @@ fn firefox(spec: &LaunchSpec) -> Value {
     args.extend(&spec.extra_args);
     json!({ "binary": spec.browser.path, "args": args.finish(), "prefs": prefs })
 }
+
+#[cfg(test)]
+mod tests;

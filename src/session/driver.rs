@@ -148,11 +148,13 @@ fn arguments(driver: &Driver, port: u16, profiles: &Path) -> Vec<String> {
             vec![format!("--port={port}"), "--verbose".to_owned()]
         }
         // Two sessions side by side would otherwise meet on the default WebSocket port.
-        DriverKind::Geckodriver => ["--port", "0", "--websocket-port", "0", "--log", "debug", "--profile-root"]
-            .into_iter()
-            .map(str::to_owned)
-            .chain([profiles.display().to_string()])
-            .collect(),
+        DriverKind::Geckodriver => {
+            ["--port", "0", "--websocket-port", "0", "--log", "debug", "--profile-root"]
+                .into_iter()
+                .map(str::to_owned)
+                .chain([profiles.display().to_string()])
+                .collect()
+        }
         DriverKind::Safaridriver => vec!["-p".to_owned(), port.to_string(), "--diagnose".to_owned()],
         DriverKind::WebKitWebDriver => vec![format!("--port={port}")],
     };

@@ -6,8 +6,10 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin};
 
+/// Reads `group N` and `done`. Debian's shell takes a group's number only after `-s KILL --`.
+#[cfg(unix)]
 const WATCH: &str = r#"
 groups=
 while read -r word value; do
@@ -16,7 +18,7 @@ while read -r word value; do
     done) exit 0 ;;
   esac
 done
-[ -z "$groups" ] || kill -KILL -- $groups 2>/dev/null
+[ -z "$groups" ] || kill -s KILL -- $groups 2>/dev/null
 rm -rf -- "$1" || { sleep 1; rm -rf -- "$1"; }
 "#;
 
@@ -63,6 +65,8 @@ impl Guard {
 #[cfg(unix)]
 fn spawn(folder: &Path) -> std::io::Result<Option<(Child, ChildStdin)>> {
     use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
     let mut shell = Command::new("/bin/sh")
         .args(["-c", WATCH, "webmatrix-guard"])
         .arg(folder)

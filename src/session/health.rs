@@ -31,17 +31,23 @@ pub(super) fn judge(answer: Result<(), WireError>, browser_runs: Option<bool>) -
         Ok(()) => Health::Alive,
         Err(WireError::Late(_)) => Health::Hung,
         Err(WireError::Unreachable(_)) => Health::DriverGone,
-        Err(WireError::Remote { error, message }) => by_words(&error, &message),
+        Err(WireError::Remote { error, message }) => by_words(&error, &message, browser_runs),
         Err(WireError::Malformed(_)) => Health::Alive,
     }
 }
 
-fn by_words(error: &str, message: &str) -> Health {
+fn by_words(error: &str, message: &str, browser_runs: Option<bool>) -> Health {
     let says = |text: &str| error.contains(text) || message.contains(text);
-    if says("tab crashed") || error == "no such window" {
+    let session_deleted = error == "invalid session id";
+    if says("tab crashed")
+        || says("page crash")
         // Firefox drops the window of a content process that died.
+        || error == "no such window"
+        // WebKit drops the session, says why once, and keeps the browser running.
+        || session_deleted && browser_runs == Some(true)
+    {
         Health::TabCrashed
-    } else if error == "invalid session id"
+    } else if session_deleted
         || says("disconnected")
         || says("not reachable")
         || says("Failed to decode response from marionette")
@@ -70,8 +76,14 @@ mod tests {
             (Ok(()), None, Health::Alive),
             (Ok(()), Some(false), Health::BrowserGone),
             (remote("tab crashed", "tab crashed\n(Session info)"), Some(true), Health::TabCrashed),
-            (remote("unknown error", "session deleted because of page crash\nfrom tab crashed"), None, Health::TabCrashed),
+            (
+                remote("unknown error", "session deleted because of page crash\nfrom tab crashed"),
+                None,
+                Health::TabCrashed,
+            ),
             (remote("no such window", "Browsing context has been discarded"), Some(true), Health::TabCrashed),
+            (remote("invalid session id", "session deleted because of page crash"), None, Health::TabCrashed),
+            (remote("invalid session id", ""), Some(true), Health::TabCrashed),
             (remote("invalid session id", "invalid session id"), None, Health::BrowserGone),
             (remote("unknown error", "disconnected: not connected to DevTools"), None, Health::BrowserGone),
             (remote("unknown error", "Failed to decode response from marionette"), None, Health::BrowserGone),

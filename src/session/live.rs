@@ -140,9 +140,13 @@ async fn begin(spec: &LaunchSpec, driver: Reached, local: Option<&Local>) -> Res
         browser_version: text("/browserVersion").unwrap_or_default(),
         platform: text("/platformName").unwrap_or_default(),
         user_agent: text("/userAgent"),
-        driver_version: ["/chrome/chromedriverVersion", "/msedge/msedgedriverVersion", "/moz:geckodriverVersion"]
-            .into_iter()
-            .find_map(text),
+        driver_version: [
+            "/chrome/chromedriverVersion",
+            "/msedge/msedgedriverVersion",
+            "/moz:geckodriverVersion",
+        ]
+        .into_iter()
+        .find_map(text),
         driver_pid: driver.pid,
         driver_args: driver.args,
         browser_pid,
@@ -205,7 +209,8 @@ impl Live {
     /// Looks at the processes, then asks for the page's address: the browser's main process answers
     /// that, however busy the page is.
     async fn look(&self) -> Health {
-        let driver_ended = self.local.as_ref().zip(self.facts.driver_pid).and_then(|(local, pid)| local.group.exit_of(pid));
+        let driver_ended =
+            self.local.as_ref().zip(self.facts.driver_pid).and_then(|(local, pid)| local.group.exit_of(pid));
         if driver_ended.is_some() {
             return Health::DriverGone;
         }

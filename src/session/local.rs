@@ -6,12 +6,12 @@ use tempfile::TempDir;
 
 use crate::discover::DriverKind;
 use crate::plan::axis::BrowserKind;
+use crate::session::SessionError;
 use crate::session::display::Display;
 use crate::session::driver::{self, Running};
 use crate::session::log::Log;
 use crate::session::process::{self, Group};
 use crate::session::spec::LaunchSpec;
-use crate::session::SessionError;
 
 /// The session's share of this machine. [`Local::end`] gives all of it back; dropping it does too, but
 /// does not wait.
@@ -57,19 +57,26 @@ impl Local {
         let environment = self.environment(spec.browser.kind);
         let folder = self.folder.path();
         let running =
-            driver::start(wanted, &self.group, &self.log, folder, &environment, spec.deadlines.driver).await?;
+            driver::start(wanted, &self.group, &self.log, folder, &environment, spec.deadlines.driver)
+                .await?;
         Ok((running, environment))
     }
 
     /// Variables for driver and browser: everything temporary goes into the session's folder.
     fn environment(&self, kind: BrowserKind) -> Vec<(String, String)> {
         let folder = self.folder.path().display().to_string();
-        let mut environment = vec![("TMPDIR".to_owned(), folder.clone())];
+        let temporary: &[&str] = if cfg!(windows) { &["TEMP", "TMP"] } else { &["TMPDIR"] };
+        let homes: &[&str] = match kind {
+            // Chromium keeps its crash database outside of the profile.
+            BrowserKind::Chrome | BrowserKind::Chromium | BrowserKind::Edge => &["CHROME_CONFIG_HOME"],
+            // WebKitGTK has no profile argument.
+            BrowserKind::WebKitGtk => &["XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"],
+            BrowserKind::Firefox | BrowserKind::Safari => &[],
+        };
+        let folders = temporary.iter().chain(homes);
+        let mut environment: Vec<_> = folders.map(|&name| (name.to_owned(), folder.clone())).collect();
         if kind == BrowserKind::WebKitGtk {
-            // WebKitGTK has no profile argument, and no threads without the last one.
-            for name in ["XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"] {
-                environment.push((name.to_owned(), folder.clone()));
-            }
+            // Without it, pages have no shared memory, and so no threads.
             environment.push(("JSC_useSharedArrayBuffer".to_owned(), "1".to_owned()));
         }
         if let Some(display) = &self.display {

@@ -178,7 +178,8 @@ pub(super) async fn end_strays(folder: &str, deadline: Duration) -> Vec<u32> {
 #[cfg(unix)]
 fn kill_one(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    if let Some(Err(error)) = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL)) {
+    if let Some(Err(error)) = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL))
+    {
         tracing::trace!(%error, "a stray is gone already");
     }
 }

@@ -54,9 +54,7 @@ pub(super) fn command_line(pid: u32) -> Option<Vec<String>> {
 
 /// Running processes whose command line mentions `text`.
 pub(super) fn mentioning(text: &str) -> Vec<u32> {
-    let mentions = |pid: u32| {
-        command_line(pid).is_some_and(|args| args.iter().any(|arg| arg.contains(text)))
-    };
+    let mentions = |pid: u32| command_line(pid).is_some_and(|args| args.iter().any(|arg| arg.contains(text)));
     running().into_iter().map(|process| process.pid).filter(|&pid| mentions(pid)).collect()
 }
 
@@ -107,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_stat_line_is_read_past_any_name() {
-        let line = "42 (a) b (c) S 7 40 40 0 -1 4194560 1 0 0 0 30 12 0 0 20 0 9 0 100 1000 55 18446744073709551615";
+        let line =
+            "42 (a) b (c) S 7 40 40 0 -1 4194560 1 0 0 0 30 12 0 0 20 0 9 0 100 1000 55 18446744073709551615";
         let process = parse(42, line).expect("a running process");
         assert_eq!((process.pid, process.parent, process.group), (42, 7, 40));
         assert_eq!((process.cpu_ticks, process.resident_pages), (42, 55));

@@ -3,10 +3,12 @@
 //! A browser that is not installed is said to be missing, and is a failure where
 //! `WEBMATRIX_REQUIRE_BROWSERS=1` promises it.
 
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::time::Duration;
 
 use webmatrix::discover::{ThisMachine, UserBrowsers, discover, select};
-use webmatrix::session::{Ending, Health, LaunchSpec, Session, SessionError, start};
+use webmatrix::session::{Ending, Health, LaunchSpec, NoSandbox, Session, SessionError, Surroundings, start};
 
 const PAGE: &str = "data:text/html,<title>here</title><p>A page</p>";
 
@@ -25,17 +27,23 @@ fn spec(label: &str) -> Option<(LaunchSpec, tempfile::TempDir)> {
 }
 
 /// Processes (without zombies) that mention `text` in their command line or environment.
-fn mentioning(text: &str) -> Vec<String> {
+fn processes(text: &str) -> Vec<(u32, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let read = |file: &str| std::fs::read(entry.path().join(file)).unwrap_or_default();
         let args = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
         let environment = String::from_utf8_lossy(&read("environ")).into_owned();
         if args.contains(text) || environment.contains(text) {
-            found.push(args);
+            found.push((pid, args));
         }
     }
     found
+}
+
+/// Their command lines, for an assertion that there are none.
+fn mentioning(text: &str) -> Vec<String> {
+    processes(text).into_iter().map(|(_, args)| args).collect()
 }
 
 /// The session's own folder, from the environment it was given.
@@ -96,7 +104,7 @@ async fn opens_a_page_and_leaves_nothing(label: &str) {
     println!("{label} {closed:?}");
     assert_eq!(closed.how, Ending::Graceful);
     assert_eq!(mentioning(&folder), [""; 0]);
-    assert!(!std::path::Path::new(&folder).exists());
+    assert!(!Path::new(&folder).exists());
 }
 
 async fn tells_what_was_killed(label: &str) {
@@ -121,32 +129,131 @@ async fn tells_what_was_killed(label: &str) {
     assert_eq!(mentioning(&folder), [""; 0]);
 }
 
-#[tokio::test]
-async fn chromium_opens_a_page_and_leaves_nothing() {
-    opens_a_page_and_leaves_nothing("chromium").await;
+/// Kills the processes that pages live in, as an out-of-memory killer would.
+async fn tells_that_the_page_crashed(label: &str) {
+    let Some((mut session, _logs)) = started(label).await else { return };
+    let folder = folder(session.as_ref());
+    session.open(PAGE).await.expect("opens");
+    for (pid, args) in processes(&folder) {
+        if ["--type=renderer", "-isForBrowser", "WebKitWebProcess"].iter().any(|mark| args.contains(mark)) {
+            kill(pid);
+        }
+    }
+    becomes(session.as_mut(), Health::TabCrashed).await;
+    println!("{label} after its page was killed: {:?}", session.close().await);
+    assert_eq!(mentioning(&folder), [""; 0]);
+}
+
+macro_rules! for_each_browser {
+    ($($label:ident: $($check:ident),*;)*) => {$(mod $label {$(
+        #[tokio::test]
+        async fn $check() {
+            super::$check(stringify!($label)).await;
+        }
+    )*})*};
+}
+
+for_each_browser! {
+    chromium: opens_a_page_and_leaves_nothing, tells_what_was_killed,
+        tells_that_the_page_crashed;
+    firefox: opens_a_page_and_leaves_nothing, tells_what_was_killed,
+        tells_that_the_page_crashed;
+    webkitgtk: opens_a_page_and_leaves_nothing, tells_what_was_killed,
+        tells_that_the_page_crashed;
 }
 
 #[tokio::test]
-async fn firefox_opens_a_page_and_leaves_nothing() {
-    opens_a_page_and_leaves_nothing("firefox").await;
+async fn sessions_do_not_meet() {
+    let labels = ["firefox", "firefox", "chromium", "webkitgtk", "webkitgtk"];
+    let sessions = futures_util::future::join_all(labels.map(started)).await;
+    let folders: Vec<_> = sessions.iter().flatten().map(|(session, _)| folder(session.as_ref())).collect();
+    for (mut session, _logs) in sessions.into_iter().flatten() {
+        session.open(PAGE).await.expect("opens beside the others");
+        session.close().await;
+    }
+    for folder in folders {
+        assert_eq!(mentioning(&folder), [""; 0]);
+    }
 }
 
 #[tokio::test]
-async fn webkitgtk_opens_a_page_and_leaves_nothing() {
-    opens_a_page_and_leaves_nothing("webkitgtk").await;
+async fn a_dropped_session_leaves_nothing() {
+    let Some((session, _logs)) = started("chromium").await else { return };
+    let folder = folder(session.as_ref());
+    drop(session);
+    vanishes(&folder).await;
 }
 
 #[tokio::test]
-async fn chromium_tells_what_was_killed() {
-    tells_what_was_killed("chromium").await;
+async fn root_in_the_sandbox_is_told_what_to_do() {
+    let Some((mut spec, _logs)) = spec("chromium") else { return };
+    if !Surroundings::here().root {
+        return;
+    }
+    spec.no_sandbox = NoSandbox::Never;
+    let error = start(&spec).await.err().expect("root has no sandbox").to_string();
+    assert!(error.contains("root cannot have the browser's sandbox"), "{error}");
 }
 
 #[tokio::test]
-async fn firefox_tells_what_was_killed() {
-    tells_what_was_killed("firefox").await;
+async fn a_browser_that_never_starts_ends_at_the_deadline() {
+    let Some((mut spec, _logs)) = spec("webkitgtk") else { return };
+    spec.extra_args = vec!["--features=unknown".to_owned()];
+    spec.deadlines.new_session = Duration::from_secs(3);
+    let error = start(&spec).await.err().expect("MiniBrowser hangs on it");
+    assert!(matches!(error, SessionError::StartHung { .. } | SessionError::Refused { .. }), "{error}");
+}
+
+async fn vanishes(folder: &str) {
+    for _ in 0..150 {
+        if mentioning(folder).is_empty() && !Path::new(folder).exists() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{folder} still has {:?}", mentioning(folder));
+}
+
+/// How a controller ends without closing its session.
+const CONTROLLER_END: &str = "WEBMATRIX_TEST_CONTROLLER_END";
+
+/// Not a test by itself: what [`killed_controllers_leave_nothing`] runs in processes of their own.
+#[tokio::test]
+async fn controller() {
+    let Ok(end) = std::env::var(CONTROLLER_END) else { return };
+    let (session, logs) = started("chromium").await.expect("the parent has looked");
+    println!("\nFOLDER {}", folder(session.as_ref()));
+    if end == "abort" {
+        webmatrix::session::kill_all();
+        std::process::abort();
+    }
+    std::future::pending::<()>().await;
+    drop((session, logs));
 }
 
 #[tokio::test]
-async fn webkitgtk_tells_what_was_killed() {
-    tells_what_was_killed("webkitgtk").await;
+async fn killed_controllers_leave_nothing() {
+    if spec("chromium").is_none() {
+        return;
+    }
+    for end in ["sigkill", "abort"] {
+        let mut controller = std::process::Command::new(std::env::current_exe().expect("a path"))
+            .args(["--exact", "real::controller", "--nocapture"])
+            .env(CONTROLLER_END, end)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("the test binary starts");
+        let output = BufReader::new(controller.stdout.take().expect("piped"));
+        let folder = output
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("FOLDER ").map(str::to_owned))
+            .expect("a session started");
+        if end == "sigkill" {
+            assert!(!mentioning(&folder).is_empty());
+            controller.kill().expect("killed");
+        }
+        controller.wait().expect("ended");
+        vanishes(&folder).await;
+    }
 }
