@@ -1,1 +1,60 @@
-//! The page side of WebMatrix.
+//! What runs in the tested browser: one worker that fetches its job, does it, and reports facts.
+//!
+//! Everything that touches JavaScript is in [`sys`]; the rest is ordinary Rust.
+
+mod cell;
+mod client;
+mod probe;
+mod report;
+mod sys;
+mod webgpu;
+mod webnn;
+
+use wasm_bindgen::prelude::wasm_bindgen;
+use webmatrix_wire::{Job, JobKind, Variant, WIRE_VERSION};
+
+use crate::client::Client;
+use crate::report::Reporter;
+use crate::sys::{Function, now};
+
+/// Does a job and reports it. `module_ms` is how long it took to get here; `show` takes updates for
+/// the person who watches, as JSON.
+///
+/// # Errors
+/// If the job is of another wire version or the controller cannot be reached; whatever goes wrong
+/// inside the job is reported to the controller instead.
+#[wasm_bindgen]
+pub async fn run(
+    job: String,
+    token: String,
+    variant: String,
+    variant_reason: String,
+    module_ms: f64,
+    show: Function,
+) -> Result<(), wasm_bindgen::JsError> {
+    report::install_panic_hook();
+    let job: Job = serde_json::from_str(&job)?;
+    if job.wire_version != WIRE_VERSION {
+        let text =
+            format!("the controller speaks wire version {}, this page {WIRE_VERSION}", job.wire_version);
+        return Err(wasm_bindgen::JsError::new(&text));
+    }
+    let variant: Variant = variant.parse()?;
+    let client = Client::new(&job.attempt, &token);
+    let reporter = Reporter::new(client, &job.attempt, show);
+    reporter.title(&job.title);
+    reporter.hello(variant, variant_reason);
+    reporter.timing(webmatrix_wire::Phase::Module, module_ms);
+    let outcome = match &job.kind {
+        JobKind::Probe {} => probe::run(&job, &reporter).await,
+        JobKind::Cell(cell) => cell::run(&job, cell, &reporter).await,
+    };
+    reporter.finish(outcome, module_ms + now()).await?;
+    Ok(())
+}
+
+/// The batch that tells the controller of a death, for a worker whose instance has trapped.
+#[wasm_bindgen]
+pub fn last_words(text: &str) -> String {
+    report::last_words(text)
+}
