@@ -24,8 +24,6 @@ pub enum RunEvent {
     BrowserStarted {
         /// Its label.
         browser: String,
-        /// Its version, as it tells it.
-        version: String,
         /// Cells that will run in it.
         cells: usize,
     },
@@ -55,6 +53,8 @@ pub enum RunEvent {
     CellDecided {
         /// The cell.
         cell: Cell,
+        /// The plan meant it to run.
+        runnable: bool,
         /// The verdict.
         status: Status,
         /// Passed only on a retry.

@@ -1,5 +1,5 @@
 //! The `webmatrix` command.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    webmatrix::cli::main()
 }

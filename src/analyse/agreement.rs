@@ -211,7 +211,7 @@ mod tests {
         let mut wrong = vec![0.5; 10_000];
         let right = wrong.clone();
         wrong[4321] = 0.501;
-        insta::assert_snapshot!(fault(&floats(&wrong), floats(&right)), @"");
+        insta::assert_snapshot!(fault(&floats(&wrong), floats(&right)), @"1 of 10000 elements out of tolerance, first 4321: 0.5009999871253967, expected 0.5");
     }
 
     #[test]
@@ -228,12 +228,17 @@ mod tests {
         let other = file(&[("z", Dtype::F32, &[2], vec![0; 8])]);
         let reshaped = file(&[("y", Dtype::F32, &[1, 2], vec![0; 8])]);
         let faults = [&other, &reshaped, &floats(&[1.0]), &ids(&[1, 2])].map(|actual| fault(actual, expected()));
-        insta::assert_snapshot!(faults.join("\n"), @"");
+        insta::assert_snapshot!(faults.join("\n"), @r"
+        missing
+        has shape [1, 2], expected [2]
+        has shape [1], expected [2]
+        has type I64, expected F32
+        ");
     }
 
     #[test]
     fn one_wrong_token_is_told() {
-        insta::assert_snapshot!(fault(&ids(&[5, 6, 7]), ids(&[5, 9, 7])), @"");
+        insta::assert_snapshot!(fault(&ids(&[5, 6, 7]), ids(&[5, 9, 7])), @"differs first at element 1: 6, expected 9");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What stands behind a claim: the page's facts, graded.
 
-use webmatrix_wire::{AdapterFacts, Backend, BackendFacts, Challenge, EvidenceGrade, Implementation};
+use webmatrix_wire::{AdapterFacts, Backend, BackendFacts, Challenge, EvidenceGrade, Implementation, OpCount};
 
 use crate::plan::Cell;
 
@@ -63,23 +63,31 @@ const fn real(evidence: EvidenceGrade, implementation: Implementation, reason: O
 
 /// Whether anything but the backend asked for did work.
 fn fallback(cell: &Cell, facts: &BackendFacts) -> Option<Grade> {
-    let implementation = match cell.backend {
-        Backend::NativeCpu | Backend::NativeGpu => Implementation::Native,
-        _ => Implementation::FallbackWasm,
-    };
-    let fallback =
-        |reason| Some(Grade { evidence: EvidenceGrade::Fallback, implementation: Some(implementation), reason: Some(reason) });
-    if facts.backend != cell.backend {
+    let others: Vec<&OpCount> = facts.ops.iter().filter(|op| op.backend != cell.backend && op.count > 0).collect();
+    let reason = if facts.backend != cell.backend {
         let steps: Vec<String> = facts.steps_down.iter().map(|s| format!("{}: {}", s.from, s.reason)).collect();
-        return fallback(format!("{} ran in place of {} ({})", facts.backend, cell.backend, steps.join("; ")));
-    }
-    let elsewhere: Vec<String> = facts
-        .ops
-        .iter()
-        .filter(|op| op.backend != cell.backend && op.count > 0)
-        .map(|op| format!("{} x{} on {}", op.op, op.count, op.backend))
-        .collect();
-    if elsewhere.is_empty() { None } else { fallback(format!("not all ran on {}: {}", cell.backend, elsewhere.join(", "))) }
+        let why = if steps.is_empty() { "no reason was given".to_owned() } else { steps.join("; ") };
+        format!("{} ran in place of {} ({why})", facts.backend, cell.backend)
+    } else if others.is_empty() {
+        return None;
+    } else {
+        let names: Vec<String> = others.iter().map(|op| format!("{} x{} on {}", op.op, op.count, op.backend)).collect();
+        format!("not all ran on {}: {}", cell.backend, names.join(", "))
+    };
+    // Named after the weakest that took part.
+    let took_part = |backend| facts.backend == backend || others.iter().any(|op| op.backend == backend);
+    let implementation = if cell.backend.is_native() {
+        Implementation::Native
+    } else if took_part(Backend::Wasm) || !took_part(Backend::WebGpu) {
+        Implementation::FallbackWasm
+    } else {
+        Implementation::RealWebGpu
+    };
+    Some(Grade {
+        evidence: EvidenceGrade::Fallback,
+        implementation: Some(implementation),
+        reason: Some(reason),
+    })
 }
 
 fn gpu(facts: &BackendFacts) -> Grade {
@@ -128,7 +136,7 @@ fn not_hardware(adapter: &AdapterFacts) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use webmatrix_wire::{OpCount, StepDown};
+    use webmatrix_wire::StepDown;
 
     use super::*;
 
@@ -207,6 +215,11 @@ mod tests {
             f.ops.push(OpCount { op: "gelu".into(), backend: Backend::Wasm, count: 2 });
         });
         assert_eq!(part, fallback);
+        let gpu = graded(Backend::WebNn, |f| {
+            f.backend = Backend::WebGpu;
+            f.ops[0].backend = Backend::WebGpu;
+        });
+        assert_eq!(gpu, (EvidenceGrade::Fallback, Some(Implementation::RealWebGpu)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::error::ExitStatus;
 pub struct Tally {
     /// Cells by status.
     pub by_status: BTreeMap<Status, usize>,
-    /// Cells that ran for real, whatever came out.
+    /// Cells that ran for real, whatever came out: what the run rests on.
     pub real: usize,
 }
 
@@ -20,7 +20,8 @@ impl Tally {
     /// Counts one cell.
     pub fn add(&mut self, verdict: &Verdict) {
         *self.by_status.entry(verdict.status).or_default() += 1;
-        if is_real(verdict.evidence) {
+        let ran = verdict.status == Status::Pass || is_unexpected(verdict.status);
+        if ran && is_real(verdict.evidence) {
             self.real += 1;
         }
     }

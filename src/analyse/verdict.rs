@@ -42,8 +42,13 @@ impl Judge for Rules {
             End::NoPage { text } => (Status::Error, format!("the browser never came to the page: {text}")),
             End::Interrupted {} => (Status::Skipped, "the run was stopped".to_owned()),
         };
-        verdict.status = failed.0;
-        verdict.reason = Some(failed.1);
+        let (status, reason) = failed;
+        if matches!(status, Status::Unsupported | Status::NotImplemented | Status::Skipped) {
+            // Whatever the page did before it found out, the cell did not run.
+            return Verdict::nothing_ran(status, reason);
+        }
+        verdict.status = status;
+        verdict.reason = Some(reason);
         verdict
     }
 
@@ -190,7 +195,26 @@ mod tests {
             spoilt(|a| a.end = End::NoPage { text: "no display".into() }),
             spoilt(|a| a.end = End::Interrupted {}),
         ];
-        insta::assert_snapshot!(verdicts.join("\n"), @"");
+        insta::assert_snapshot!(verdicts.join("\n"), @r"
+        wrong cpu output y: 1 of 2 elements out of tolerance, first 1: 2.5, expected 2
+        wrong cpu output y: 1 of 2 elements out of tolerance, first 1: NaN, expected 2
+        wrong cpu no outputs came (promised: y)
+        wrong cpu the outputs are not a safetensors file: header too small
+        error cpu there is no answer to compare with: the golden is gone
+        error none right outputs, but nothing proves what made them: the page never said what ran
+        error none right outputs, but nothing proves what made them: no known-answer computation was done
+        error none right outputs, but nothing proves what made them: no computing op was run
+        error cpu no rule says when int4 outputs agree
+        unsupported none compile: no
+        not_implemented none compile: no
+        oom cpu compile: no
+        device_lost cpu compile: no
+        error cpu compile: no
+        timeout cpu run: not done by the deadline, still alive
+        crash cpu run: the page died: tab crashed
+        error cpu the browser never came to the page: no display
+        skipped none the run was stopped
+        ");
     }
 
     #[test]

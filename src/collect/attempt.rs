@@ -13,13 +13,11 @@ use super::recorder::Said;
 use super::watch::{Pulse, Watch};
 use crate::event::RunEvent;
 use crate::serve::Files;
-use crate::session::{Health, Session};
+use crate::session::{Health, Session, SessionError};
 
 /// How often the driver is asked how the browser does. Messages and heartbeats come by themselves;
 /// this only finds deaths, so it may be rare enough to disturb nothing.
 const PULSE_EVERY: Duration = Duration::from_secs(2);
-/// A driver that takes longer than this to say how the browser does has not said so.
-const PULSE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Where an attempt takes place.
 pub(super) enum Place<'a> {
@@ -87,7 +85,19 @@ async fn in_browser(
     };
     drop(opening);
     if let Err(error) = opened {
-        return End::NoPage { text: error.to_string() };
+        // The page may have said its last word while the driver was still waiting for it.
+        while let Ok(heard) = said.try_recv() {
+            if let Some(end) = hear(ctx, Some(heard), watch, started, attempt, browser) {
+                return end;
+            }
+        }
+        let died = |who| End::Died { who, stage: watch.stage().to_owned(), text: error.to_string() };
+        return match error {
+            SessionError::TabCrashed { .. } => died(Mortal::Page),
+            SessionError::BrowserGone { .. } => died(Mortal::Browser),
+            SessionError::DriverGone { .. } => died(Mortal::Driver),
+            _ => End::NoPage { text: error.to_string() },
+        };
     }
     let mut next_pulse = Instant::now() + PULSE_EVERY;
     loop {
@@ -175,12 +185,11 @@ fn hear(
 }
 
 async fn take_pulse(session: &mut dyn Session) -> Pulse {
-    match tokio::time::timeout(PULSE_DEADLINE, session.health()).await {
-        Err(_) => Pulse::Unclear(format!("the driver has not answered for {} s", PULSE_DEADLINE.as_secs())),
-        Ok(Health::Well) => Pulse::Well,
-        Ok(Health::TabCrashed(text)) => Pulse::Dead(Mortal::Page, text),
-        Ok(Health::BrowserGone(text)) => Pulse::Dead(Mortal::Browser, text),
-        Ok(Health::DriverGone(text)) => Pulse::Dead(Mortal::Driver, text),
-        Ok(Health::Unclear(text)) => Pulse::Unclear(text),
+    match session.health().await {
+        Health::Alive => Pulse::Well,
+        Health::TabCrashed => Pulse::Dead(Mortal::Page, "its process crashed".to_owned()),
+        Health::BrowserGone => Pulse::Dead(Mortal::Browser, "its process is gone".to_owned()),
+        Health::DriverGone => Pulse::Dead(Mortal::Driver, "its process is gone".to_owned()),
+        Health::Hung => Pulse::Unclear("the driver does not answer".to_owned()),
     }
 }

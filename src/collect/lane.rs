@@ -19,6 +19,9 @@ use crate::plan::{Cell, NATIVE};
 use crate::serve::Files;
 use crate::session::Session;
 
+/// Lines of the driver's last words that are kept with an attempt that did not end well.
+const LOG_TAIL: usize = 60;
+
 /// A browser that is running.
 struct Running {
     session: Box<dyn Session>,
@@ -53,15 +56,18 @@ impl<'a> Lane<'a> {
     /// Runs the cells in order. Cells that are left when the run is stopped get no verdict: they are
     /// what `--resume` does.
     pub(super) async fn run(mut self, cells: Vec<Cell>) -> Result<(), CollectError> {
-        self.ctx.events.emit(&RunEvent::BrowserStarted {
-            browser: self.browser.clone(),
-            version: String::new(),
-            cells: cells.len(),
-        });
+        self.ctx.events.emit(&RunEvent::BrowserStarted { browser: self.browser.clone(), cells: cells.len() });
         let outcome = self.all(cells.into()).await;
         self.close().await;
         self.ctx.events.emit(&RunEvent::BrowserEnded { browser: self.browser.clone() });
         outcome
+    }
+
+    /// Finds out what the browser can do, and nothing else.
+    pub(super) async fn probe_only(mut self) -> Result<Option<ProbeReport>, CollectError> {
+        let outcome = self.probe().await;
+        self.close().await;
+        outcome.map(|()| self.probe)
     }
 
     async fn all(&mut self, mut cells: VecDeque<Cell>) -> Result<(), CollectError> {
@@ -78,7 +84,7 @@ impl<'a> Lane<'a> {
                 self.cell(&cell).await?
             };
             match decided {
-                Some(decided) => decide(self.ctx, &cell, decided)?,
+                Some(decided) => decide(self.ctx, &cell, decided, true)?,
                 None => break,
             }
         }
@@ -262,7 +268,7 @@ impl<'a> Lane<'a> {
         });
         let well = matches!(end, End::Done(_)) && verdict.as_ref().is_none_or(|v| !is_unexpected(v.status));
         let log_tail = match &self.running {
-            Some(running) if !well => running.session.log_tail(),
+            Some(running) if !well => running.session.log_tail(LOG_TAIL),
             _ => Vec::new(),
         };
         self.ctx.recorder.record(Record::AttemptEnded(Box::new(AttemptEnded {
@@ -306,7 +312,7 @@ impl<'a> Lane<'a> {
                 self.ctx.recorder.record(Record::SessionStarted(SessionStarted {
                     session: id.clone(),
                     browser: self.browser.clone(),
-                    version: session.facts().version.clone(),
+                    version: session.facts().browser_version.clone(),
                     start_ms: began.elapsed().as_secs_f64() * 1000.0,
                     facts: serde_json::to_value(session.facts()).unwrap_or_default(),
                 }))?;
@@ -343,15 +349,16 @@ impl Decided {
     }
 }
 
-/// Records a verdict that needed no attempt.
-pub(super) fn decide_without_attempt(ctx: &Context, cell: &Cell, verdict: Verdict) -> Result<(), CollectError> {
-    decide(ctx, cell, Decided::without_attempt(verdict))
+/// Records the verdict on a cell that the plan never meant to run.
+pub(super) fn never(ctx: &Context, cell: &Cell, verdict: Verdict) -> Result<(), CollectError> {
+    decide(ctx, cell, Decided::without_attempt(verdict), false)
 }
 
-fn decide(ctx: &Context, cell: &Cell, decided: Decided) -> Result<(), CollectError> {
+fn decide(ctx: &Context, cell: &Cell, decided: Decided, runnable: bool) -> Result<(), CollectError> {
     let Decided { verdict, flaky, attempt, cost, samples } = decided;
     let event = RunEvent::CellDecided {
         cell: cell.clone(),
+        runnable,
         status: verdict.status,
         flaky,
         evidence: verdict.evidence,

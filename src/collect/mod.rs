@@ -18,10 +18,10 @@ mod stop;
 mod verdict;
 mod watch;
 
-use std::collections::HashSet;
 use std::io;
 
 use futures_util::{TryStreamExt, stream};
+use webmatrix_wire::ProbeReport;
 
 pub use context::{Context, Launcher};
 pub use end::{End, Mortal};
@@ -52,17 +52,18 @@ pub enum CollectError {
     Random(String),
 }
 
-/// Gives every cell of the plan that is not in `decided` its verdict, `jobs` browsers at a time.
-/// Stops early, without error, when asked to.
-pub async fn collect(ctx: &Context, plan: &Plan, decided: &HashSet<Cell>, jobs: usize) -> Result<(), CollectError> {
+/// Gives every cell of the plan that has none its verdict, `jobs` browsers at a time. Stops early,
+/// without error, when asked to.
+pub async fn collect(ctx: &Context, plan: &Plan, jobs: usize) -> Result<(), CollectError> {
     let total = Total::from_now(plan.deadlines.total_s);
-    for planned in plan.cells.iter().filter(|planned| !decided.contains(&planned.cell)) {
+    let decided = ctx.recorder.verdicts();
+    for planned in plan.cells.iter().filter(|planned| !decided.contains_key(&planned.cell)) {
         if let Decision::Never { status, reason } = &planned.decision {
-            lane::decide_without_attempt(ctx, &planned.cell, Verdict::nothing_ran(*status, reason.clone()))?;
+            lane::never(ctx, &planned.cell, Verdict::nothing_ran(*status, reason.clone()))?;
         }
     }
     let lanes = plan.browsers().into_iter().filter_map(|browser| {
-        let mine = |cell: &&Cell| cell.browser == browser && !decided.contains(*cell);
+        let mine = |cell: &&Cell| cell.browser == browser && !decided.contains_key(*cell);
         let cells: Vec<Cell> = plan.runnable().filter(mine).cloned().collect();
         (!cells.is_empty()).then(|| Lane::new(ctx, browser, total).run(cells))
     });
@@ -70,11 +71,7 @@ pub async fn collect(ctx: &Context, plan: &Plan, decided: &HashSet<Cell>, jobs: 
     stream::iter(lanes.into_iter().map(Ok)).try_for_each_concurrent(jobs.max(1), |lane| lane).await
 }
 
-/// The cells that a journal's entries already decide.
-pub fn decided(entries: &[Entry]) -> HashSet<Cell> {
-    let cells = entries.iter().filter_map(|entry| match &entry.record {
-        Record::CellDecided(decided) => Some(decided.cell.clone()),
-        _ => None,
-    });
-    cells.collect()
+/// What a browser can do, as its own page finds out; none if it gave no answer.
+pub async fn probe(ctx: &Context, browser: &str) -> Result<Option<ProbeReport>, CollectError> {
+    Lane::new(ctx, browser, Total::from_now(ctx.deadlines.total_s)).probe_only().await
 }

@@ -11,6 +11,8 @@ use webmatrix_wire::{AttemptId, Envelope};
 
 use super::journal::Journal;
 use super::record::{Entry, OutputsReceived, Record};
+use super::verdict::Verdict;
+use crate::plan::Cell;
 use crate::serve::Inbox;
 
 /// What a page said, as its attempt hears it: after it is in the journal.
@@ -33,6 +35,7 @@ pub struct Recorder {
     out: PathBuf,
     listener: Listener,
     attempts: Mutex<HashMap<AttemptId, mpsc::UnboundedSender<Said>>>,
+    verdicts: Mutex<HashMap<Cell, Verdict>>,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -43,9 +46,30 @@ impl std::fmt::Debug for Recorder {
 
 impl Recorder {
     /// Records into `journal`, keeps outputs under `out`, and tells `listener` of every entry, in
-    /// the journal's order.
-    pub fn new(journal: Journal, out: &Path, listener: Listener) -> Self {
-        Self { journal: Mutex::new(journal), out: out.to_owned(), listener, attempts: Mutex::default() }
+    /// the journal's order. `before` is what the journal holds already.
+    pub fn new(journal: Journal, out: &Path, listener: Listener, before: &[Entry]) -> Self {
+        let recorder = Self {
+            journal: Mutex::new(journal),
+            out: out.to_owned(),
+            listener,
+            attempts: Mutex::default(),
+            verdicts: Mutex::default(),
+        };
+        recorder.note_verdicts(before);
+        recorder
+    }
+
+    /// The verdicts so far, those from before the run was resumed included.
+    pub fn verdicts(&self) -> HashMap<Cell, Verdict> {
+        lock(&self.verdicts).clone()
+    }
+
+    fn note_verdicts(&self, entries: &[Entry]) {
+        for entry in entries {
+            if let Record::CellDecided(decided) = &entry.record {
+                lock(&self.verdicts).insert(decided.cell.clone(), decided.verdict.clone());
+            }
+        }
     }
 
     /// Appends one record.
@@ -56,6 +80,7 @@ impl Recorder {
     fn record_all(&self, records: Vec<Record>) -> io::Result<()> {
         let mut journal = lock(&self.journal);
         let entries = journal.append(records)?;
+        self.note_verdicts(&entries);
         // Still under the lock, so that the listener hears the journal's order.
         (self.listener)(entries);
         Ok(())

@@ -67,6 +67,11 @@ impl Watch {
         self.deadline
     }
 
+    /// What the page was doing, as far as is known.
+    pub(super) fn stage(&self) -> &str {
+        &self.stage
+    }
+
     /// The page said something.
     pub(super) fn hear(&mut self, said: Said, now: Duration) {
         self.last_beat = Some(now);

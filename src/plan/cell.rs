@@ -144,6 +144,11 @@ mod tests {
         .iter()
         .filter_map(|text| text.parse::<Cell>().err().map(|error| error.to_string()))
         .collect();
-        insta::assert_snapshot!(errors.join("\n"), @"");
+        insta::assert_snapshot!(errors.join("\n"), @r#"
+        "chromium/bert" is not a cell id: write browser/model@size/runtime/backend/precision/profile
+        unknown size "huge": use one of tiny, small, base, own
+        unknown model "bird": use one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr
+        "../x/bert@tiny/webmatrix/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
+        "#);
     }
 }

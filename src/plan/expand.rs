@@ -109,11 +109,11 @@ pub enum PlanError {
     #[error(transparent)]
     Name(#[from] UnknownName),
     /// A browser nobody knows.
-    #[error("unknown browser {label:?}: this machine has {known}; --browser-path {label}=KIND:PATH adds one")]
+    #[error("unknown browser {label:?}: known are {known}; --browser-path {label}=KIND:PATH adds one")]
     Browser {
         /// What was asked for.
         label: String,
-        /// What there is.
+        /// What could be.
         known: String,
     },
     /// Everything was filtered out.

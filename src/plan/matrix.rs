@@ -309,15 +309,33 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_told_with_line_and_column() {
-        insta::assert_snapshot!(error(&GOOD.replace("models", "modles")), @"");
-        insta::assert_snapshot!(error(&format!("{GOOD}[run]\nsample = 3\n")), @"");
-        insta::assert_snapshot!(error(&GOOD.replace("wasm", "gpu")), @"");
+        insta::assert_snapshot!(error(&GOOD.replace("models", "modles")), @r#"
+        matrix m.toml: TOML parse error at line 4, column 1
+          |
+        4 | modles = ["bert"]
+          | ^^^^^^
+        unknown field `modles`, expected one of `browsers`, `models`, `sizes`, `runtimes`, `backends`, `precisions`, `profiles`
+        "#);
+        insta::assert_snapshot!(error(&format!("{GOOD}[run]\nsample = 3\n")), @r"
+        matrix m.toml: TOML parse error at line 7, column 1
+          |
+        7 | sample = 3
+          | ^^^^^^
+        unknown field `sample`, expected one of `warmup`, `samples`, `retries`, `seed`
+        ");
+        insta::assert_snapshot!(error(&GOOD.replace("wasm", "gpu")), @r#"
+        matrix m.toml: TOML parse error at line 5, column 13
+          |
+        5 | backends = ["gpu"]
+          |             ^^^^^
+        unknown variant `gpu`, expected one of `wasm`, `webgpu`, `webnn`, `native-cpu`, `native-gpu`
+        "#);
     }
 
     #[test]
     fn values_without_meaning_are_told() {
-        insta::assert_snapshot!(error(&GOOD.replace("bert", "bird")), @"");
-        insta::assert_snapshot!(error(&format!("{GOOD}profiles = [\"fast\"]\n")), @"");
-        insta::assert_snapshot!(error(&format!("{GOOD}[run]\nsamples = 0\n")), @"");
+        insta::assert_snapshot!(error(&GOOD.replace("bert", "bird")), @r#"matrix m.toml: axes.models: unknown model "bird": use one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr"#);
+        insta::assert_snapshot!(error(&format!("{GOOD}profiles = [\"fast\"]\n")), @r#"matrix m.toml: profiles: "fast" is used but not defined: add [profiles.fast]"#);
+        insta::assert_snapshot!(error(&format!("{GOOD}[run]\nsamples = 0\n")), @"matrix m.toml: run.samples: must be at least 1");
     }
 }

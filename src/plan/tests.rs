@@ -44,7 +44,15 @@ fn the_main_job_shows_what_it_does_not_cover() {
         ..Overrides::default()
     };
     let plan = planned(&overrides, &found(&["chromium", "firefox", "webkitgtk"]));
-    insta::assert_snapshot!(summary(&plan), @"");
+    insta::assert_snapshot!(summary(&plan), @r"
+    3 chromium run
+    3 chromium not_implemented: the engine has no t5 yet
+    3 firefox run
+    3 firefox not_implemented: the engine has no t5 yet
+    6 chrome unavailable: chrome is not on this machine
+    6 edge unavailable: edge is not on this machine
+    6 safari unavailable: safari is not on this machine
+    ");
     assert!(plan.missing.is_empty());
 }
 
@@ -58,7 +66,14 @@ fn a_broken_browser_is_unavailable_with_the_remedy() {
         ..Overrides::default()
     };
     let plan = planned(&overrides, &found);
-    insta::assert_snapshot!(summary(&plan), @"");
+    insta::assert_snapshot!(summary(&plan), @r"
+    3 chromium unavailable: no chromedriver: apt-get install chromium-driver
+    3 edge unavailable: edge is not on this machine
+    3 chrome unavailable: chrome is not on this machine
+    3 firefox unavailable: firefox is not on this machine
+    3 safari unavailable: safari is not on this machine
+    3 webkitgtk unavailable: webkitgtk is not on this machine
+    ");
     assert_eq!(plan.missing, ["chromium", "edge"]);
     assert!(plan.browsers().is_empty());
 }
@@ -75,7 +90,13 @@ fn impossible_cells_say_why() {
     let mut matrix = quick();
     matrix.axes.browsers = vec!["chromium".to_owned()];
     let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
-    insta::assert_snapshot!(summary(&plan), @"");
+    insta::assert_snapshot!(summary(&plan), @r"
+    1 chromium run
+    1 chromium not_implemented: the engine has no int3 weights yet
+    2 chromium not_applicable: native-cpu runs on the host, not in a browser: its browser label is native
+    1 native run
+    1 native not_implemented: the engine has no int3 weights yet
+    ");
 }
 
 #[test]
@@ -103,7 +124,7 @@ fn features_make_their_own_profile_and_are_not_built_yet() {
     matrix.axes.browsers = vec!["chromium".to_owned()];
     let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
     assert!(plan.cells.iter().all(|planned| planned.cell.profile == "compute-shaders-kv-int8"));
-    insta::assert_snapshot!(summary(&plan), @"");
+    insta::assert_snapshot!(summary(&plan), @r#"3 chromium not_implemented: the harness has no feature "compute-shaders" yet"#);
 }
 
 #[test]
@@ -117,7 +138,10 @@ fn excluded_cells_are_skipped_with_their_reason() {
     }];
     let overrides = Overrides { models: strings(&["bert"]), browsers: strings(&["chromium"]), ..Overrides::default() };
     let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
-    insta::assert_snapshot!(summary(&plan), @"");
+    insta::assert_snapshot!(summary(&plan), @r"
+    2 chromium run
+    1 chromium skipped: known to hang
+    ");
 }
 
 #[test]
@@ -125,6 +149,6 @@ fn names_that_name_nothing_are_refused() {
     let error = |overrides: Overrides| {
         plan(&quick(), &overrides, &found(&["chromium"])).err().map(|e| e.to_string()).unwrap_or_default()
     };
-    insta::assert_snapshot!(error(Overrides { browsers: strings(&["netscape"]), ..Overrides::default() }), @"");
-    insta::assert_snapshot!(error(Overrides { models: strings(&["bird"]), ..Overrides::default() }), @"");
+    insta::assert_snapshot!(error(Overrides { browsers: strings(&["netscape"]), ..Overrides::default() }), @r#"unknown browser "netscape": known are chromium, chrome, edge, firefox, safari, webkitgtk; --browser-path netscape=KIND:PATH adds one"#);
+    insta::assert_snapshot!(error(Overrides { models: strings(&["bird"]), ..Overrides::default() }), @r#"unknown model "bird": use one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr"#);
 }

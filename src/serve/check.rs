@@ -18,7 +18,7 @@ pub(super) enum BadBatch {
     Gap { seq: u64, next: u64 },
     #[error("message {0} comes after the attempt's last word")]
     AfterEnd(u64),
-    #[error("message {seq}: {what} is {value}")]
+    #[error("message {seq}: {what} is {value:?}")]
     Value { seq: u64, what: &'static str, value: f64 },
 }
 

@@ -1,7 +1,7 @@
 //! The one thread that writes.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -15,7 +15,13 @@ const BATCH: usize = 512;
 #[derive(Debug)]
 pub struct Writer {
     /// `None` once finished.
-    entries: Mutex<Option<Sender<Vec<Entry>>>>,
+    thread: Mutex<Option<Running>>,
+}
+
+/// The thread, and the way to it.
+#[derive(Debug)]
+struct Running {
+    entries: Sender<Vec<Entry>>,
     thread: JoinHandle<Result<(), StoreError>>,
 }
 
@@ -28,23 +34,26 @@ impl Writer {
             .name("store".to_owned())
             .spawn(move || write_all(&database, &receiver))
             .map_err(|error| StoreError::Writer(error.to_string()))?;
-        Ok(Self { entries: Mutex::new(Some(sender)), thread })
+        Ok(Self { thread: Mutex::new(Some(Running { entries: sender, thread })) })
     }
 
     /// Queues entries. They are safe in the journal already: if the writer is gone, that is told by
     /// [`Self::finish`], and the run goes on.
     pub fn write(&self, entries: Vec<Entry>) {
-        if let Ok(guard) = self.entries.lock()
-            && let Some(sender) = guard.as_ref()
-        {
-            sender.send(entries).ok();
+        if let Some(running) = self.running().as_ref() {
+            running.entries.send(entries).ok();
         }
     }
 
-    /// Waits until everything queued is in the database.
-    pub fn finish(self) -> Result<(), StoreError> {
-        drop(self.entries);
-        self.thread.join().unwrap_or_else(|_| Err(StoreError::Writer("it panicked".to_owned())))
+    /// Waits until everything queued is in the database. Nothing can be written afterwards.
+    pub fn finish(&self) -> Result<(), StoreError> {
+        let Some(Running { entries, thread }) = self.running().take() else { return Ok(()) };
+        drop(entries);
+        thread.join().unwrap_or_else(|_| Err(StoreError::Writer("it panicked".to_owned())))
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

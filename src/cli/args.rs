@@ -1,0 +1,301 @@
+//! What was typed. Every flag can be given in the environment as `WEBMATRIX_<FLAG>`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use webmatrix_wire::{Backend, Precision};
+
+use crate::discover::BrowserPath;
+use crate::plan::axis::BrowserKind;
+use crate::plan::{ModelClass, Size};
+use crate::render::Format;
+use crate::store::RunSelection;
+
+/// Does this model run in that browser, correctly, how fast, at which precision: measured in the
+/// page, and proven.
+#[derive(Debug, Parser)]
+#[command(name = "webmatrix", version, max_term_width = 110, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 as expected, 1 unexpected result, 2 usage, 3 no real cell ran, \
+                        65 bad data or configuration, 69 browser or driver unavailable, 130 interrupted")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the cells of a matrix in real browsers
+    Run(RunArgs),
+    /// Print the cells of a matrix, and why others do not run
+    Plan(PlanArgs),
+    /// Find the browsers on this machine
+    Browsers(BrowsersArgs),
+    /// Find out what browsers can do: WebGPU, WebNN, WebAssembly, timers
+    Probe(ProbeArgs),
+    /// Write a report of one or more runs
+    Report(ReportArgs),
+}
+
+/// Which cells.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct SelectArgs {
+    /// Browser labels, `all`, or `native` for the host
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL")]
+    pub(super) browsers: Option<Vec<String>>,
+    /// Model classes, or `all`
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_MODELS", value_name = "CLASS")]
+    pub(super) models: Option<Vec<String>>,
+    /// Backends: wasm webgpu webnn native-cpu native-gpu
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BACKENDS", value_name = "BACKEND")]
+    pub(super) backends: Option<Vec<Backend>>,
+    /// Precisions: fp32 fp16 int8 int4 int3 int2 mixed
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
+    pub(super) precisions: Option<Vec<Precision>>,
+    /// Model sizes: tiny small base
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SIZE", value_name = "SIZE")]
+    pub(super) size: Option<Vec<Size>>,
+    /// Features to switch on, together
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_FEATURES", value_name = "FEATURE")]
+    pub(super) features: Option<Vec<String>>,
+    /// A matrix file, or one of quick, nightly, full
+    #[arg(long, default_value = "quick", env = "WEBMATRIX_MATRIX", value_name = "NAME|FILE")]
+    pub(super) matrix: String,
+    /// Your own weights for a class: a folder with config.json and model.safetensors
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_WEIGHTS", value_name = "CLASS=DIR")]
+    pub(super) weights: Vec<OwnWeight>,
+    /// Timed inferences a cell
+    #[arg(long, env = "WEBMATRIX_SAMPLES", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) samples: Option<u32>,
+    /// Further tries, each in a fresh browser, after an unexpected result
+    #[arg(long, env = "WEBMATRIX_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub(super) retries: Option<u32>,
+    /// Seconds for one try at a cell
+    #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) deadline: Option<u32>,
+    /// Seconds for everything
+    #[arg(long, env = "WEBMATRIX_TOTAL_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) total_deadline: Option<u32>,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+}
+
+/// Where browsers are, besides where they are looked for.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct PathArgs {
+    /// A browser program by path, for example chromium-webnn=chromium:/opt/chromium/chrome
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSER_PATH", value_name = "LABEL=KIND:PATH")]
+    pub(super) browser_path: Vec<BrowserPath>,
+}
+
+/// Weights of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnWeight {
+    pub(super) class: ModelClass,
+    pub(super) folder: PathBuf,
+}
+
+impl FromStr for OwnWeight {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (class, folder) = text.split_once('=').ok_or_else(|| format!("{text:?} is not CLASS=DIR"))?;
+        let class = class.parse::<ModelClass>().map_err(|error| error.to_string())?;
+        Ok(Self { class, folder: folder.into() })
+    }
+}
+
+/// How browsers are started.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct LaunchArgs {
+    /// Show the browsers' windows
+    #[arg(long, env = "WEBMATRIX_HEADED")]
+    pub(super) headed: bool,
+    /// Start Chromium without its sandbox; root always does
+    #[arg(long, env = "WEBMATRIX_NO_SANDBOX")]
+    pub(super) no_sandbox: bool,
+    /// This machine has a GPU with a working driver: ask browsers to use it
+    #[arg(long, env = "WEBMATRIX_HARDWARE_GPU")]
+    pub(super) hardware_gpu: bool,
+}
+
+/// Where results are kept.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct StoreArgs {
+    /// The folder for journals, outputs, logs and the database
+    #[arg(long, default_value = "webmatrix-out", env = "WEBMATRIX_OUT", value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// The database [default: webmatrix.duckdb in the output folder]
+    #[arg(long, env = "WEBMATRIX_DB", value_name = "FILE")]
+    pub(super) db: Option<PathBuf>,
+}
+
+/// What is printed.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct PrintArgs {
+    /// `json` prints one event a line (for lists: one document)
+    #[arg(long, value_enum, env = "WEBMATRIX_FORMAT")]
+    pub(super) format: Option<PrintFormat>,
+    /// Print nothing but errors
+    #[arg(long, short, env = "WEBMATRIX_QUIET", conflicts_with = "format")]
+    pub(super) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum PrintFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl PrintArgs {
+    pub(super) fn is_json(&self) -> bool {
+        self.format == Some(PrintFormat::Json)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) launch: LaunchArgs,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    #[command(flatten)]
+    pub(super) print: PrintArgs,
+    /// Complete a run that was interrupted
+    #[arg(long, env = "WEBMATRIX_RESUME", value_name = "RUN|latest")]
+    pub(super) resume: Option<String>,
+    /// Browsers at a time; more than one disturbs timings
+    #[arg(long, default_value_t = 1, env = "WEBMATRIX_JOBS", value_name = "N")]
+    pub(super) jobs: usize,
+    /// Print the plan and run nothing
+    #[arg(long, env = "WEBMATRIX_DRY_RUN", conflicts_with = "resume")]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) print: PrintArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BrowsersArgs {
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+    #[command(flatten)]
+    pub(super) print: PrintArgs,
+    #[command(subcommand)]
+    pub(super) action: Option<BrowsersAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BrowsersAction {
+    /// Exit 69 if a browser cannot be driven, with a remedy for each problem
+    Check {
+        /// Only these labels
+        #[arg(value_name = "LABEL")]
+        labels: Vec<String>,
+    },
+    /// Keep a browser in the user's configuration
+    Add {
+        /// What to call it
+        label: String,
+        /// chrome, edge, firefox, safari, chromium or webkitgtk
+        kind: BrowserKind,
+        /// The program
+        path: PathBuf,
+        /// Its driver, if the one found on this machine is not the right one
+        #[arg(long)]
+        driver: Option<PathBuf>,
+        /// A further argument for the driver, for example --disable-build-check
+        #[arg(long = "driver-arg", allow_hyphen_values = true, value_name = "ARG")]
+        driver_args: Vec<String>,
+    },
+    /// Take a browser out of the user's configuration
+    Remove {
+        /// What it is called
+        label: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ProbeArgs {
+    /// Browser labels, or `all`
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL", default_value = "all")]
+    pub(super) browsers: Vec<String>,
+    /// Seconds for one browser
+    #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) deadline: u32,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+    #[command(flatten)]
+    pub(super) launch: LaunchArgs,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    #[command(flatten)]
+    pub(super) print: PrintArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ReportArgs {
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Html, env = "WEBMATRIX_REPORT_FORMAT")]
+    pub(super) format: Format,
+    /// The database
+    #[arg(long, default_value = "webmatrix-out/webmatrix.duckdb", env = "WEBMATRIX_DB", value_name = "FILE")]
+    pub(super) db: PathBuf,
+    /// Where to write it; without, text goes to standard output and html beside the database
+    #[arg(long, env = "WEBMATRIX_REPORT_OUT", value_name = "FILE|DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Which runs
+    #[arg(long, default_value = "latest", env = "WEBMATRIX_RUN", value_name = "ID|latest|all")]
+    pub(super) run: RunSelection,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_can_come_from_the_environment() {
+        for command in Args::command().get_subcommands() {
+            let flags = command.get_arguments().filter(|argument| {
+                argument.get_long().is_some() && !["help", "version"].contains(&argument.get_id().as_str())
+            });
+            for flag in flags {
+                let name = flag.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+                assert!(name.starts_with("WEBMATRIX_"), "{} --{}", command.get_name(), flag.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn the_main_job_is_understood() {
+        let args = Args::try_parse_from("webmatrix run --browsers chrome firefox --models all".split(' '))
+            .unwrap_or_else(|error| panic!("{error}"));
+        let Command::Run(run) = args.command else { panic!("not a run") };
+        assert_eq!(run.select.browsers, Some(vec!["chrome".to_owned(), "firefox".to_owned()]));
+        assert_eq!(run.select.models, Some(vec!["all".to_owned()]));
+        assert_eq!((run.select.matrix.as_str(), run.jobs), ("quick", 1));
+    }
+
+    #[test]
+    fn a_wrong_name_lists_the_right_ones() {
+        let error = Args::try_parse_from("webmatrix run --backends gpu".split(' ')).err();
+        let text = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(text.contains("use one of wasm, webgpu, webnn, native-cpu, native-gpu"), "{text}");
+    }
+}

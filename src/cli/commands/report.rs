@@ -1,0 +1,58 @@
+//! `webmatrix report`: one or more runs as a document.
+
+use std::path::{Path, PathBuf};
+
+use crate::analyse::view::{CellView, RunView};
+use crate::cli::args::ReportArgs;
+use crate::cli::out;
+use crate::error::{Exit, ExitStatus, Failure};
+use crate::render::{Format, render};
+use crate::store::{Database, RunSelection, StoreError};
+
+pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
+    let database = Database::open_read_only(&args.db).exit(ExitStatus::BadData)?;
+    let runs = views(&database, &args.run).exit(ExitStatus::BadData)?;
+    let text = render(&runs, args.format).exit(ExitStatus::BadData)?;
+    match target(args) {
+        None => out::text(&text),
+        Some(file) => {
+            write(&file, &text).map_err(|error| {
+                Failure::text(ExitStatus::BadData, format!("report {}: {error}", file.display()))
+            })?;
+            out::line(&file.display().to_string());
+        }
+    }
+    Ok(ExitStatus::AsExpected)
+}
+
+/// The runs that match, as reports show them.
+fn views(database: &Database, selection: &RunSelection) -> Result<Vec<RunView>, StoreError> {
+    let one = |run: crate::store::RunRow| {
+        Ok(RunView {
+            environment: database.environment(&run.run)?,
+            browsers: database.browsers(&run.run)?,
+            cells: database.cells(&run.run)?.into_iter().map(CellView::of).collect(),
+            run,
+        })
+    };
+    database.runs(selection)?.into_iter().map(one).collect()
+}
+
+/// The file to write, none for standard output.
+fn target(args: &ReportArgs) -> Option<PathBuf> {
+    let name = format!("report.{}", args.format.extension());
+    match &args.out {
+        Some(path) if path.as_os_str() == "-" => None,
+        Some(path) if path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') => Some(path.join(name)),
+        Some(path) => Some(path.clone()),
+        None if args.format == Format::Html => Some(args.db.with_file_name(name)),
+        None => None,
+    }
+}
+
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(file, text)
+}

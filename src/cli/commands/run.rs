@@ -1,0 +1,189 @@
+//! `webmatrix run`: the main job, from browsers to a proven matrix.
+
+use std::sync::Arc;
+
+use crate::analyse::{Rules, Tally, exit_status};
+use crate::cli::args::{LaunchArgs, RunArgs};
+use crate::cli::config::{self, Machine, Places};
+use crate::cli::launcher::LocalLauncher;
+use crate::cli::recording::Recording;
+use crate::cli::reporter::{self, Reporting};
+use crate::cli::{out, signals};
+use crate::collect::{self, BrowserSeen, Context, OwnWeights, Record, Sources, Stop};
+use crate::discover::Installed;
+use crate::error::{Exit, ExitStatus, Failure};
+use crate::event::{Events, RunEvent};
+use crate::plan::{Decision, NATIVE, Plan};
+use crate::serve::{self, Attempts, Server};
+
+pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
+    let machine = Machine::look(&args.select.paths, args.select.browsers.as_deref())?;
+    let places = Places::of(&args.store);
+    if args.dry_run {
+        let plan = config::plan(&args.select, &machine)?;
+        super::plan::print(&plan, args.print.is_json(), args.print.quiet)?;
+        return Ok(ExitStatus::AsExpected);
+    }
+    let weights = config::weights(&args.select)?;
+    let (recording, plan) = match &args.resume {
+        Some(run) => Recording::resume(&places, run)?,
+        None => {
+            let plan = config::plan(&args.select, &machine)?;
+            ready(&plan, &weights)?;
+            (Recording::begin(&places, &plan)?, plan)
+        }
+    };
+    let reporting = reporter::start(&args.print);
+    let events = reporting.events();
+    machine.notes.iter().for_each(|note| events.note(note.as_str()));
+    let stop = Stop::default();
+    signals::listen(stop.clone(), events.clone());
+    let set_up = SetUp { machine: &machine, plan: &plan, places: &places, launch: &args.launch, weights };
+    let ctx = context(&recording, set_up, events.clone(), stop.clone()).await?;
+    let decided = recording.recorder.verdicts();
+    events.emit(&RunEvent::RunStarted {
+        run: recording.run.clone(),
+        runnable: plan.runnable().filter(|cell| !decided.contains_key(*cell)).count(),
+        cells: plan.cells.len(),
+    });
+    let collected = collect::collect(&ctx, &plan, args.jobs).await;
+    drop(ctx);
+    finish(recording, reporting, &places, &plan, collected, stop.is_asked())
+}
+
+/// What would spoil every cell is told before any browser is started.
+fn ready(plan: &Plan, weights: &OwnWeights) -> Result<(), Failure> {
+    Sources::new(weights.clone()).check(plan).exit(ExitStatus::BadData)?;
+    if !serve::has_harness() && plan.runnable().any(|cell| cell.browser != NATIVE) {
+        let text = "this program was built without the harness, so no page can run a model: build with `cargo xtask build`";
+        return Err(Failure::text(ExitStatus::BadData, text));
+    }
+    Ok(())
+}
+
+/// What a run is set up from.
+pub(super) struct SetUp<'a> {
+    pub(super) machine: &'a Machine,
+    pub(super) plan: &'a Plan,
+    pub(super) places: &'a Places,
+    pub(super) launch: &'a LaunchArgs,
+    pub(super) weights: OwnWeights,
+}
+
+/// Starts the server and records which browsers take part.
+pub(super) async fn context(
+    recording: &Recording,
+    set_up: SetUp<'_>,
+    events: Events,
+    stop: Stop,
+) -> Result<Context, Failure> {
+    let SetUp { machine, plan, places, launch, weights } = set_up;
+    for seen in seen(machine, plan) {
+        recording.recorder.record(Record::BrowserSeen(seen)).exit(ExitStatus::BadData)?;
+    }
+    let attempts = Attempts::default();
+    let server =
+        Server::start(attempts.clone(), recording.recorder.clone()).await.exit(ExitStatus::Unavailable)?;
+    let (run, deadlines, profiles) = Context::settings(plan);
+    Ok(Context {
+        recorder: recording.recorder.clone(),
+        server,
+        attempts,
+        launcher: Arc::new(LocalLauncher {
+            installed: machine.installed.clone(),
+            launch: launch.clone(),
+            log_folder: places.out.join("logs").join(&recording.run),
+        }),
+        judge: Arc::new(Rules),
+        sources: Arc::new(Sources::new(weights)),
+        events,
+        stop,
+        run,
+        deadlines,
+        profiles,
+    })
+}
+
+/// Every browser of the plan, whether it is here or not.
+fn seen(machine: &Machine, plan: &Plan) -> Vec<BrowserSeen> {
+    let mut labels: Vec<&str> = Vec::new();
+    for planned in &plan.cells {
+        if !labels.contains(&planned.cell.browser.as_str()) {
+            labels.push(&planned.cell.browser);
+        }
+    }
+    let of = |label: &str| match machine.installed.iter().find(|installed| installed.label == label) {
+        Some(installed) => describe(installed),
+        None => BrowserSeen {
+            label: label.to_owned(),
+            kind: label.to_owned(),
+            version: if label == NATIVE { env!("CARGO_PKG_VERSION").to_owned() } else { String::new() },
+            problem: plan.cells.iter().find_map(|planned| match &planned.decision {
+                Decision::Never { status: webmatrix_wire::Status::Unavailable, reason }
+                    if planned.cell.browser == label =>
+                {
+                    Some(reason.clone())
+                }
+                _ => None,
+            }),
+            ..BrowserSeen::default()
+        },
+    };
+    labels.into_iter().map(of).collect()
+}
+
+pub(super) fn describe(installed: &Installed) -> BrowserSeen {
+    let driver = installed.driver.as_ref();
+    let version = |version: Option<&crate::discover::Version>| version.map(ToString::to_string).unwrap_or_default();
+    BrowserSeen {
+        label: installed.label.clone(),
+        kind: installed.kind.to_string(),
+        version: version(installed.version.as_ref()),
+        channel: installed.channel.to_string(),
+        path: installed.path.display().to_string(),
+        driver: driver.map(|driver| driver.path.display().to_string()).unwrap_or_default(),
+        driver_version: version(driver.and_then(|driver| driver.version.as_ref())),
+        problem: installed.obstacle().map(ToString::to_string),
+    }
+}
+
+/// Says and records how it ended. The exit code counts every cell of the run, resumed parts included.
+fn finish(
+    recording: Recording,
+    reporting: Reporting,
+    places: &Places,
+    plan: &Plan,
+    collected: Result<(), collect::CollectError>,
+    stopped: bool,
+) -> Result<ExitStatus, Failure> {
+    let run = recording.run.clone();
+    if let Err(error) = collected {
+        // What is recorded is safe; that the run did not end shows in the database by itself.
+        reporting.end();
+        return Err(Failure::new(ExitStatus::BadData, error));
+    }
+    let tally = tally(&recording, plan);
+    let decided: usize = tally.by_status.values().sum();
+    let interrupted = stopped && decided < plan.cells.len();
+    let status = if interrupted { ExitStatus::Interrupted } else { exit_status(&tally, &plan.missing) };
+    let counts = tally.by_status.iter().map(|(status, count)| (*status, *count)).collect();
+    reporting.events().emit(&RunEvent::RunEnded { run: run.clone(), counts, interrupted });
+    recording.end(status, interrupted)?;
+    reporting.end();
+    if interrupted {
+        out::note(&format!("complete it with: webmatrix run --resume {run} --out {}", places.out.display()));
+    }
+    Ok(status)
+}
+
+/// The verdicts of the whole run, from its own journal: what was told is what is counted.
+fn tally(recording: &Recording, plan: &Plan) -> Tally {
+    let verdicts = recording.recorder.verdicts();
+    let mut tally = Tally::default();
+    for planned in &plan.cells {
+        if let Some(verdict) = verdicts.get(&planned.cell) {
+            tally.add(verdict);
+        }
+    }
+    tally
+}

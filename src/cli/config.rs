@@ -1,0 +1,129 @@
+//! What the arguments mean on this machine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::args::{PathArgs, SelectArgs, StoreArgs};
+use crate::collect::OwnWeights;
+use crate::discover::{Installed, ThisMachine, UserBrowsers, discover, select};
+use crate::error::{Exit, ExitStatus, Failure};
+use crate::plan::{self, Found, Matrix, NATIVE, Overrides, Plan};
+
+/// Where results are kept.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    pub(super) out: PathBuf,
+    pub(super) db: PathBuf,
+}
+
+impl Places {
+    pub(super) fn of(args: &StoreArgs) -> Self {
+        let db = args.db.clone().unwrap_or_else(|| args.out.join("webmatrix.duckdb"));
+        Self { out: args.out.clone(), db }
+    }
+}
+
+/// The browsers of this machine, and those that were asked for and are not on it.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) installed: Vec<Installed>,
+    pub(super) found: Vec<Found>,
+    /// The labels asked for, each replaced by the browser that answers for it.
+    pub(super) labels: Option<Vec<String>>,
+    /// What a person should know about the replacements.
+    pub(super) notes: Vec<String>,
+}
+
+/// Every browser that can be found, by whatever the user said about them.
+pub(super) fn installed(paths: &PathArgs) -> Result<Vec<Installed>, Failure> {
+    let user = match UserBrowsers::file(&ThisMachine) {
+        Some(file) => UserBrowsers::load(&file).exit(ExitStatus::BadData)?,
+        None => UserBrowsers::default(),
+    };
+    Ok(discover(&ThisMachine, &user, &paths.browser_path))
+}
+
+impl Machine {
+    /// Looks at the machine with the labels that were asked for in mind.
+    pub(super) fn look(paths: &PathArgs, asked: Option<&[String]>) -> Result<Self, Failure> {
+        let installed = installed(paths)?;
+        let mut found: Vec<Found> = installed
+            .iter()
+            .map(|browser| Found {
+                label: browser.label.clone(),
+                problem: browser.obstacle().map(ToString::to_string),
+            })
+            .collect();
+        let mut notes = Vec::new();
+        let labels = asked.map(|asked| {
+            let mut labels = Vec::new();
+            for label in asked {
+                if label == "all" || label == NATIVE {
+                    labels.push(label.clone());
+                    continue;
+                }
+                let selection = select(&[label], &installed);
+                for chosen in selection.found {
+                    notes.extend(chosen.note);
+                    labels.push(chosen.browser.label);
+                }
+                for absent in selection.absent {
+                    let unseen = !found.iter().any(|found| found.label == absent.asked);
+                    if unseen && absent.kind.is_some() {
+                        found.push(Found { label: absent.asked.clone(), problem: Some(absent.reason) });
+                    }
+                    labels.push(absent.asked);
+                }
+            }
+            labels
+        });
+        Ok(Self { installed, found, labels, notes })
+    }
+}
+
+/// Reads the matrix: an embedded one by its name, else a file.
+pub(super) fn matrix(name: &str) -> Result<Matrix, Failure> {
+    if let Some((name, text)) = plan::EMBEDDED.iter().find(|(embedded, _)| *embedded == name) {
+        return plan::parse(name, text).exit(ExitStatus::BadData);
+    }
+    let text = std::fs::read_to_string(name).map_err(|error| {
+        let known: Vec<&str> = plan::EMBEDDED.iter().map(|(name, _)| *name).collect();
+        Failure::text(
+            ExitStatus::BadData,
+            format!("matrix {name}: {error}; the built-in ones are {}", known.join(", ")),
+        )
+    })?;
+    plan::parse(name, &text).exit(ExitStatus::BadData)
+}
+
+/// The plan that the arguments ask for on this machine.
+pub(super) fn plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
+    let matrix = matrix(&args.matrix)?;
+    let overrides = Overrides {
+        browsers: machine.labels.clone(),
+        models: args.models.clone(),
+        sizes: args.size.clone(),
+        backends: args.backends.clone(),
+        precisions: args.precisions.clone(),
+        features: args.features.clone(),
+        own_weights: args.weights.iter().map(|weight| weight.class).collect(),
+        samples: args.samples,
+        retries: args.retries,
+        attempt_s: args.deadline,
+        total_s: args.total_deadline,
+    };
+    plan::plan(&matrix, &overrides, &machine.found).exit(ExitStatus::Usage)
+}
+
+/// The weights that the user gives; the folders must be there.
+pub(super) fn weights(args: &SelectArgs) -> Result<OwnWeights, Failure> {
+    let mut weights = BTreeMap::new();
+    for weight in &args.weights {
+        if !Path::new(&weight.folder).is_dir() {
+            let text = format!("weights of {}: {} is no folder", weight.class, weight.folder.display());
+            return Err(Failure::text(ExitStatus::BadData, text));
+        }
+        weights.insert(weight.class, weight.folder.clone());
+    }
+    Ok(weights)
+}

@@ -1,0 +1,68 @@
+//! The command line: what was typed ([`args`]), what it means ([`config`]), and the commands, which are
+//! where the stages are put together.
+
+mod args;
+mod commands;
+mod config;
+mod launcher;
+mod machine;
+mod out;
+mod recording;
+mod reporter;
+mod signals;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::{ExitStatus, Failure};
+use args::{Args, Command};
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are no mistakes: they go to standard output.
+            let status = if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::AsExpected };
+            out::clap(&error);
+            return status.into();
+        }
+    };
+    start_log();
+    signals::kill_browsers_on_panic();
+    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(command(args));
+            // A native attempt that missed its deadline may still compute: nobody waits for it.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(Failure::new(ExitStatus::Unavailable, error)),
+    };
+    match outcome {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            out::error(&failure.error);
+            failure.status.into()
+        }
+    }
+}
+
+async fn command(args: Args) -> Result<ExitStatus, Failure> {
+    match args.command {
+        Command::Run(args) => commands::run::run(args).await,
+        Command::Plan(args) => commands::plan::run(&args),
+        Command::Browsers(args) => commands::browsers::run(&args),
+        Command::Probe(args) => commands::probe::run(args).await,
+        Command::Report(args) => commands::report::run(&args),
+    }
+}
+
+/// The log is for finding faults: warnings and worse, unless `WEBMATRIX_LOG` says more.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WEBMATRIX_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+}

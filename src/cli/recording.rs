@@ -1,0 +1,79 @@
+//! The journal and the database of one run, opened and closed together.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::config::Places;
+use crate::collect::{Entry, Journal, Record, Recorder, RunStarted, Versions};
+use crate::error::{Exit, ExitStatus, Failure};
+use crate::plan::Plan;
+use crate::store::{StoreError, Writer};
+use crate::{collect, serve};
+
+/// A run being recorded.
+pub(super) struct Recording {
+    pub(super) run: String,
+    pub(super) recorder: Arc<Recorder>,
+    writer: Arc<Writer>,
+}
+
+impl Recording {
+    /// Begins the record of a new run.
+    pub(super) fn begin(places: &Places, plan: &Plan) -> Result<Self, Failure> {
+        let run = ulid::Ulid::generate().to_string();
+        let journal = Journal::create(&places.out, &run).exit(ExitStatus::BadData)?;
+        let recording = Self::with(places, journal, &[])?;
+        recording
+            .recorder
+            .record(Record::RunStarted(Box::new(RunStarted {
+                plan: plan.clone(),
+                environment: super::machine::facts(),
+                versions: Versions {
+                    webmatrix: env!("CARGO_PKG_VERSION").to_owned(),
+                    wire: webmatrix_wire::WIRE_VERSION,
+                    harness: serve::harness_hash(),
+                },
+                arguments: std::env::args().skip(1).collect(),
+            })))
+            .exit(ExitStatus::BadData)?;
+        Ok(recording)
+    }
+
+    /// Takes up the record of a run that was interrupted; everything it holds goes to the database.
+    pub(super) fn resume(places: &Places, run: &str) -> Result<(Self, Plan), Failure> {
+        let run = match run {
+            "latest" => collect::latest(&places.out).exit(ExitStatus::BadData)?,
+            id => id.to_owned(),
+        };
+        let (journal, entries) = Journal::resume(&places.out, &run).exit(ExitStatus::BadData)?;
+        let plan = entries.iter().find_map(|entry| match &entry.record {
+            Record::RunStarted(started) => Some(started.plan.clone()),
+            _ => None,
+        });
+        let plan = plan
+            .ok_or_else(|| Failure::text(ExitStatus::BadData, format!("the journal of run {run} has no plan")))?;
+        let recording = Self::with(places, journal, &entries)?;
+        recording.writer.write(entries);
+        recording.recorder.record(Record::RunResumed {}).exit(ExitStatus::BadData)?;
+        Ok((recording, plan))
+    }
+
+    fn with(places: &Places, journal: Journal, before: &[Entry]) -> Result<Self, Failure> {
+        let writer = Arc::new(Writer::start(&places.db).exit(ExitStatus::BadData)?);
+        let run = journal.run().to_owned();
+        let out: &Path = &places.out;
+        let listener = writer.clone();
+        let recorder = Recorder::new(journal, out, Box::new(move |entries| listener.write(entries)), before);
+        Ok(Self { run, recorder: Arc::new(recorder), writer })
+    }
+
+    /// Ends the run's record and waits for the database.
+    pub(super) fn end(self, status: ExitStatus, interrupted: bool) -> Result<(), Failure> {
+        let ended = Record::RunEnded { exit_code: status.code(), interrupted };
+        self.recorder.record(ended).exit(ExitStatus::BadData)?;
+        self.writer.finish().map_err(|error: StoreError| {
+            let hint = "the journal has everything: `webmatrix run --resume latest` writes it again";
+            Failure::new(ExitStatus::BadData, anyhow::Error::new(error).context(hint))
+        })
+    }
+}
