@@ -53,16 +53,27 @@ pub(crate) fn prepend_path(command: &mut Command, folder: &Path) -> Result<()> {
 /// The line to type into a shell to do what `command` does, its environment included.
 pub(crate) fn shown(command: &Command) -> String {
     let folder = command.get_current_dir().map(|dir| format!("cd {} &&", quoted(dir.as_os_str())));
-    let unset = command
-        .get_envs()
-        .filter(|(_, value)| value.is_none())
-        .map(|(key, _)| format!("-u {}", key.display()));
-    let set =
-        command.get_envs().filter_map(|(key, value)| Some(format!("{}={}", key.display(), quoted(value?))));
-    let env: Vec<String> = unset.chain(set).collect();
+    let env = command.get_envs().map(|(key, value)| match value {
+        Some(value) => format!("{}={}", key.display(), set_to(key, value)),
+        None => format!("-u {}", key.display()),
+    });
+    // Options of `env` come before assignments.
+    let mut env: Vec<String> = env.collect();
+    env.sort_by_key(|word| !word.starts_with("-u "));
     let env = (!env.is_empty()).then(|| format!("env {}", env.join(" ")));
     let program = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted);
     folder.into_iter().chain(env).chain(program).collect::<Vec<_>>().join(" ")
+}
+
+/// The value of a variable. A `PATH` that ends with ours is shown without that: the shell it is typed into has its own.
+fn set_to(key: &OsStr, value: &OsStr) -> String {
+    let inherited = std::env::var("PATH").unwrap_or_default();
+    match value.to_str().and_then(|value| value.strip_suffix(&inherited)) {
+        Some(added) if key == "PATH" && !added.is_empty() => {
+            format!("{}\"$PATH\"", quoted(OsStr::new(added)))
+        }
+        _ => quoted(value),
+    }
 }
 
 /// `word` as a POSIX shell would need it.
@@ -88,6 +99,13 @@ mod tests {
             shown(&command),
             "cd /tmp && env -u RUSTC CARGO_HOME='/a b' cargo install geckodriver 'two words'"
         );
+    }
+
+    #[test]
+    fn a_longer_path_is_shown_by_what_was_added() {
+        let mut command = words("cargo fmt");
+        prepend_path(&mut command, Path::new("/tools/bin")).unwrap();
+        assert_eq!(shown(&command), r#"env PATH=/tools/bin:"$PATH" cargo fmt"#);
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn clippy_wasm(ws: &Workspace) -> Result<()> {
                 "{} has no clippy: the compiler's own warnings are checked instead",
                 toolchain.name()
             ));
-            cargo.env("CARGO_ENCODED_RUSTFLAGS", variant.rustflags() + "\u{1f}-Dwarnings");
+            cargo.env("RUSTFLAGS", variant.rustflags() + " -Dwarnings");
         }
         process::run(&mut cargo)?;
     }

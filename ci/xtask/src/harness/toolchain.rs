@@ -85,7 +85,9 @@ impl Toolchain {
             Self::Active => ws.cargo(subcommand)?,
             Self::Debian { linker } => debian_cargo(ws, subcommand, linker)?,
         };
-        cargo.args(["--target", WASM]).env("CARGO_ENCODED_RUSTFLAGS", variant.rustflags());
+        // cargo would let the other variable win over this one.
+        cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", variant.rustflags());
+        cargo.args(["--target", WASM]);
         if *self != Self::Active || variant.rebuilds_std {
             // build-std is unstable; this is the switch that lets a stable compiler use it.
             cargo.arg("-Zbuild-std=std,panic_abort").env("RUSTC_BOOTSTRAP", "1");

@@ -68,13 +68,13 @@ impl Variant {
         VARIANTS.iter().find(|v| v.name == name).ok_or_else(|| format!("the variants are {}", known()))
     }
 
-    /// Compiler flags in cargo's encoding, which separates them by the unit separator.
+    /// Compiler flags, as `RUSTFLAGS` takes them: none of them contains a space.
     pub(crate) fn rustflags(&self) -> String {
         // WebGPU and WebNN are still unstable in `web-sys`, and every crate must see the same choice.
         let mut flags =
             vec!["--cfg=web_sys_unstable_apis".to_owned(), format!("-Ctarget-feature={}", self.features)];
         flags.extend(self.link_args.iter().map(|arg| format!("-Clink-arg={arg}")));
-        flags.join("\u{1f}")
+        flags.join(" ")
     }
 }
 
@@ -94,8 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_separated_as_cargo_wants_them() {
+    fn flags_are_one_line() {
         let flags = Variant::named("simd").unwrap().rustflags();
-        assert_eq!(flags, "--cfg=web_sys_unstable_apis\u{1f}-Ctarget-feature=+simd128");
+        assert_eq!(flags, "--cfg=web_sys_unstable_apis -Ctarget-feature=+simd128");
     }
 }
