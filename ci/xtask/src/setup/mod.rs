@@ -44,6 +44,7 @@ pub(crate) fn set_up(ws: &Workspace, scope: Scope, install: bool) -> Result<()> 
         Setup { ws, scope, install, packages: Vec::new(), to_type: Vec::new(), failed: Vec::new() };
     wasm::bring(&mut setup);
     system::bring(&mut setup);
+    wasm::verify(&mut setup);
     duckdb::bring(&mut setup)?;
     npm::bring_wasm_opt(&mut setup)?;
     if scope >= Scope::Run {
