@@ -1,8 +1,13 @@
 //! Runs a model on a backend: prepares inputs, picks graphs, generates.
 
 mod generate;
+mod loaded;
+mod measure;
 
 use std::collections::HashMap;
+
+pub use loaded::Loaded;
+pub use measure::{Measured, Schedule, Span, Witness, measure};
 
 use crate::backend::{Backend, ProgramId};
 use crate::error::{Error, Result};

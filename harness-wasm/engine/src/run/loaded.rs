@@ -1,0 +1,46 @@
+//! A model in memory: its architecture, weights and inputs.
+
+use crate::error::Result;
+use crate::models::{Config, Model, model, twin_config};
+use crate::tensor::{NamedTensors, read_safetensors};
+use crate::weights::{Checkpoint, Weights, twin::Draw};
+
+/// Everything that an inference needs, whatever backend runs it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The architecture.
+    pub model: Box<dyn Model>,
+    /// Its weights.
+    pub weights: Weights,
+    /// What it is run on.
+    pub inputs: NamedTensors,
+}
+
+impl Loaded {
+    /// A model from the bytes of `config.json`, of safetensors shards with their names, and of named inputs.
+    ///
+    /// # Errors
+    /// If any of them is not what it should be.
+    pub fn from_files(
+        class: &str,
+        config: &[u8],
+        shards: Vec<(String, Vec<u8>)>,
+        inputs: &[u8],
+    ) -> Result<Self> {
+        Ok(Self {
+            model: model(class, &Config::parse("config.json", config)?)?,
+            weights: Weights::Files(Checkpoint::new(shards)?),
+            inputs: read_safetensors("inputs.safetensors", inputs)?,
+        })
+    }
+
+    /// The class's twin of this size, made from its seed.
+    ///
+    /// # Errors
+    /// If the class or the size is not built.
+    pub fn twin(class: &str, size: &str, seed: u64) -> Result<Self> {
+        let model = model(class, &twin_config(class, size)?)?;
+        let inputs = model.twin_inputs(&mut Draw::new(seed, "inputs"));
+        Ok(Self { model, weights: Weights::Twin { seed }, inputs })
+    }
+}

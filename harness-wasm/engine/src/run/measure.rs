@@ -1,0 +1,101 @@
+//! The one procedure by which a model is measured, in a page and on the host alike.
+
+use crate::backend::{Backend, Tally};
+use crate::error::Error;
+use crate::run::{Loaded, Options, Runner};
+use crate::tensor::NamedTensors;
+
+/// How often to infer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Inferences before the timed ones.
+    pub warmup: u32,
+    /// Timed inferences.
+    pub samples: u32,
+}
+
+/// A part of the procedure that is timed once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Building graphs, compiling pipelines, uploading weights.
+    Compile,
+    /// The first inference.
+    First,
+}
+
+/// Who watches a measurement: tells the time and takes down what happened.
+#[expect(
+    async_fn_in_trait,
+    reason = "futures here are driven on one thread, in a page or by a blocking host"
+)]
+pub trait Witness {
+    /// Why it may want to stop.
+    type Stop;
+
+    /// Milliseconds on a monotonic clock.
+    fn now(&self) -> f64;
+
+    /// Before each part: what comes next, and how much is done.
+    async fn progress(&self, stage: &'static str, fraction: f64) -> Result<(), Self::Stop>;
+
+    /// How long a part took.
+    fn span(&self, span: Span, ms: f64);
+
+    /// One inference.
+    fn sample(&self, index: u32, warmup: bool, ms: f64);
+
+    /// The engine failed during `stage`.
+    fn failed(&self, stage: &'static str, error: Error) -> Self::Stop;
+}
+
+/// What was measured, besides the times.
+#[derive(Debug)]
+pub struct Measured {
+    /// Of the last inference.
+    pub outputs: NamedTensors,
+    /// Whether the first inference gave the same bits as the last.
+    pub repeatable: bool,
+    /// Ops executed by the first inference.
+    pub tally: Tally,
+    /// Dispatches to a device over the whole measurement.
+    pub dispatches: u64,
+}
+
+/// Compiles, infers once, then warms up and takes samples.
+///
+/// # Errors
+/// Whatever the witness makes of a failure.
+pub async fn measure<B: Backend, W: Witness>(
+    loaded: &Loaded,
+    backend: B,
+    options: Options,
+    schedule: Schedule,
+    witness: &W,
+) -> Result<Measured, W::Stop> {
+    let mut runner = Runner::new(&*loaded.model, &loaded.weights, backend, options);
+    let failed = |stage| move |error| witness.failed(stage, error);
+
+    witness.progress("Compiling", 0.3).await?;
+    let start = witness.now();
+    runner.compile(&loaded.inputs).await.map_err(failed("compile"))?;
+    witness.span(Span::Compile, witness.now() - start);
+
+    witness.progress("First inference", 0.5).await?;
+    runner.backend().take_tally();
+    let start = witness.now();
+    let first = runner.infer(&loaded.inputs).await.map_err(failed("first inference"))?;
+    witness.span(Span::First, witness.now() - start);
+    let tally = runner.backend().take_tally();
+
+    let total = schedule.warmup + schedule.samples;
+    let mut outputs = first.clone();
+    for index in 0..total {
+        witness.progress("Measuring", 0.6 + 0.35 * f64::from(index) / f64::from(total)).await?;
+        let start = witness.now();
+        outputs = runner.infer(&loaded.inputs).await.map_err(failed("sample"))?;
+        witness.sample(index, index < schedule.warmup, witness.now() - start);
+    }
+    let repeatable = first.iter().zip(&outputs).all(|((_, a), (_, b))| a.bytes() == b.bytes());
+    let dispatches = runner.into_backend().dispatches();
+    Ok(Measured { outputs, repeatable, tally, dispatches })
+}
