@@ -1,5 +1,9 @@
 //! Sessions, against real browsers and against a scripted remote end.
 
+#[cfg(unix)]
+#[path = "session/drivers.rs"]
+mod drivers;
+#[cfg(target_os = "linux")]
 #[path = "session/real.rs"]
 mod real;
 #[path = "session/remote_end.rs"]

@@ -1,7 +1,7 @@
 //! Which browsers are on this machine, which version and channel they are, and how they are driven.
 //!
 //! [`discover`] asks, in this order: `--browser-path`, the user's `browsers.toml`, the environment, the
-//! search path, and the known places of [`places`]. One program is listed once, under the label of the
+//! search path, and the known places of three systems. One program is listed once, under the label of the
 //! first place that named it. A browser that cannot be driven is listed too, with the
 //! [`Problem`] and its remedy, because "what is missing" is half of what a user wants to know.
 //!

@@ -1,8 +1,6 @@
 //! The exact capabilities that a driver gets for a [`LaunchSpec`]: a pure function, so that browsers
 //! which cannot be had here are still tested to the letter.
 
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 
 use crate::discover::{Channel, Os};
@@ -35,14 +33,18 @@ const CHROMIUM_UNTHROTTLED: &[&str] = &[
     "--disable-renderer-backgrounding",
 ];
 
-/// The `alwaysMatch` part of New Session for this browser, with its profile in `profile`.
-pub fn capabilities(spec: &LaunchSpec, here: Surroundings, profile: &Path) -> Value {
+/// The `alwaysMatch` part of New Session for this browser.
+///
+/// No profile is named here: chromedriver, msedgedriver and geckodriver make a fresh one each time, in
+/// the temporary folder that the session gives them. Told of one, chromedriver does not open the first
+/// tab itself any more, and waits for ever for the one that a headless shell never opens.
+pub fn capabilities(spec: &LaunchSpec, here: Surroundings) -> Value {
     let mut capabilities = match spec.browser.kind {
         BrowserKind::Chrome | BrowserKind::Chromium => {
-            json!({ "browserName": "chrome", "goog:chromeOptions": chromium(spec, here, profile) })
+            json!({ "browserName": "chrome", "goog:chromeOptions": chromium(spec, here) })
         }
         BrowserKind::Edge => {
-            json!({ "browserName": "MicrosoftEdge", "ms:edgeOptions": chromium(spec, here, profile) })
+            json!({ "browserName": "MicrosoftEdge", "ms:edgeOptions": chromium(spec, here) })
         }
         BrowserKind::Firefox => json!({ "browserName": "firefox", "moz:firefoxOptions": firefox(spec) }),
         // Safari takes no path, no arguments and no preferences: the driver decides which Safari.
@@ -82,7 +84,7 @@ fn milliseconds(duration: std::time::Duration) -> u64 {
 }
 
 /// Options of Chrome, Chromium and Edge.
-fn chromium(spec: &LaunchSpec, here: Surroundings, profile: &Path) -> Value {
+fn chromium(spec: &LaunchSpec, here: Surroundings) -> Value {
     let mut flags = Flags::default();
     if spec.headless {
         flags.add("--headless=new");
@@ -93,7 +95,6 @@ fn chromium(spec: &LaunchSpec, here: Surroundings, profile: &Path) -> Value {
     if here.little_shared_memory {
         flags.add("--disable-dev-shm-usage");
     }
-    flags.add(format!("--user-data-dir={}", profile.display()));
     flags.extend(CHROMIUM_QUIET.iter().copied());
     flags.extend(CHROMIUM_UNTHROTTLED.iter().copied());
     if spec.webgpu {
@@ -115,7 +116,7 @@ fn chromium(spec: &LaunchSpec, here: Surroundings, profile: &Path) -> Value {
     json!({ "binary": spec.browser.path, "args": flags.finish() })
 }
 
-/// Options of Firefox. The profile is made by geckodriver, below the folder it is told at its start.
+/// Options of Firefox.
 fn firefox(spec: &LaunchSpec) -> Value {
     let mut prefs = Map::from_iter([
         // Quiet.

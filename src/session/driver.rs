@@ -86,7 +86,7 @@ async fn attempt(
     } else {
         match tokio::time::timeout(deadline, announced.recv()).await {
             Ok(Some(port)) => port,
-            Ok(None) => return Err(not_ready(driver, log, ended(group, program.pid))),
+            Ok(None) => return Err(not_ready(driver, log, ended(group, program.pid).await)),
             Err(_) => {
                 return Err(not_ready(driver, log, format!("no port within {} s", deadline.as_secs())));
             }
@@ -106,7 +106,7 @@ async fn attempt(
             }
             Ok(_) | Err(WireError::Unreachable(_)) if !left.is_zero() => {
                 if group.exit_of(program.pid).is_some() {
-                    return Err(not_ready(driver, log, ended(group, program.pid)));
+                    return Err(not_ready(driver, log, ended(group, program.pid).await));
                 }
                 tokio::time::sleep(POLL).await;
             }
@@ -120,9 +120,15 @@ fn not_ready(driver: &Driver, log: &Log, why: String) -> SessionError {
     SessionError::NotReady { program: driver.path.display().to_string(), why, log: log.tail(40) }
 }
 
-fn ended(group: &Group, pid: u32) -> String {
-    let status = group.exit_of(pid);
-    status.map_or_else(|| "it closed its output".to_owned(), |status| format!("it ended with {status}"))
+/// How a driver ended that closed its output: its exit is known a moment later.
+async fn ended(group: &Group, pid: u32) -> String {
+    for _ in 0..20 {
+        if let Some(status) = group.exit_of(pid) {
+            return format!("it ended with {status}");
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    "it closed its output".to_owned()
 }
 
 /// Whether a driver takes port 0 and prints the one it got.

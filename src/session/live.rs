@@ -96,8 +96,7 @@ pub async fn attach(spec: &LaunchSpec, url: &str) -> Result<Box<dyn Session>, Se
 async fn begin(spec: &LaunchSpec, driver: Reached, local: Option<&Local>) -> Result<Live, SessionError> {
     let here = Surroundings::here();
     let label = || spec.browser.label.clone();
-    let profile = local.map(|local| local.folder.path().join("profile")).unwrap_or_default();
-    let asked = capabilities(spec, here, &profile);
+    let asked = capabilities(spec, here);
     let body = json!({ "capabilities": { "alwaysMatch": asked } });
     let started = Instant::now();
     let reply = driver.wire.send(Method::POST, "/session", Some(&body), spec.deadlines.new_session).await;

@@ -21,7 +21,7 @@ use crate::session::spec::LaunchSpec;
 pub(super) struct Local {
     pub(super) group: Group,
     display: Option<Display>,
-    pub(super) folder: TempDir,
+    folder: TempDir,
     pub(super) log: Log,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A browser that is not installed is said to be missing, and is a failure where
 //! `WEBMATRIX_REQUIRE_BROWSERS=1` promises it.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "says what is missing and what was measured")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -14,7 +15,9 @@ const PAGE: &str = "data:text/html,<title>here</title><p>A page</p>";
 
 /// A launch of the browser called `label`, or `None` where it is missing and may be.
 fn spec(label: &str) -> Option<(LaunchSpec, tempfile::TempDir)> {
-    let installed = discover(&ThisMachine, &UserBrowsers::default(), &[]);
+    let file = UserBrowsers::file(&ThisMachine).expect("a configuration folder");
+    let user = UserBrowsers::load(&file).expect("a readable configuration");
+    let installed = discover(&ThisMachine, &user, &[]);
     let selection = select(&[label], &installed);
     if let Some(absent) = selection.absent.first() {
         let required = std::env::var("WEBMATRIX_REQUIRE_BROWSERS").is_ok_and(|value| value == "1");
@@ -53,8 +56,12 @@ fn folder(session: &dyn Session) -> String {
 }
 
 fn kill(pid: u32) {
-    let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-    assert!(killed.is_ok_and(|status| status.success()));
+    signal("-KILL", pid);
+}
+
+fn signal(name: &str, pid: u32) {
+    let sent = std::process::Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()));
 }
 
 async fn started(label: &str) -> Option<(Box<dyn Session>, tempfile::TempDir)> {
@@ -163,6 +170,11 @@ for_each_browser! {
 }
 
 #[tokio::test]
+async fn the_chromium_with_webnn_opens_a_page_and_leaves_nothing() {
+    opens_a_page_and_leaves_nothing("chromium-webnn").await;
+}
+
+#[tokio::test]
 async fn sessions_do_not_meet() {
     let labels = ["firefox", "firefox", "chromium", "webkitgtk", "webkitgtk"];
     let sessions = futures_util::future::join_all(labels.map(started)).await;
@@ -174,6 +186,21 @@ async fn sessions_do_not_meet() {
     for folder in folders {
         assert_eq!(mentioning(&folder), [""; 0]);
     }
+}
+
+#[tokio::test]
+async fn a_driver_that_stops_answering_is_killed_at_the_deadline() {
+    let Some((mut spec, _logs)) = spec("chromium") else { return };
+    spec.deadlines.health = Duration::from_millis(300);
+    spec.deadlines.close = Duration::from_secs(1);
+    let mut session = start(&spec).await.expect("starts");
+    let folder = folder(session.as_ref());
+    signal("-STOP", session.facts().driver_pid.expect("a driver's pid"));
+    assert_eq!(session.health().await, Health::Hung);
+    let closed = session.close().await;
+    assert!(matches!(closed.how, Ending::Killed { .. }), "{closed:?}");
+    assert!(closed.took < Duration::from_secs(3), "{closed:?}");
+    assert_eq!(mentioning(&folder), [""; 0]);
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! Sessions against a scripted remote end: what is sent, and what every kind of failure becomes.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -43,7 +42,7 @@ async fn session(kind: BrowserKind) -> (RemoteEnd, Box<dyn Session>) {
 async fn every_kind_sends_exactly_its_capabilities() {
     for kind in BrowserKind::ALL {
         let (end, session) = session(kind).await;
-        let asked = capabilities(&spec(kind), Surroundings::here(), Path::new(""));
+        let asked = capabilities(&spec(kind), Surroundings::here());
         assert_eq!(end.heard("new"), [json!({ "capabilities": { "alwaysMatch": asked } })], "{kind}");
         assert_eq!(session.facts().asked, asked);
         assert_eq!(session.facts().browser_version, "1.2.3");

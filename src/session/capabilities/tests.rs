@@ -1,6 +1,5 @@
 //! What each browser is told on its own system, to the letter.
 
-use std::path::Path;
 use std::time::Duration;
 
 use crate::discover::{Channel, Installed, Os, Source};
@@ -32,20 +31,20 @@ fn on(os: Os) -> Surroundings {
     Surroundings { os, root: false, little_shared_memory: false }
 }
 
-fn told(spec: &LaunchSpec, here: Surroundings, profile: &str) -> String {
-    let capabilities = capabilities(spec, here, Path::new(profile));
+fn told(spec: &LaunchSpec, here: Surroundings) -> String {
+    let capabilities = capabilities(spec, here);
     serde_json::to_string_pretty(&capabilities).expect("values serialise")
 }
 
 fn args(spec: &LaunchSpec, here: Surroundings) -> Vec<String> {
-    super::requested_args(&capabilities(spec, here, Path::new("/p")))
+    super::requested_args(&capabilities(spec, here))
 }
 
 #[test]
 fn chromium_as_root_on_linux() {
     let spec = spec(BrowserKind::Chromium, Channel::Stable, "/usr/lib/chromium/chromium");
     let here = Surroundings { root: true, little_shared_memory: true, ..on(Os::Linux) };
-    insta::assert_snapshot!(told(&spec, here, "/tmp/webmatrix-x/profile"), @r#"
+    insta::assert_snapshot!(told(&spec, here), @r#"
     {
       "browserName": "chrome",
       "goog:chromeOptions": {
@@ -53,7 +52,6 @@ fn chromium_as_root_on_linux() {
           "--headless=new",
           "--no-sandbox",
           "--disable-dev-shm-usage",
-          "--user-data-dir=/tmp/webmatrix-x/profile",
           "--no-first-run",
           "--no-default-browser-check",
           "--disable-background-networking",
@@ -85,13 +83,12 @@ fn chromium_as_root_on_linux() {
 fn chrome_on_windows() {
     let spec =
         spec(BrowserKind::Chrome, Channel::Stable, r"C:\Program Files\Google\Chrome\Application\chrome.exe");
-    insta::assert_snapshot!(told(&spec, on(Os::Windows), r"C:\Temp\webmatrix-x\profile"), @r#"
+    insta::assert_snapshot!(told(&spec, on(Os::Windows)), @r#"
     {
       "browserName": "chrome",
       "goog:chromeOptions": {
         "args": [
           "--headless=new",
-          "--user-data-dir=C:\\Temp\\webmatrix-x\\profile",
           "--no-first-run",
           "--no-default-browser-check",
           "--disable-background-networking",
@@ -126,13 +123,12 @@ fn edge_on_windows() {
         Channel::Stable,
         r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
     );
-    insta::assert_snapshot!(told(&spec, on(Os::Windows), r"C:\Temp\webmatrix-x\profile"), @r#"
+    insta::assert_snapshot!(told(&spec, on(Os::Windows)), @r#"
     {
       "browserName": "MicrosoftEdge",
       "ms:edgeOptions": {
         "args": [
           "--headless=new",
-          "--user-data-dir=C:\\Temp\\webmatrix-x\\profile",
           "--no-first-run",
           "--no-default-browser-check",
           "--disable-background-networking",
@@ -163,7 +159,7 @@ fn edge_on_windows() {
 #[test]
 fn firefox_anywhere() {
     let spec = spec(BrowserKind::Firefox, Channel::Stable, "/usr/lib/firefox/firefox");
-    insta::assert_snapshot!(told(&spec, on(Os::Linux), "/unused"), @r#"
+    insta::assert_snapshot!(told(&spec, on(Os::Linux)), @r#"
     {
       "browserName": "firefox",
       "moz:firefoxOptions": {
@@ -192,7 +188,7 @@ fn firefox_anywhere() {
 #[test]
 fn safari_on_macos() {
     let safari = spec(BrowserKind::Safari, Channel::Stable, "/Applications/Safari.app/Contents/MacOS/Safari");
-    insta::assert_snapshot!(told(&safari, on(Os::MacOs), "/unused"), @r#"
+    insta::assert_snapshot!(told(&safari, on(Os::MacOs)), @r#"
     {
       "browserName": "safari",
       "timeouts": {
@@ -202,7 +198,7 @@ fn safari_on_macos() {
     }
     "#);
     let preview = spec(BrowserKind::Safari, Channel::Preview, "/unused");
-    insta::assert_snapshot!(told(&preview, on(Os::MacOs), "/unused"), @r#"
+    insta::assert_snapshot!(told(&preview, on(Os::MacOs)), @r#"
     {
       "browserName": "Safari Technology Preview",
       "timeouts": {
@@ -216,7 +212,7 @@ fn safari_on_macos() {
 #[test]
 fn webkitgtk_on_linux() {
     let spec = spec(BrowserKind::WebKitGtk, Channel::Stable, "/usr/libexec/webkit2gtk-4.1/MiniBrowser");
-    insta::assert_snapshot!(told(&spec, on(Os::Linux), "/unused"), @r#"
+    insta::assert_snapshot!(told(&spec, on(Os::Linux)), @r#"
     {
       "browserName": "MiniBrowser",
       "timeouts": {
@@ -277,6 +273,6 @@ fn the_sandbox_is_left_only_as_root_or_on_request() {
 fn the_users_preferences_win() {
     let mut spec = spec(BrowserKind::Firefox, Channel::Nightly, "/firefox");
     spec.prefs.insert("dom.webgpu.enabled".to_owned(), false.into());
-    let capabilities = capabilities(&spec, on(Os::Linux), Path::new("/p"));
+    let capabilities = capabilities(&spec, on(Os::Linux));
     assert_eq!(capabilities["moz:firefoxOptions"]["prefs"]["dom.webgpu.enabled"], false);
 }
