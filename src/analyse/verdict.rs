@@ -182,7 +182,7 @@ mod tests {
             spoilt(|a| a.outputs = Some(b"junk".to_vec())),
             spoilt(|a| a.reference = Err("the golden is gone".into())),
             spoilt(|a| a.facts = None),
-            spoilt(|a| a.facts.iter_mut().for_each(|f| f.challenge = None)),
+            spoilt(|a| a.facts.iter_mut().for_each(|f| f.challenge = Some(Challenge { answer: vec![] }))),
             spoilt(|a| a.facts.iter_mut().for_each(|f| f.ops.clear())),
             spoilt(|a| a.cell.precision = Precision::Int4),
             spoilt(failed(FailureKind::Unsupported)),
@@ -202,7 +202,7 @@ mod tests {
         wrong cpu the outputs are not a safetensors file: header too small
         error cpu there is no answer to compare with: the golden is gone
         error none right outputs, but nothing proves what made them: the page never said what ran
-        error none right outputs, but nothing proves what made them: no known-answer computation was done
+        error none right outputs, but nothing proves what made them: wasm gave a wrong answer to the known-answer computation
         error none right outputs, but nothing proves what made them: no computing op was run
         error cpu no rule says when int4 outputs agree
         unsupported none compile: no

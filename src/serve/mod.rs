@@ -66,8 +66,9 @@ impl Server {
     }
 
     /// The URL that makes a page work on an attempt. The fragment never leaves the browser, so the
-    /// token is in no log and no referrer.
+    /// token is in no log and no referrer. The query is there because two URLs that differ in their
+    /// fragment only are one document, which a browser would not load again.
     pub fn page_url(&self, attempt: &AttemptId, token: &Token) -> String {
-        format!("http://{}/page/#attempt={attempt}&token={}", self.address, token.to_hex())
+        format!("http://{}/page/?{attempt}#attempt={attempt}&token={}", self.address, token.to_hex())
     }
 }

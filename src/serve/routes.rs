@@ -93,7 +93,8 @@ fn authorise(state: &AppState, attempt: &str, headers: &HeaderMap) -> Result<Arc
         .and_then(|value| value.strip_prefix("Bearer "))
         .unwrap_or_default();
     state.attempts.authorised(attempt, token).ok_or_else(|| {
-        tracing::warn!(attempt, "refused: unknown attempt, wrong or dead token");
+        // The last heartbeats of a page regularly come after its attempt: no cause for alarm.
+        tracing::info!(attempt, "refused: unknown attempt, wrong or dead token");
         Refusal::unauthorised()
     })
 }
