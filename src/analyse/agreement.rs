@@ -74,7 +74,9 @@ fn output(name: &str, actual: &TensorView<'_>, expected: &TensorView<'_>) -> Res
         let fault = format!("has shape {:?}, expected {:?}", actual.shape(), expected.shape());
         return Ok(failed(name, expected, fault));
     }
-    let of = |tensor| elements(tensor).ok_or_else(|| format!("{name}: type {:?} cannot be compared", tensor.dtype()));
+    let of = |tensor| {
+        elements(tensor).ok_or_else(|| format!("{name}: type {:?} cannot be compared", tensor.dtype()))
+    };
     Ok(match (of(actual)?, of(expected)?) {
         (Elements::Integers(actual), Elements::Integers(expected)) => integers(name, &actual, &expected),
         (Elements::Floats(actual), Elements::Floats(expected)) => floats(name, &actual, &expected),
@@ -88,8 +90,8 @@ fn output(name: &str, actual: &TensorView<'_>, expected: &TensorView<'_>) -> Res
 /// Integers (token ids, classes) agree if they are equal.
 fn integers(name: &str, actual: &[i64], expected: &[i64]) -> OutputAgreement {
     let difference = actual.iter().zip(expected).position(|(y, e)| y != e);
-    let fault =
-        difference.map(|at| format!("differs first at element {at}: {}, expected {}", actual[at], expected[at]));
+    let fault = difference
+        .map(|at| format!("differs first at element {at}: {}, expected {}", actual[at], expected[at]));
     let as_floats = |values: &[i64]| values.iter().map(|value| *value as f64).collect::<Vec<_>>();
     let distance = Distance::between(&as_floats(actual), &as_floats(expected));
     distance.agreement(name, expected.len(), fault)
@@ -105,11 +107,14 @@ fn floats(name: &str, actual: &[f64], expected: &[f64]) -> OutputAgreement {
             y == e || (y.is_nan() && e.is_nan())
         }
     };
-    let out: Vec<usize> =
-        (0..expected.len()).filter(|at| !agrees(actual[*at], expected[*at])).collect();
+    let out: Vec<usize> = (0..expected.len()).filter(|at| !agrees(actual[*at], expected[*at])).collect();
     let fault = out.first().map(|at| {
         let (y, e) = (actual[*at], expected[*at]);
-        format!("{} of {} elements out of tolerance, first {at}: {y}, expected {e}", out.len(), expected.len())
+        format!(
+            "{} of {} elements out of tolerance, first {at}: {y}, expected {e}",
+            out.len(),
+            expected.len()
+        )
     });
     Distance::between(actual, expected).agreement(name, expected.len(), fault)
 }
@@ -157,7 +162,15 @@ impl Distance {
     fn agreement(self, name: &str, elements: usize, fault: Option<String>) -> OutputAgreement {
         let Self { max_abs, max_rel, cosine } = self;
         let ok = fault.is_none();
-        OutputAgreement { name: name.to_owned(), ok, elements: elements as u64, max_abs, max_rel, cosine, fault }
+        OutputAgreement {
+            name: name.to_owned(),
+            ok,
+            elements: elements as u64,
+            max_abs,
+            max_rel,
+            cosine,
+            fault,
+        }
     }
 }
 
@@ -171,7 +184,8 @@ mod tests {
         let views: BTreeMap<&str, TensorView<'_>> = tensors
             .iter()
             .map(|(name, dtype, shape, data)| {
-                let view = TensorView::new(*dtype, shape.to_vec(), data).unwrap_or_else(|error| panic!("{error}"));
+                let view =
+                    TensorView::new(*dtype, shape.to_vec(), data).unwrap_or_else(|error| panic!("{error}"));
                 (*name, view)
             })
             .collect();
@@ -217,7 +231,9 @@ mod tests {
     #[test]
     fn non_finite_values_agree_only_with_their_like() {
         assert!(check(&floats(&[f32::NEG_INFINITY, f32::NAN]), floats(&[f32::NEG_INFINITY, f32::NAN])).ok);
-        for (y, e) in [(f32::NAN, 1.0), (1.0, f32::NAN), (f32::INFINITY, f32::NEG_INFINITY), (f32::INFINITY, 3e38)] {
+        for (y, e) in
+            [(f32::NAN, 1.0), (1.0, f32::NAN), (f32::INFINITY, f32::NEG_INFINITY), (f32::INFINITY, 3e38)]
+        {
             assert!(!check(&floats(&[y]), floats(&[e])).ok, "{y} {e}");
         }
     }
@@ -227,7 +243,8 @@ mod tests {
         let expected = || floats(&[1.0, 2.0]);
         let other = file(&[("z", Dtype::F32, &[2], vec![0; 8])]);
         let reshaped = file(&[("y", Dtype::F32, &[1, 2], vec![0; 8])]);
-        let faults = [&other, &reshaped, &floats(&[1.0]), &ids(&[1, 2])].map(|actual| fault(actual, expected()));
+        let faults =
+            [&other, &reshaped, &floats(&[1.0]), &ids(&[1, 2])].map(|actual| fault(actual, expected()));
         insta::assert_snapshot!(faults.join("\n"), @r"
         missing
         has shape [1, 2], expected [2]
@@ -243,7 +260,8 @@ mod tests {
 
     #[test]
     fn ids_of_another_width_are_the_same_ids() {
-        let narrow = file(&[("y", Dtype::I32, &[2], [5_i32, 6].iter().flat_map(|v| v.to_le_bytes()).collect())]);
+        let narrow =
+            file(&[("y", Dtype::I32, &[2], [5_i32, 6].iter().flat_map(|v| v.to_le_bytes()).collect())]);
         assert!(check(&narrow, ids(&[5, 6])).ok);
     }
 

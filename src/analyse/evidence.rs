@@ -1,6 +1,8 @@
 //! What stands behind a claim: the page's facts, graded.
 
-use webmatrix_wire::{AdapterFacts, Backend, BackendFacts, Challenge, EvidenceGrade, Implementation, OpCount};
+use webmatrix_wire::{
+    AdapterFacts, Backend, BackendFacts, Challenge, EvidenceGrade, Implementation, OpCount,
+};
 
 use crate::plan::Cell;
 
@@ -36,7 +38,10 @@ pub fn grade(cell: &Cell, nonce: u32, facts: Option<&BackendFacts>) -> Grade {
         None if matches!(facts.backend, Backend::Wasm | Backend::NativeCpu) => {}
         None => return Grade::none("no known-answer computation was done"),
         Some(challenge) if challenge.answer != Challenge::expected(nonce) => {
-            return Grade::none(format!("{} gave a wrong answer to the known-answer computation", facts.backend));
+            return Grade::none(format!(
+                "{} gave a wrong answer to the known-answer computation",
+                facts.backend
+            ));
         }
         Some(_) => {}
     }
@@ -65,15 +70,18 @@ const fn real(evidence: EvidenceGrade, implementation: Implementation, reason: O
 
 /// Whether anything but the backend asked for did work.
 fn fallback(cell: &Cell, facts: &BackendFacts) -> Option<Grade> {
-    let others: Vec<&OpCount> = facts.ops.iter().filter(|op| op.backend != cell.backend && op.count > 0).collect();
+    let others: Vec<&OpCount> =
+        facts.ops.iter().filter(|op| op.backend != cell.backend && op.count > 0).collect();
     let reason = if facts.backend != cell.backend {
-        let steps: Vec<String> = facts.steps_down.iter().map(|s| format!("{}: {}", s.from, s.reason)).collect();
+        let steps: Vec<String> =
+            facts.steps_down.iter().map(|s| format!("{}: {}", s.from, s.reason)).collect();
         let why = if steps.is_empty() { "no reason was given".to_owned() } else { steps.join("; ") };
         format!("{} ran in place of {} ({why})", facts.backend, cell.backend)
     } else if others.is_empty() {
         return None;
     } else {
-        let names: Vec<String> = others.iter().map(|op| format!("{} x{} on {}", op.op, op.count, op.backend)).collect();
+        let names: Vec<String> =
+            others.iter().map(|op| format!("{} x{} on {}", op.op, op.count, op.backend)).collect();
         format!("not all ran on {}: {}", cell.backend, names.join(", "))
     };
     // Named after the weakest that took part.
@@ -167,7 +175,10 @@ mod tests {
         }
     }
 
-    fn graded(backend: Backend, change: impl FnOnce(&mut BackendFacts)) -> (EvidenceGrade, Option<Implementation>) {
+    fn graded(
+        backend: Backend,
+        change: impl FnOnce(&mut BackendFacts),
+    ) -> (EvidenceGrade, Option<Implementation>) {
         let mut facts = facts(backend);
         change(&mut facts);
         let grade = grade(&cell(backend), NONCE, Some(&facts));

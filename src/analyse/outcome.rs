@@ -67,7 +67,10 @@ mod tests {
     fn a_run_in_which_nothing_ran_is_never_a_success() {
         use {EvidenceGrade as E, Status as S};
         assert_eq!(status(&[], &[]), ExitStatus::TooLittleEvidence);
-        assert_eq!(status(&[(S::Unsupported, E::None), (S::Unavailable, E::None)], &[]), ExitStatus::TooLittleEvidence);
+        assert_eq!(
+            status(&[(S::Unsupported, E::None), (S::Unavailable, E::None)], &[]),
+            ExitStatus::TooLittleEvidence
+        );
         assert_eq!(status(&[(S::Pass, E::Simulated)], &[]), ExitStatus::TooLittleEvidence);
         assert_eq!(status(&[(S::Pass, E::Cpu), (S::Unsupported, E::None)], &[]), ExitStatus::AsExpected);
         assert_eq!(status(&[(S::Pass, E::Cpu)], &["edge"]), ExitStatus::Unavailable);

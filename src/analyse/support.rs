@@ -48,7 +48,10 @@ mod tests {
     fn only_a_complete_refusal_counts() {
         assert_eq!(refusal("X", &[] as &[Capability<()>]), None);
         assert_eq!(refusal("X", &[tried(true, false, Some("no")), tried(true, true, None)]), None);
-        let refused = [tried(true, false, Some("NotSupportedError: no")), tried(true, false, Some("NotSupportedError: no"))];
+        let refused = [
+            tried(true, false, Some("NotSupportedError: no")),
+            tried(true, false, Some("NotSupportedError: no")),
+        ];
         assert_eq!(refusal("X", &refused).as_deref(), Some("X: NotSupportedError: no"));
         assert_eq!(refusal("X", &[tried(false, false, None)]).as_deref(), Some("X: the interface is absent"));
     }

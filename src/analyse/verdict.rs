@@ -38,7 +38,9 @@ impl Judge for Rules {
                 let state = if *alive { "still alive" } else { "no sign of life" };
                 (Status::Timeout, format!("{stage}: not done by the deadline, {state}"))
             }
-            End::Died { who, stage, text } => (Status::Crash, format!("{stage}: the {} died: {text}", who.as_str())),
+            End::Died { who, stage, text } => {
+                (Status::Crash, format!("{stage}: the {} died: {text}", who.as_str()))
+            }
             End::NoPage { text } => (Status::Error, format!("the browser never came to the page: {text}")),
             End::Interrupted {} => (Status::Skipped, "the run was stopped".to_owned()),
         };
@@ -126,7 +128,9 @@ mod tests {
     impl Attempt {
         fn good() -> Self {
             Self {
-                cell: "chromium/bert@tiny/webmatrix/wasm/fp32/default".parse().unwrap_or_else(|e| panic!("{e}")),
+                cell: "chromium/bert@tiny/webmatrix/wasm/fp32/default"
+                    .parse()
+                    .unwrap_or_else(|e| panic!("{e}")),
                 end: End::Done(Done { page_ms: 1.0, outputs: vec!["y".into()] }),
                 facts: Some(BackendFacts {
                     backend: Backend::Wasm,
@@ -167,13 +171,18 @@ mod tests {
     fn a_good_attempt_is_green() {
         let verdict = Attempt::good().verdict();
         assert!(verdict.is_green(), "{verdict:?}");
-        assert_eq!((verdict.status, verdict.evidence, verdict.reason), (Status::Pass, EvidenceGrade::Cpu, None));
+        assert_eq!(
+            (verdict.status, verdict.evidence, verdict.reason),
+            (Status::Pass, EvidenceGrade::Cpu, None)
+        );
     }
 
     #[test]
     fn every_single_fault_turns_it_red() {
-        let failed = |kind| move |a: &mut Attempt| {
-            a.end = End::Failed(Failed { kind, stage: "compile".into(), text: "no".into() });
+        let failed = |kind| {
+            move |a: &mut Attempt| {
+                a.end = End::Failed(Failed { kind, stage: "compile".into(), text: "no".into() });
+            }
         };
         let verdicts = [
             spoilt(|a| a.outputs = Some(tensors([1.0, 2.5]))),
@@ -191,7 +200,9 @@ mod tests {
             spoilt(failed(FailureKind::DeviceLost)),
             spoilt(failed(FailureKind::Error)),
             spoilt(|a| a.end = End::Deadline { stage: "run".into(), alive: true }),
-            spoilt(|a| a.end = End::Died { who: Mortal::Page, stage: "run".into(), text: "tab crashed".into() }),
+            spoilt(|a| {
+                a.end = End::Died { who: Mortal::Page, stage: "run".into(), text: "tab crashed".into() }
+            }),
             spoilt(|a| a.end = End::NoPage { text: "no display".into() }),
             spoilt(|a| a.end = End::Interrupted {}),
         ];

@@ -17,7 +17,10 @@ pub(super) fn facts() -> BTreeMap<String, String> {
     add("cpu", line_of("/proc/cpuinfo", "model name"));
     add("memory", line_of("/proc/meminfo", "MemTotal"));
     add("system", line_of("/etc/os-release", "PRETTY_NAME").map(|name| name.trim_matches('"').to_owned()));
-    add("kernel", std::fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()));
+    add(
+        "kernel",
+        std::fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),
+    );
     facts
 }
 

@@ -50,8 +50,9 @@ impl Recording {
             Record::RunStarted(started) => Some(started.plan.clone()),
             _ => None,
         });
-        let plan = plan
-            .ok_or_else(|| Failure::text(ExitStatus::BadData, format!("the journal of run {run} has no plan")))?;
+        let plan = plan.ok_or_else(|| {
+            Failure::text(ExitStatus::BadData, format!("the journal of run {run} has no plan"))
+        })?;
         let recording = Self::with(places, journal, &entries)?;
         recording.writer.write(entries);
         recording.recorder.record(Record::RunResumed {}).exit(ExitStatus::BadData)?;

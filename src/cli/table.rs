@@ -5,7 +5,10 @@ pub(super) fn table(header: &[&str], lines: &[Vec<String>]) -> String {
     let header: Vec<String> = header.iter().map(|title| (*title).to_owned()).collect();
     let all = || std::iter::once(&header).chain(lines);
     let width = |column: usize| {
-        all().map(|line| line.get(column).map_or(0, |cell| console::measure_text_width(cell))).max().unwrap_or(0)
+        all()
+            .map(|line| line.get(column).map_or(0, |cell| console::measure_text_width(cell)))
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let mut text = String::new();

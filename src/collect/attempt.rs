@@ -48,7 +48,8 @@ pub(super) async fn run(ctx: &Context, place: Place<'_>, job: &Job, files: Files
             Err(error) => End::NoPage { text: format!("no token could be drawn: {error}") },
             Ok(token) => {
                 let url = ctx.server.page_url(attempt, &token);
-                let end = in_browser(ctx, session, &url, attempt, &mut said, &mut watch, started, browser).await;
+                let end =
+                    in_browser(ctx, session, &url, attempt, &mut said, &mut watch, started, browser).await;
                 ctx.attempts.close(attempt);
                 end
             }

@@ -124,7 +124,9 @@ pub fn latest(out: &Path) -> Result<String, JournalError> {
     let none = || JournalError::NoRun { run: "latest".to_owned(), folder: folder.clone() };
     let files = std::fs::read_dir(&folder).map_err(|_| none())?;
     files
-        .filter_map(|file| file.ok()?.file_name().into_string().ok()?.strip_suffix(".jsonl").map(str::to_owned))
+        .filter_map(|file| {
+            file.ok()?.file_name().into_string().ok()?.strip_suffix(".jsonl").map(str::to_owned)
+        })
         .max()
         .ok_or_else(none)
 }
@@ -172,7 +174,8 @@ mod tests {
         let first = whole.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         for cut in first..whole.len() {
             std::fs::write(journal.path(), &whole[..cut]).unwrap_or_else(|error| panic!("{error}"));
-            let (mut again, entries) = Journal::resume(out.path(), "r1").unwrap_or_else(|error| panic!("{error}"));
+            let (mut again, entries) =
+                Journal::resume(out.path(), "r1").unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(entries.len(), 1, "cut at {cut}");
             again.append(vec![ended(7)]).unwrap_or_else(|error| panic!("{error}"));
             let (_, entries) = Journal::resume(out.path(), "r1").unwrap_or_else(|error| panic!("{error}"));
@@ -185,7 +188,8 @@ mod tests {
         let (out, mut journal) = journal();
         journal.append(vec![ended(0), ended(1)]).unwrap_or_else(|error| panic!("{error}"));
         let text = std::fs::read_to_string(journal.path()).unwrap_or_else(|error| panic!("{error}"));
-        std::fs::write(journal.path(), text.replacen("run_ended", "run_upended", 1)).unwrap_or_else(|e| panic!("{e}"));
+        std::fs::write(journal.path(), text.replacen("run_ended", "run_upended", 1))
+            .unwrap_or_else(|e| panic!("{e}"));
         assert!(matches!(Journal::resume(out.path(), "r1"), Err(JournalError::Line { line: 1, .. })));
     }
 

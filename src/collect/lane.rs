@@ -79,7 +79,10 @@ impl<'a> Lane<'a> {
                 break;
             }
             let decided = if self.total.is_over() {
-                Some(Decided::without_attempt(Verdict::nothing_ran(Status::Skipped, "the total deadline came first")))
+                Some(Decided::without_attempt(Verdict::nothing_ran(
+                    Status::Skipped,
+                    "the total deadline came first",
+                )))
             } else {
                 self.cell(&cell).await?
             };
@@ -137,7 +140,9 @@ impl<'a> Lane<'a> {
             let Some(mut decided) = self.try_cell(cell, &work, &material, &reference, number).await? else {
                 return Ok(None);
             };
-            let again = is_unexpected(decided.verdict.status) && number <= self.ctx.run.retries && !self.total.is_over();
+            let again = is_unexpected(decided.verdict.status)
+                && number <= self.ctx.run.retries
+                && !self.total.is_over();
             if !again {
                 decided.flaky = number > 1 && decided.verdict.status == Status::Pass;
                 return Ok(Some(decided));
@@ -203,8 +208,14 @@ impl<'a> Lane<'a> {
     }
 
     /// The independent answer; computing one may take long, and blocks nobody.
-    async fn reference(&self, cell: &Cell, work: &CellJob, material: &Material) -> Arc<Result<Reference, String>> {
-        let (sources, cell, work, material) = (self.ctx.sources.clone(), cell.clone(), work.clone(), material.clone());
+    async fn reference(
+        &self,
+        cell: &Cell,
+        work: &CellJob,
+        material: &Material,
+    ) -> Arc<Result<Reference, String>> {
+        let (sources, cell, work, material) =
+            (self.ctx.sources.clone(), cell.clone(), work.clone(), material.clone());
         tokio::task::spawn_blocking(move || sources.reference(&cell, &work, &material))
             .await
             .unwrap_or_else(|error| Arc::new(Err(format!("the oracle failed: {error}"))))
@@ -222,7 +233,13 @@ impl<'a> Lane<'a> {
         })
     }
 
-    fn started(&self, job: &Job, cell: Option<&Cell>, number: u32, session: Option<String>) -> Result<(), CollectError> {
+    fn started(
+        &self,
+        job: &Job,
+        cell: Option<&Cell>,
+        number: u32,
+        session: Option<String>,
+    ) -> Result<(), CollectError> {
         self.ctx.recorder.record(Record::AttemptStarted(Box::new(AttemptStarted {
             attempt: job.attempt.clone(),
             browser: self.browser.clone(),

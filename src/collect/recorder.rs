@@ -108,7 +108,8 @@ impl Recorder {
 
 impl Inbox for Recorder {
     fn messages(&self, attempt: &AttemptId, messages: Vec<Envelope>) -> io::Result<()> {
-        let received = |envelope: &Envelope| Record::Received { attempt: attempt.clone(), envelope: envelope.clone() };
+        let received =
+            |envelope: &Envelope| Record::Received { attempt: attempt.clone(), envelope: envelope.clone() };
         self.record_all(messages.iter().map(received).collect())?;
         self.tell(attempt, Said::Messages(messages));
         Ok(())

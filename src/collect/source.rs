@@ -103,7 +103,12 @@ impl Sources {
     }
 
     /// The independent answer to a job. May take long: twins' answers are computed on the host.
-    pub(super) fn reference(&self, cell: &Cell, job: &CellJob, material: &Material) -> Arc<Result<Reference, String>> {
+    pub(super) fn reference(
+        &self,
+        cell: &Cell,
+        job: &CellJob,
+        material: &Material,
+    ) -> Arc<Result<Reference, String>> {
         if let Some((source, tensors)) = &material.expected {
             return Arc::new(Ok(Reference { source: (*source).to_owned(), tensors: tensors.clone() }));
         }

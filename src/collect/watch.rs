@@ -30,6 +30,8 @@ pub(super) enum Pulse {
 pub(super) struct Watch {
     deadline: Duration,
     stage: String,
+    /// When the page was last heard; none before its heart first beat: without a heart (the host has
+    /// none) silence means nothing.
     last_beat: Option<Duration>,
     unclear: Option<String>,
     /// The page's last word.
@@ -74,7 +76,9 @@ impl Watch {
 
     /// The page said something.
     pub(super) fn hear(&mut self, said: Said, now: Duration) {
-        self.last_beat = Some(now);
+        if self.last_beat.is_some() || matches!(said, Said::Heartbeat) {
+            self.last_beat = Some(now);
+        }
         match said {
             Said::Messages(envelopes) => envelopes.into_iter().for_each(|envelope| self.message(envelope)),
             Said::Outputs(bytes) => self.outputs = Some(bytes),
@@ -93,7 +97,11 @@ impl Watch {
             Message::Sample(sample) if !sample.warmup => self.samples.push(sample.ms),
             Message::Done(done) => self.last_word = Some(End::Done(done)),
             Message::Failed(failed) => self.last_word = Some(End::Failed(failed)),
-            Message::Hello(_) | Message::Timing(_) | Message::Sample(_) | Message::Metric(_) | Message::Log(_) => {}
+            Message::Hello(_)
+            | Message::Timing(_)
+            | Message::Sample(_)
+            | Message::Metric(_)
+            | Message::Log(_) => {}
         }
     }
 
@@ -180,6 +188,13 @@ mod tests {
         assert!(matches!(sure.end(s(32)), Some(End::Died { who: Mortal::Page, .. })));
         assert_eq!(unsure.end(s(11)), None);
         assert!(matches!(unsure.end(s(12)), Some(End::Died { who: Mortal::Page, .. })));
+    }
+
+    #[test]
+    fn silence_means_nothing_where_no_heart_ever_beat() {
+        let mut watch = Watch::new(s(600));
+        watch.hear(say(Message::Progress(Progress { stage: "run".into(), fraction: 0.5 })), s(1));
+        assert_eq!(watch.end(s(599)), None);
     }
 
     #[test]

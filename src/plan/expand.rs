@@ -236,7 +236,15 @@ impl Block {
                             for &precision in &self.precisions {
                                 for profile in &self.profiles {
                                     let (browser, profile) = (browser.clone(), profile.clone());
-                                    cells.push(Cell { browser, model, size, runtime, backend, precision, profile });
+                                    cells.push(Cell {
+                                        browser,
+                                        model,
+                                        size,
+                                        runtime,
+                                        backend,
+                                        precision,
+                                        profile,
+                                    });
                                 }
                             }
                         }
@@ -273,16 +281,14 @@ fn blocks(
                 catalogue.resolve(own)?.into_iter().filter(|label| asked.contains(label)).collect()
             }
         };
-        let models = overrides
-            .models
-            .as_ref()
-            .or(include.models.as_ref())
-            .unwrap_or(&matrix.axes.models);
+        let models = overrides.models.as_ref().or(include.models.as_ref()).unwrap_or(&matrix.axes.models);
         let backends = match (&include.backends, &overrides.backends) {
             (None, None) => matrix.axes.backends.clone(),
             (None, Some(asked)) => asked.clone(),
             (Some(own), None) => own.clone(),
-            (Some(own), Some(asked)) => own.iter().copied().filter(|backend| asked.contains(backend)).collect(),
+            (Some(own), Some(asked)) => {
+                own.iter().copied().filter(|backend| asked.contains(backend)).collect()
+            }
         };
         let profiles = match &overrides.features {
             Some(features) if features.is_empty() => vec!["default".to_owned()],

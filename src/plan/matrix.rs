@@ -226,7 +226,11 @@ pub fn parse(name: &str, text: &str) -> Result<Matrix, MatrixError> {
         name: name.to_owned(),
         text: error.to_string().trim_end().to_owned(),
     })?;
-    matrix.check().map_err(|(field, reason)| MatrixError::Meaning { name: name.to_owned(), field, reason })?;
+    matrix.check().map_err(|(field, reason)| MatrixError::Meaning {
+        name: name.to_owned(),
+        field,
+        reason,
+    })?;
     Ok(matrix)
 }
 
@@ -258,10 +262,14 @@ impl Matrix {
                 }
             }
         }
-        let used = self.axes.profiles.iter().chain(self.include.iter().flat_map(|i| i.profiles.iter().flatten()));
+        let used =
+            self.axes.profiles.iter().chain(self.include.iter().flat_map(|i| i.profiles.iter().flatten()));
         for profile in used {
             if profile != "default" && !self.profiles.contains_key(profile) {
-                return refuse("profiles", format!("{profile:?} is used but not defined: add [profiles.{profile}]"));
+                return refuse(
+                    "profiles",
+                    format!("{profile:?} is used but not defined: add [profiles.{profile}]"),
+                );
             }
         }
         for (field, value) in [
@@ -289,7 +297,8 @@ mod tests {
         parse("m.toml", text).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
-    const GOOD: &str = "name = \"m\"\n[axes]\nbrowsers = [\"all\"]\nmodels = [\"bert\"]\nbackends = [\"wasm\"]\n";
+    const GOOD: &str =
+        "name = \"m\"\n[axes]\nbrowsers = [\"all\"]\nmodels = [\"bert\"]\nbackends = [\"wasm\"]\n";
 
     #[test]
     fn the_embedded_matrices_are_good() {

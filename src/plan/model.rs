@@ -48,8 +48,20 @@ pub static MODELS: [ModelInfo; 14] = [
 
 /// The names of [`MODELS`].
 pub const MODEL_NAMES: &[&str] = &[
-    "bert", "t5", "llama", "qwen2", "qwen3", "clip", "vit", "clap", "whisper", "wav2vec2", "llava",
-    "llava_next", "xclip", "detr",
+    "bert",
+    "t5",
+    "llama",
+    "qwen2",
+    "qwen3",
+    "clip",
+    "vit",
+    "clap",
+    "whisper",
+    "wav2vec2",
+    "llava",
+    "llava_next",
+    "xclip",
+    "detr",
 ];
 
 impl ModelClass {
@@ -205,7 +217,8 @@ mod tests {
     #[test]
     fn the_names_are_those_of_the_table() {
         assert_eq!(MODEL_NAMES, MODELS.iter().map(|info| info.name).collect::<Vec<_>>());
-        let implemented: Vec<_> = MODELS.iter().filter(|info| info.implemented).map(|info| info.name).collect();
+        let implemented: Vec<_> =
+            MODELS.iter().filter(|info| info.implemented).map(|info| info.name).collect();
         assert_eq!(implemented, ["bert", "llama", "vit"]);
     }
 }

@@ -136,7 +136,8 @@ fn excluded_cells_are_skipped_with_their_reason() {
         backends: Some(vec![Backend::WebGpu]),
         ..Exclude::default()
     }];
-    let overrides = Overrides { models: strings(&["bert"]), browsers: strings(&["chromium"]), ..Overrides::default() };
+    let overrides =
+        Overrides { models: strings(&["bert"]), browsers: strings(&["chromium"]), ..Overrides::default() };
     let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
     insta::assert_snapshot!(summary(&plan), @r"
     2 chromium run

@@ -33,7 +33,10 @@ pub(super) fn render(runs: &[RunView]) -> String {
 fn fields(cell: &CellView) -> [String; 17] {
     let agreement = cell.agreement.as_ref().map(|agreement| {
         let word = if agreement.ok { "agrees" } else { "differs" };
-        format!("{word} max_abs={:.3e} cosine={:.9} ({})", agreement.max_abs, agreement.cosine, agreement.reference)
+        format!(
+            "{word} max_abs={:.3e} cosine={:.9} ({})",
+            agreement.max_abs, agreement.cosine, agreement.reference
+        )
     });
     [
         cell.id.clone(),

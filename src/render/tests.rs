@@ -119,6 +119,7 @@ fn markdown_shows_the_matrix_and_why_not() {
 
 #[test]
 fn json_reads_back() {
-    let document: serde_json::Value = serde_json::from_str(&text(Format::Json)).unwrap_or_else(|e| panic!("{e}"));
+    let document: serde_json::Value =
+        serde_json::from_str(&text(Format::Json)).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(document["runs"][0]["cells"][0]["status"], "pass");
 }

@@ -131,7 +131,10 @@ mod tests {
 
     #[test]
     fn disorder_is_refused() {
-        assert_eq!(seqs(batch(vec![sample(1, 1.0), sample(0, 1.0)]), 0), Err(BadBatch::Order { seq: 0, before: 1 }));
+        assert_eq!(
+            seqs(batch(vec![sample(1, 1.0), sample(0, 1.0)]), 0),
+            Err(BadBatch::Order { seq: 0, before: 1 })
+        );
         let mut other = batch(vec![]);
         other.attempt.0 = "b".to_owned();
         assert_eq!(seqs(other, 0), Err(BadBatch::Attempt("b".to_owned())));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};
@@ -49,7 +49,9 @@ pub fn app(state: AppState) -> Router {
         .route("/api/attempts/{attempt}/heartbeat", post(heartbeat))
         .route("/api/attempts/{attempt}/outputs", outputs)
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "no such address"))
-        .method_not_allowed_fallback(async || Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here"))
+        .method_not_allowed_fallback(async || {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here")
+        })
         .layer(middleware::from_fn_with_state(hosts, guard))
         .with_state(state)
 }
@@ -71,7 +73,8 @@ async fn harness(Path(path): Path<String>, headers: HeaderMap) -> Result<Respons
 fn asset(path: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
     let asset =
         assets::get(path).ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no file {path:?}")))?;
-    let cached = headers.get(header::IF_NONE_MATCH).is_some_and(|etag| etag.as_bytes() == asset.etag.as_bytes());
+    let cached =
+        headers.get(header::IF_NONE_MATCH).is_some_and(|etag| etag.as_bytes() == asset.etag.as_bytes());
     let cache = if path.starts_with("harness/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     let mut response = if cached {
         StatusCode::NOT_MODIFIED.into_response()
@@ -196,7 +199,8 @@ async fn outputs(
         }
         std::io::Result::Ok(sha256)
     });
-    let sha256 = kept.await.map_err(std::io::Error::other).flatten().map_err(|error| not_kept(&attempt, &error))?;
+    let sha256 =
+        kept.await.map_err(std::io::Error::other).flatten().map_err(|error| not_kept(&attempt, &error))?;
     match &spoken.outputs {
         Some(known) if *known != sha256 => Err(conflict("other outputs are already in")),
         _ => {

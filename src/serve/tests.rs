@@ -57,7 +57,10 @@ fn bench() -> Bench {
     };
     let files = Files::from([
         ("config.json".to_owned(), FileSource::Bytes(bytes::Bytes::from_static(b"{}"))),
-        ("model.safetensors".to_owned(), FileSource::Disk(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into())),
+        (
+            "model.safetensors".to_owned(),
+            FileSource::Disk(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into()),
+        ),
     ]);
     let token = attempts.open(job, files).unwrap_or_else(|error| panic!("{error}")).to_hex();
     let app = app(AppState { attempts: attempts.clone(), inbox: kept.clone(), port: PORT });
@@ -109,7 +112,10 @@ async fn a_page_gets_its_job_and_files_and_nothing_else() {
     let (status, job) = bench.call("GET", "/api/attempts/a1/job", "").await;
     assert_eq!(status, StatusCode::OK);
     assert!(job.contains("\"nonce\":5"), "{job}");
-    assert_eq!(bench.call("GET", "/api/attempts/a1/files/config.json", "").await, (StatusCode::OK, "{}".to_owned()));
+    assert_eq!(
+        bench.call("GET", "/api/attempts/a1/files/config.json", "").await,
+        (StatusCode::OK, "{}".to_owned())
+    );
     let (status, text) = bench.call("GET", "/api/attempts/a1/files/model.safetensors", "").await;
     assert_eq!(status, StatusCode::OK);
     assert!(text.starts_with("[workspace]"));
@@ -227,7 +233,8 @@ async fn every_response_isolates_and_hardens() {
             assert_eq!(headers.get(name).and_then(|v| v.to_str().ok()), Some(value), "{method} {path}");
         }
         assert!(headers.contains_key(header::CACHE_CONTROL), "{method} {path}");
-        let policy = headers.get(header::CONTENT_SECURITY_POLICY).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let policy =
+            headers.get(header::CONTENT_SECURITY_POLICY).and_then(|v| v.to_str().ok()).unwrap_or_default();
         assert!(policy.starts_with("default-src 'none'; script-src 'self' 'wasm-unsafe-eval';"), "{policy}");
     }
 }

@@ -218,7 +218,15 @@ impl Rows<'_> {
         )
     }
 
-    fn log(&self, attempt: &AttemptId, source: &str, line: u64, at: Option<f64>, level: &str, text: &str) -> Written {
+    fn log(
+        &self,
+        attempt: &AttemptId,
+        source: &str,
+        line: u64,
+        at: Option<f64>,
+        level: &str,
+        text: &str,
+    ) -> Written {
         self.execute(
             "INSERT INTO log_line VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             params![attempt.0, source, line, at, level, text],
@@ -262,15 +270,34 @@ impl Rows<'_> {
         Ok(())
     }
 
-    fn fact(&self, attempt: &AttemptId, area: &str, name: &str, usable: bool, value: Option<&serde_json::Value>) -> Written {
+    fn fact(
+        &self,
+        attempt: &AttemptId,
+        area: &str,
+        name: &str,
+        usable: bool,
+        value: Option<&serde_json::Value>,
+    ) -> Written {
         self.capability(
             attempt,
             area,
-            &Capability { name: name.to_owned(), present: usable, usable, error: None, ms: 0.0, facts: value },
+            &Capability {
+                name: name.to_owned(),
+                present: usable,
+                usable,
+                error: None,
+                ms: 0.0,
+                facts: value,
+            },
         )
     }
 
-    fn capability<T: serde::Serialize>(&self, attempt: &AttemptId, area: &str, tried: &Capability<T>) -> Written {
+    fn capability<T: serde::Serialize>(
+        &self,
+        attempt: &AttemptId,
+        area: &str,
+        tried: &Capability<T>,
+    ) -> Written {
         self.execute(
             "INSERT INTO capability
              SELECT attempt, ?, ?, run, browser, ?, ?, ?, ?, ? FROM attempt WHERE attempt = ? ON CONFLICT DO NOTHING",

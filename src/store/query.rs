@@ -344,7 +344,8 @@ impl Database {
 
     /// The browser processes of a run.
     pub fn sessions(&self, run: &str) -> Result<Vec<SessionRow>, StoreError> {
-        let sql = "SELECT session, browser, version, start_ms, facts FROM session WHERE run = ? ORDER BY session";
+        let sql =
+            "SELECT session, browser, version, start_ms, facts FROM session WHERE run = ? ORDER BY session";
         self.rows(sql, params![run], SessionRow::read)
     }
 

@@ -20,9 +20,9 @@ pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<(), StoreE
     let has = check(connection, path)?;
     for (version, migration) in (1..).zip(MIGRATIONS).skip(has as usize) {
         connection.execute_batch("BEGIN TRANSACTION")?;
-        let applied = connection
-            .execute_batch(migration)
-            .and_then(|()| connection.execute("INSERT INTO schema_version (version) VALUES (?)", params![version]));
+        let applied = connection.execute_batch(migration).and_then(|()| {
+            connection.execute("INSERT INTO schema_version (version) VALUES (?)", params![version])
+        });
         if let Err(error) = applied {
             connection.execute_batch("ROLLBACK")?;
             return Err(error.into());

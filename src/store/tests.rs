@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use webmatrix_wire::{
-    AttemptId, Backend, Capability, Challenge, Done, Envelope, EnvironmentFacts, EvidenceGrade, Job, JobKind, Message,
-    ProbeReport, Sample, Status, TimerFacts, WIRE_VERSION, WasmFacts,
+    AttemptId, Backend, Capability, Challenge, Done, Envelope, EnvironmentFacts, EvidenceGrade, Job, JobKind,
+    Message, ProbeReport, Sample, Status, TimerFacts, WIRE_VERSION, WasmFacts,
 };
 
 use super::*;
 use crate::collect::{
-    AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Cost, End, Entry, JOURNAL_VERSION, Record, RunStarted,
-    Verdict, Versions,
+    AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Cost, End, Entry, JOURNAL_VERSION, Record,
+    RunStarted, Verdict, Versions,
 };
 use crate::plan::{Cell, Deadlines, Decision, Plan, PlannedCell, RunSettings};
 
@@ -192,7 +192,10 @@ fn migrations_are_applied_once_and_newer_databases_refused() {
     assert!(matches!(Database::open_read_only(&path), Err(StoreError::Missing(_))));
     drop(Database::open(&path).unwrap_or_else(|error| panic!("{error}")));
     let again = Database::open(&path).unwrap_or_else(|error| panic!("{error}"));
-    again.connection.execute_batch("INSERT INTO schema_version (version) VALUES (999)").unwrap_or_else(|e| panic!("{e}"));
+    again
+        .connection
+        .execute_batch("INSERT INTO schema_version (version) VALUES (999)")
+        .unwrap_or_else(|e| panic!("{e}"));
     drop(again);
     assert!(matches!(Database::open(&path), Err(StoreError::Newer { found: 999, .. })));
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use webmatrix::analyse::Rules;
-use webmatrix::collect::{self, Context, Journal, Launcher, OwnWeights, Record, Recorder, RunStarted, Sources, Stop, Versions};
+use webmatrix::collect::{
+    self, Context, Journal, Launcher, OwnWeights, Record, Recorder, RunStarted, Sources, Stop, Versions,
+};
 use webmatrix::discover::{Channel, Installed, Source};
 use webmatrix::event::Events;
 use webmatrix::plan::axis::BrowserKind;
@@ -17,8 +19,8 @@ use webmatrix::serve::{Attempts, Server};
 use webmatrix::session::{Closed, Ending, Flags, Health, Session, SessionError, SessionFacts, Usage};
 use webmatrix::store::{CellRow, Database};
 use webmatrix_wire::{
-    Backend, BackendFacts, Capability, Challenge, Done, Envelope, EnvironmentFacts, Failed, FailureKind, Hello, Job,
-    JobKind, Message, OpCount, ProbeReport, Sample, TimerFacts, Variant, WIRE_VERSION, WasmFacts,
+    Backend, BackendFacts, Capability, Challenge, Done, Envelope, EnvironmentFacts, Failed, FailureKind,
+    Hello, Job, JobKind, Message, OpCount, ProbeReport, Sample, TimerFacts, Variant, WIRE_VERSION, WasmFacts,
 };
 
 use crate::http::Address;
@@ -201,7 +203,8 @@ async fn page(address: &Address, stage: &Stage, health: &Mutex<Health>) {
             assert_eq!((status, inputs), (200, golden(&cell.class, "inputs.safetensors")));
             say(address, &mut seq, Message::Sample(Sample { index: 0, warmup: true, ms: 9.0 })).await;
             say(address, &mut seq, Message::Sample(Sample { index: 1, warmup: false, ms: 2.5 })).await;
-            say(address, &mut seq, Message::Backend(Box::new(backend(cell.backends[0], job.nonce, act)))).await;
+            say(address, &mut seq, Message::Backend(Box::new(backend(cell.backends[0], job.nonce, act))))
+                .await;
             match act {
                 Act::Good | Act::CannedChallenge | Act::Fallback => hand_in(address, &expected).await,
                 Act::WrongOutput => {
@@ -212,7 +215,8 @@ async fn page(address: &Address, stage: &Stage, health: &Mutex<Health>) {
                 }
                 Act::NoOutput => {}
                 Act::Fail(kind) => {
-                    let failed = Failed { kind, stage: "compile".to_owned(), text: "in the page's words".to_owned() };
+                    let failed =
+                        Failed { kind, stage: "compile".to_owned(), text: "in the page's words".to_owned() };
                     return say(address, &mut seq, Message::Failed(failed)).await;
                 }
                 Act::Crash => {
@@ -291,7 +295,8 @@ pub(crate) fn golden(class: &str, file: &str) -> Vec<u8> {
 
 /// A plan for `chromium` with these classes and backends, quick to fail.
 pub(crate) fn plan(models: &[&str], backends: &[Backend], attempt_s: u32) -> Plan {
-    let text = "name = \"test\"\n[axes]\nbrowsers = [\"chromium\"]\nmodels = [\"all\"]\nbackends = [\"wasm\"]\n";
+    let text =
+        "name = \"test\"\n[axes]\nbrowsers = [\"chromium\"]\nmodels = [\"all\"]\nbackends = [\"wasm\"]\n";
     let matrix = plan::parse("test", text).unwrap_or_else(|error| panic!("{error}"));
     let overrides = Overrides {
         models: Some(models.iter().map(|model| (*model).to_owned()).collect()),
@@ -321,7 +326,8 @@ pub(crate) async fn context(out: &Path, plan: &Plan, stage: &Arc<Stage>, resume:
         recorder
     };
     let attempts = Attempts::default();
-    let server = Server::start(attempts.clone(), recorder.clone()).await.unwrap_or_else(|error| panic!("{error}"));
+    let server =
+        Server::start(attempts.clone(), recorder.clone()).await.unwrap_or_else(|error| panic!("{error}"));
     let (run, deadlines, profiles) = Context::settings(plan);
     Context {
         recorder,

@@ -30,7 +30,14 @@ impl Address {
     }
 
     /// Status and body of any request.
-    pub(crate) async fn send(&self, method: &str, path: &str, host: &str, token: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        host: &str,
+        token: &str,
+        body: &[u8],
+    ) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.host).await.unwrap_or_else(|error| panic!("{error}"));
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",

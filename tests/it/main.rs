@@ -1,5 +1,6 @@
 //! The spine from plan to rows, with pages that speak the protocol over HTTP but live in no browser.
 
+mod command;
 mod fake;
 mod http;
 mod protocol;

@@ -21,7 +21,9 @@ async fn strangers_get_nothing_from_a_running_attempt() {
         let address = loop {
             let address = watched.last.lock().ok().and_then(|last| last.clone());
             match address {
-                Some(address) if address.call("GET", "files/config.json", b"").await.0 == 200 => break address,
+                Some(address) if address.call("GET", "files/config.json", b"").await.0 == 200 => {
+                    break address;
+                }
                 _ => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
             }
         };
@@ -33,7 +35,11 @@ async fn strangers_get_nothing_from_a_running_attempt() {
         assert_eq!(address.call("POST", "messages", &vec![b' '; (1 << 20) + 1]).await.0, 413);
         let (status, body) = address.call("POST", "messages", br#"{"wire_version":1}"#).await;
         assert_eq!(status, 400, "{}", String::from_utf8_lossy(&body));
-        assert_eq!(address.call("GET", "files/expected.safetensors", b"").await.0, 404, "answers are not served");
+        assert_eq!(
+            address.call("GET", "files/expected.safetensors", b"").await.0,
+            404,
+            "answers are not served"
+        );
         assert_eq!(address.call("GET", "files/..%2f..%2f..%2fetc%2fpasswd", b"").await.0, 404);
         let kept = std::fs::read_to_string(seen.join("journal/R1.jsonl")).unwrap_or_default();
         assert!(!kept.contains(&address.token), "tokens are in no file");

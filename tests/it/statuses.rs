@@ -15,7 +15,12 @@ fn script(acts: &[(&str, &[Act])]) -> Script {
     acts.iter().map(|(cell, acts)| (id(cell), acts.to_vec())).collect()
 }
 
-async fn run(acts: &[(&str, &[Act])], models: &[&str], backends: &[Backend], deadline_s: u32) -> (String, u32) {
+async fn run(
+    acts: &[(&str, &[Act])],
+    models: &[&str],
+    backends: &[Backend],
+    deadline_s: u32,
+) -> (String, u32) {
     let out = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let stage = Arc::new(Stage::new(script(acts)));
     let lines = play(out.path(), &plan(models, backends, deadline_s), &stage).await;
@@ -96,7 +101,8 @@ async fn a_crash_and_a_hang_get_a_fresh_browser_and_spoil_nothing_else() {
 
 #[tokio::test]
 async fn passing_on_a_retry_only_is_flaky() {
-    let (lines, sessions) = run(&[("bert", &[Act::WrongOutput, Act::Good])], &["bert"], &[Backend::Wasm], 20).await;
+    let (lines, sessions) =
+        run(&[("bert", &[Act::WrongOutput, Act::Good])], &["bert"], &[Backend::Wasm], 20).await;
     insta::assert_snapshot!(lines, @"bert wasm pass cpu REAL_WASM flaky");
     assert_eq!(sessions, 2);
 }

@@ -49,7 +49,8 @@ fn text(installed: &[Installed]) -> String {
         .iter()
         .map(|browser| {
             let driver = browser.driver.as_ref().map(|driver| {
-                let version = driver.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+                let version =
+                    driver.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
                 format!("{}{version}", driver.kind)
             });
             let state = match browser.problems.iter().map(|problem| problem.severity).max() {

@@ -42,8 +42,10 @@ fn text(plan: &Plan) -> String {
     let runs = plan.runnable().count();
     text.push_str(&format!("\n{runs} of {} cells of {} run\n", plan.cells.len(), plan.matrix));
     if !reasons.is_empty() {
-        let lines: Vec<Vec<String>> =
-            reasons.into_iter().map(|(status, reason, count)| vec![count.to_string(), status, reason]).collect();
+        let lines: Vec<Vec<String>> = reasons
+            .into_iter()
+            .map(|(status, reason, count)| vec![count.to_string(), status, reason])
+            .collect();
         text.push('\n');
         text.push_str(&table::table(&["cells", "status", "why they do not run"], &lines));
     }

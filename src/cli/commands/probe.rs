@@ -30,8 +30,13 @@ pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> 
     let reporting = reporter::quiet();
     let stop = Stop::default();
     signals::listen(stop.clone(), reporting.events());
-    let set_up =
-        SetUp { machine: &machine, plan: &plan, places: &places, launch: &args.launch, weights: OwnWeights::new() };
+    let set_up = SetUp {
+        machine: &machine,
+        plan: &plan,
+        places: &places,
+        launch: &args.launch,
+        weights: OwnWeights::new(),
+    };
     let ctx = context(&recording, set_up, reporting.events(), stop.clone()).await?;
     let mut reports = BTreeMap::new();
     for label in &labels {
@@ -53,7 +58,9 @@ pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> 
         out::line(&serde_json::to_string_pretty(&reports).exit(ExitStatus::BadData)?);
     }
     for label in &plan.missing {
-        out::note(&format!("{label}: not usable on this machine; `webmatrix browsers check {label}` says why"));
+        out::note(&format!(
+            "{label}: not usable on this machine; `webmatrix browsers check {label}` says why"
+        ));
     }
     let status = if stop.is_asked() {
         ExitStatus::Interrupted
@@ -117,5 +124,9 @@ fn text(label: &str, report: &ProbeReport) -> String {
     lines.push(vec!["wasm".to_owned(), shared.to_owned(), "usable".to_owned(), valid.join(" ")]);
     let step = format!("{} us", report.timers.performance_now_us);
     lines.push(vec!["timers".to_owned(), "performance.now".to_owned(), "usable".to_owned(), step]);
-    format!("{label}: {}\n{}\n", report.environment.user_agent, table::table(&["", "", "", ""], &lines).trim_start())
+    format!(
+        "{label}: {}\n{}\n",
+        report.environment.user_agent,
+        table::table(&["", "", "", ""], &lines).trim_start()
+    )
 }

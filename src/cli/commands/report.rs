@@ -43,7 +43,9 @@ fn target(args: &ReportArgs) -> Option<PathBuf> {
     let name = format!("report.{}", args.format.extension());
     match &args.out {
         Some(path) if path.as_os_str() == "-" => None,
-        Some(path) if path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') => Some(path.join(name)),
+        Some(path) if path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') => {
+            Some(path.join(name))
+        }
         Some(path) => Some(path.clone()),
         None if args.format == Format::Html => Some(args.db.with_file_name(name)),
         None => None,

@@ -134,7 +134,8 @@ fn seen(machine: &Machine, plan: &Plan) -> Vec<BrowserSeen> {
 
 pub(super) fn describe(installed: &Installed) -> BrowserSeen {
     let driver = installed.driver.as_ref();
-    let version = |version: Option<&crate::discover::Version>| version.map(ToString::to_string).unwrap_or_default();
+    let version =
+        |version: Option<&crate::discover::Version>| version.map(ToString::to_string).unwrap_or_default();
     BrowserSeen {
         label: installed.label.clone(),
         kind: installed.kind.to_string(),

@@ -29,7 +29,8 @@ pub(super) struct Reporting {
 impl Reporting {
     fn with(reporter: Box<dyn Reporter>) -> Self {
         let (sender, receiver) = channel();
-        let thread = std::thread::Builder::new().name("reporter".to_owned()).spawn(|| report(reporter, receiver));
+        let thread =
+            std::thread::Builder::new().name("reporter".to_owned()).spawn(|| report(reporter, receiver));
         let told = sender.clone();
         // After the end nobody listens any more, and nothing needs to be told.
         let events = Events::new(move |event| drop(told.send(Some(event.clone()))));

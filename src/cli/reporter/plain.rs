@@ -42,14 +42,18 @@ impl Plain {
             }
             RunEvent::Note { text } => Some(text.clone()),
             RunEvent::RunEnded { .. } => ended(event),
-            RunEvent::AttemptStarted { .. } | RunEvent::AttemptProgress { .. } | RunEvent::BrowserEnded { .. } => None,
+            RunEvent::AttemptStarted { .. }
+            | RunEvent::AttemptProgress { .. }
+            | RunEvent::BrowserEnded { .. } => None,
         }
     }
 }
 
 /// A decided cell in a line.
 pub(super) fn decided(event: &RunEvent) -> Option<String> {
-    let RunEvent::CellDecided { cell, status, flaky, evidence, samples_ms, reason, .. } = event else { return None };
+    let RunEvent::CellDecided { cell, status, flaky, evidence, samples_ms, reason, .. } = event else {
+        return None;
+    };
     let mut line = format!("{status:<11} {cell}");
     if *evidence != EvidenceGrade::None {
         write!(line, " ({evidence})").ok()?;
