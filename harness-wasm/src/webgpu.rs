@@ -6,7 +6,7 @@ use std::rc::Rc;
 use js_sys::{Array, ArrayBuffer, Object, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use webmatrix_engine::backend::webgpu::{Binding, Device, Limits, Usage, Work};
+use webmatrix_engine::backend::webgpu::{Binding, Device, Limits, Usage, Work, known_answer};
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{AdapterFacts, Backend, BackendFacts, Challenge, FailureKind};
 
@@ -124,32 +124,8 @@ impl WebDevice {
 
     /// Computes the challenge in a real dispatch.
     pub(crate) async fn challenge(&self, nonce: u32) -> Result<Vec<u32>> {
-        const WGSL: &str = "
-            @group(0) @binding(0) var<storage, read> a: array<f32>;
-            @group(0) @binding(1) var<storage, read> b: array<f32>;
-            @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-            @compute @workgroup_size(64)
-            fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-                y[id.x] = a[id.x] * b[id.x] + a[id.x];
-            }";
-        let size = u64::from(Challenge::LANES) * 4;
         let (a, b) = Challenge::operands(nonce);
-        self.begin_scope();
-        let answer = async {
-            let buffers = [(); 3].map(|()| self.buffer("challenge", size, Usage::Storage));
-            for (buffer, data) in buffers.iter().zip([a, b]) {
-                let bytes: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
-                self.write(buffer, &bytes);
-            }
-            let pipeline = self.pipeline("challenge", WGSL, &[]).await?;
-            let bindings = buffers.each_ref().map(|buffer| Binding { buffer, offset: 0, size });
-            let group = self.group(&pipeline, &bindings);
-            self.submit(&[Work::Dispatch { pipeline, group, workgroups: [1, 1, 1] }]);
-            self.read(&buffers[2], size).await
-        }
-        .await;
-        self.end_scope().await?;
-        Ok(answer?.as_chunks::<4>().0.iter().map(|&chunk| f32::from_le_bytes(chunk) as u32).collect())
+        known_answer(self, &a, &b).await
     }
 
     /// The browser's words, or the loss of the device if that explains them.

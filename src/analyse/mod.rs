@@ -4,6 +4,7 @@
 //! agreement is decided, and on any doubt the answer is not a pass.
 
 mod agreement;
+pub mod dossier;
 mod evidence;
 mod outcome;
 mod stats;

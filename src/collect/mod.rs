@@ -15,6 +15,7 @@ mod record;
 mod recorder;
 mod source;
 mod stop;
+mod text;
 mod verdict;
 mod watch;
 
@@ -25,7 +26,7 @@ use webmatrix_wire::ProbeReport;
 
 pub use context::{Context, Launcher};
 pub use end::{End, Mortal};
-pub use journal::{Journal, JournalError, latest};
+pub use journal::{Journal, JournalError, read, runs};
 pub use record::{
     AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OutputsReceived, Record,
     RunStarted, SessionStarted, Versions,

@@ -1,16 +1,31 @@
-//! The host in place of a page: it says the same messages into the same inbox.
+//! The host in place of a page: it does a page's job and says the same messages into the same inbox.
 //!
-//! This is the seam to the engine: what [`work`], [`oracle`] and [`inputs`] do is the engine's; how an
-//! attempt is watched, recorded and judged is the same for the host and for a browser.
+//! How an attempt is watched, recorded and judged is the same for the host and for a browser.
 
+use std::cell::RefCell;
+use std::io;
 use std::path::Path;
 use std::time::Instant;
 
 use bytes::Bytes;
+use pollster::block_on;
 use sha2::{Digest, Sha256};
-use webmatrix_wire::{AttemptId, CellJob, Envelope, Failed, FailureKind, Job, Message};
+use webmatrix_engine::backend;
+use webmatrix_engine::backend::cpu::{Cpu, Kernels};
+use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu, known_answer};
+use webmatrix_engine::models::{Config, model};
+use webmatrix_engine::run::{Loaded, Options, Runner, Schedule, Span, Witness, measure};
+use webmatrix_engine::tensor::write_safetensors;
+use webmatrix_engine::weights::twin::Draw;
+use webmatrix_engine::{Error, Result};
+use webmatrix_wire::{
+    AdapterFacts, AttemptId, Backend, BackendFacts, CellJob, Challenge, Done, Envelope, Failed, FailureKind,
+    Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Precision, Progress, Sample, Timing,
+    Variant,
+};
 
-use crate::serve::{Files, Inbox};
+use super::text;
+use crate::serve::{FileSource, Files, Inbox};
 
 /// How the host speaks: like a page, one numbered message at a time.
 pub(super) struct Voice<'a> {
@@ -18,49 +33,245 @@ pub(super) struct Voice<'a> {
     attempt: &'a AttemptId,
     next: u64,
     started: Instant,
+    /// The first message that could not be recorded, after which nothing more is said.
+    failed: Option<io::Error>,
 }
 
 impl<'a> Voice<'a> {
     pub(super) fn new(inbox: &'a dyn Inbox, attempt: &'a AttemptId) -> Self {
-        Self { inbox, attempt, next: 0, started: Instant::now() }
+        Self { inbox, attempt, next: 0, started: Instant::now(), failed: None }
     }
 
-    /// Milliseconds since the work began.
-    pub(super) fn now_ms(&self) -> f64 {
+    fn now_ms(&self) -> f64 {
         self.started.elapsed().as_secs_f64() * 1000.0
     }
 
-    /// Says one message.
-    pub(super) fn say(&mut self, message: Message) -> std::io::Result<()> {
-        let envelope = Envelope { seq: self.next, at_ms: self.now_ms(), message };
-        self.inbox.messages(self.attempt, vec![envelope])?;
-        self.next += 1;
+    fn attempt_io(&mut self, act: impl FnOnce(&mut Self) -> io::Result<()>) {
+        if self.failed.is_none() {
+            self.failed = act(self).err();
+        }
+    }
+
+    fn say(&mut self, message: Message) {
+        self.attempt_io(|voice| {
+            let envelope = Envelope { seq: voice.next, at_ms: voice.now_ms(), message };
+            voice.inbox.messages(voice.attempt, vec![envelope])?;
+            voice.next += 1;
+            Ok(())
+        });
+    }
+
+    fn hand_in(&mut self, outputs: Vec<u8>) {
+        self.attempt_io(|voice| {
+            let sha256 = hex::encode(Sha256::digest(&outputs));
+            voice.inbox.outputs(voice.attempt, Bytes::from(outputs), &sha256)
+        });
+    }
+}
+
+/// Takes down what the engine does, in the words of a page.
+struct Scribe<'v, 'a>(RefCell<&'v mut Voice<'a>>);
+
+impl Scribe<'_, '_> {
+    fn say(&self, message: Message) {
+        self.0.borrow_mut().say(message);
+    }
+
+    fn timing(&self, phase: Phase, ms: f64) {
+        self.say(Message::Timing(Timing { phase, ms }));
+    }
+}
+
+impl Witness for Scribe<'_, '_> {
+    type Stop = Failed;
+
+    fn now(&self) -> f64 {
+        self.0.borrow().now_ms()
+    }
+
+    async fn progress(&self, stage: &'static str, fraction: f64) -> std::result::Result<(), Failed> {
+        self.say(Message::Progress(Progress { stage: stage.into(), fraction }));
         Ok(())
     }
 
-    /// Hands in the model's outputs, safetensors.
-    #[expect(dead_code, reason = "used once the engine is connected")]
-    pub(super) fn hand_in(&mut self, outputs: Bytes) -> std::io::Result<()> {
-        let sha256 = hex::encode(Sha256::digest(&outputs));
-        self.inbox.outputs(self.attempt, outputs, &sha256)
+    fn span(&self, span: Span, ms: f64) {
+        self.timing(
+            match span {
+                Span::Compile => Phase::Compile,
+                Span::First => Phase::First,
+            },
+            ms,
+        );
+    }
+
+    fn sample(&self, index: u32, warmup: bool, ms: f64) {
+        self.say(Message::Sample(Sample { index, warmup, ms }));
+    }
+
+    fn failed(&self, stage: &'static str, error: Error) -> Failed {
+        failed(stage, &error)
     }
 }
 
+fn failed(stage: &str, error: &Error) -> Failed {
+    let kind = match error {
+        Error::DeviceLost(_) => FailureKind::DeviceLost,
+        Error::OutOfMemory(_) => FailureKind::Oom,
+        Error::Unsupported { .. } => FailureKind::Unsupported,
+        Error::UnknownClass(_) => FailureKind::NotImplemented,
+        _ => FailureKind::Error,
+    };
+    Failed { kind, stage: stage.to_owned(), text: error.to_string() }
+}
+
 /// Does the job on the host. Blocks until it has said its last word.
-pub(super) fn work(_job: &Job, _files: &Files, voice: &mut Voice<'_>) -> std::io::Result<()> {
-    voice.say(Message::Failed(Failed {
-        kind: FailureKind::NotImplemented,
-        stage: "start".to_owned(),
-        text: "the engine is not connected to the host yet".to_owned(),
-    }))
+pub(super) fn work(job: &Job, files: &Files, voice: &mut Voice<'_>) -> io::Result<()> {
+    let outcome = match &job.kind {
+        JobKind::Cell(cell) => block_on(cell_job(cell, job.nonce, files, &Scribe(RefCell::new(voice)))),
+        JobKind::Probe {} => {
+            let text = "the host has no page to probe".to_owned();
+            Err(Failed { kind: FailureKind::NotImplemented, stage: "start".into(), text })
+        }
+    };
+    let last = match outcome {
+        Ok(outputs) => Message::Done(Done { page_ms: voice.now_ms(), outputs }),
+        Err(failed) => Message::Failed(failed),
+    };
+    voice.say(last);
+    voice.failed.take().map_or(Ok(()), Err)
+}
+
+async fn cell_job(
+    cell: &CellJob,
+    nonce: u32,
+    files: &Files,
+    scribe: &Scribe<'_, '_>,
+) -> std::result::Result<Vec<String>, Failed> {
+    scribe.say(Message::Hello(Hello {
+        variant: Variant::Simd,
+        variant_reason: "built for the host".into(),
+        user_agent: format!("webmatrix/{} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS),
+        cross_origin_isolated: false,
+    }));
+    if cell.precision != Precision::Fp32 {
+        let text = format!("precision {} is not built yet", cell.precision);
+        return Err(Failed { kind: FailureKind::NotImplemented, stage: "plan".into(), text });
+    }
+    let start = scribe.now();
+    let loaded = load(cell, files).map_err(|error| failed("load", &error))?;
+    scribe.timing(Phase::Load, scribe.now() - start);
+    let start = scribe.now();
+    let mut facts = BackendFacts {
+        backend: cell.backends.first().copied().unwrap_or(Backend::NativeCpu),
+        steps_down: Vec::new(),
+        adapter: None,
+        webnn_device_type: None,
+        challenge: None,
+        ops: Vec::new(),
+        dispatches: 0,
+    };
+    match facts.backend {
+        Backend::NativeCpu => {
+            scribe.timing(Phase::Device, 0.0);
+            finish(cell, &loaded, Cpu::new(Kernels::Simd), facts, scribe).await
+        }
+        Backend::NativeGpu => {
+            let device = NativeDevice::create().await.map_err(|error| failed("device", &error))?;
+            scribe.timing(Phase::Device, scribe.now() - start);
+            let (a, b) = Challenge::operands(nonce);
+            let answer =
+                known_answer(&device, &a, &b).await.map_err(|error| failed("known answer", &error))?;
+            facts.challenge = Some(Challenge { answer });
+            facts.adapter = Some(adapter_facts(&device));
+            finish(cell, &loaded, WebGpu::new(device), facts, scribe).await
+        }
+        other => {
+            let text = format!("{other} runs in a browser only");
+            Err(Failed { kind: FailureKind::Unsupported, stage: "backend".into(), text })
+        }
+    }
+}
+
+async fn finish<B: backend::Backend>(
+    cell: &CellJob,
+    loaded: &Loaded,
+    backend: B,
+    facts: BackendFacts,
+    scribe: &Scribe<'_, '_>,
+) -> std::result::Result<Vec<String>, Failed> {
+    let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
+    let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
+    let repeatable = f64::from(u8::from(measured.repeatable));
+    scribe.say(Message::Metric(Metric { name: "repeatable".into(), value: repeatable, unit: "bool".into() }));
+    let count = |(op, count): (&str, u64)| OpCount { op: op.to_owned(), backend: facts.backend, count };
+    let ops = measured.tally.into_iter().map(count).collect();
+    scribe.say(Message::Backend(Box::new(BackendFacts { ops, dispatches: measured.dispatches, ..facts })));
+    let bytes = write_safetensors(&measured.outputs).map_err(|error| failed("outputs", &error))?;
+    scribe.0.borrow_mut().hand_in(bytes);
+    Ok(measured.outputs.into_keys().collect())
+}
+
+fn options(cell: &CellJob) -> Options {
+    Options { max_new_tokens: cell.max_new_tokens as usize }
+}
+
+fn adapter_facts(device: &NativeDevice) -> AdapterFacts {
+    let info = device.info();
+    AdapterFacts {
+        vendor: format!("{:#06x}", info.vendor),
+        architecture: format!("{:?}", info.backend),
+        device: info.name.clone(),
+        description: format!("{} {}", info.driver, info.driver_info),
+        is_fallback: device.is_software(),
+        ..AdapterFacts::default()
+    }
+}
+
+fn load(cell: &CellJob, files: &Files) -> Result<Loaded> {
+    let read = |name: &String| -> Result<Vec<u8>> {
+        let fault = |reason: String| Error::Data { file: name.clone(), reason };
+        match files.get(name) {
+            Some(FileSource::Bytes(bytes)) => Ok(bytes.to_vec()),
+            Some(FileSource::Disk(path)) => std::fs::read(path).map_err(|error| fault(error.to_string())),
+            None => Err(fault("not among the job's files".into())),
+        }
+    };
+    match &cell.model {
+        ModelSource::Files { config, weights, inputs } => {
+            let shards = weights.iter().map(|name| Ok((name.clone(), read(name)?))).collect::<Result<_>>()?;
+            Loaded::from_files(&cell.class, &read(config)?, shards, &read(inputs)?)
+        }
+        ModelSource::Twin { size, seed } => Loaded::twin(&cell.class, size.as_str(), *seed),
+    }
 }
 
 /// The answer of the scalar oracle to a job: named tensors, safetensors. Blocks.
-pub(super) fn oracle(_job: &CellJob, _files: &Files) -> Result<Bytes, String> {
-    Err("the native-cpu oracle is not connected yet".to_owned())
+///
+/// The oracle shares the models with every backend but no kernel: it catches wrong kernels and wrong
+/// browsers. Wrong models are caught by the goldens.
+pub(super) fn oracle(cell: &CellJob, files: &Files) -> std::result::Result<Bytes, String> {
+    let answer = || -> Result<Bytes> {
+        let loaded = load(cell, files)?;
+        let mut runner =
+            Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), options(cell));
+        let outputs = block_on(runner.infer(&loaded.inputs))?;
+        write_safetensors(&outputs).map(Bytes::from)
+    };
+    answer().map_err(|error| format!("the native-cpu oracle: {error}"))
 }
 
-/// Inputs for a model that came without: named tensors, safetensors.
-pub(super) fn inputs(_class: &str, _config: &[u8], folder: &Path) -> Result<Bytes, String> {
-    Err(format!("{} has no inputs.safetensors, and none can be made yet", folder.display()))
+/// Inputs for a model that came without: named tensors, safetensors. Text for a folder with a
+/// tokenizer, seeded ones for any other.
+pub(super) fn inputs(class: &str, config: &[u8], folder: &Path) -> std::result::Result<Bytes, String> {
+    let config = Config::parse("config.json", config).map_err(|error| error.to_string())?;
+    let model = model(class, &config).map_err(|error| error.to_string())?;
+    let tokenizer = folder.join(text::TOKENIZER);
+    let inputs = if tokenizer.is_file() {
+        text::encode(&tokenizer, &text::SENTENCES)?
+    } else {
+        model.twin_inputs(&mut Draw::new(0, "inputs"))
+    };
+    // Found now rather than in every page.
+    model.prepare(&inputs).map_err(|error| error.to_string())?;
+    write_safetensors(&inputs).map(Bytes::from).map_err(|error| error.to_string())
 }

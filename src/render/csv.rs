@@ -22,7 +22,7 @@ const COLUMNS: [&str; 17] = [
     "run",
 ];
 
-pub(super) fn render(runs: &[RunView]) -> String {
+pub(super) fn render(runs: &[&RunView]) -> String {
     let mut text = line(COLUMNS.map(str::to_owned));
     for cell in runs.iter().flat_map(|run| &run.cells) {
         text.push_str(&line(fields(cell)));

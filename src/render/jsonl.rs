@@ -3,7 +3,7 @@
 use super::RenderError;
 use crate::analyse::view::RunView;
 
-pub(super) fn render(runs: &[RunView]) -> Result<String, RenderError> {
+pub(super) fn render(runs: &[&RunView]) -> Result<String, RenderError> {
     let mut text = String::new();
     for cell in runs.iter().flat_map(|run| &run.cells) {
         text.push_str(&serde_json::to_string(cell)?);

@@ -7,7 +7,7 @@ use webmatrix_wire::{EvidenceGrade, Status};
 
 use crate::analyse::view::{CellView, RunView};
 
-pub(super) fn render(runs: &[RunView]) -> String {
+pub(super) fn render(runs: &[&RunView]) -> String {
     let mut text = String::new();
     for run in runs {
         // Writing to a string cannot fail.

@@ -1,12 +1,14 @@
 //! Views as documents. Pure: text in, text out; who writes it where is the command's business.
 
 mod csv;
+mod html;
 mod json;
 mod jsonl;
 mod markdown;
 #[cfg(test)]
 mod tests;
 
+use crate::analyse::dossier::Dossier;
 use crate::analyse::view::RunView;
 
 /// The documents that a report can be.
@@ -43,18 +45,20 @@ pub enum RenderError {
     /// Values that JSON cannot hold.
     #[error("report: {0}")]
     Json(#[from] serde_json::Error),
-    /// The renderer is not built.
-    #[error("report: {0} is not built yet: use markdown, json, jsonl or csv")]
-    NotBuilt(&'static str),
+    /// The page's template does not fit its data: a fault of this program.
+    #[error("report: {0:?}")]
+    Template(#[from] tera::Error),
 }
 
-/// The runs as a document.
-pub fn render(runs: &[RunView], format: Format) -> Result<String, RenderError> {
+/// The runs as a document. Only the page shows what stands behind the cells; the others need no more
+/// than the dossiers' views.
+pub fn render(runs: &[Dossier], format: Format) -> Result<String, RenderError> {
+    let views: Vec<&RunView> = runs.iter().map(|dossier| &dossier.view).collect();
     match format {
-        Format::Html => Err(RenderError::NotBuilt("html")),
-        Format::Markdown => Ok(markdown::render(runs)),
-        Format::Json => json::render(runs),
-        Format::Jsonl => jsonl::render(runs),
-        Format::Csv => Ok(csv::render(runs)),
+        Format::Html => html::render(runs),
+        Format::Markdown => Ok(markdown::render(&views)),
+        Format::Json => json::render(&views),
+        Format::Jsonl => jsonl::render(&views),
+        Format::Csv => Ok(csv::render(&views)),
     }
 }

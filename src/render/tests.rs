@@ -26,7 +26,7 @@ fn cell(backend: &str, status: Option<Status>, evidence: EvidenceGrade) -> CellV
     }
 }
 
-fn runs() -> Vec<RunView> {
+fn runs() -> Vec<Dossier> {
     let mut pass = cell("wasm", Some(Status::Pass), EvidenceGrade::Cpu);
     pass.agreement = Some(AgreementView {
         ok: true,
@@ -40,7 +40,7 @@ fn runs() -> Vec<RunView> {
     let mut wrong = cell("webgpu", Some(Status::Wrong), EvidenceGrade::Software);
     wrong.error = Some("=1+1 | <script>alert(\"x\")</script>\nsecond line".into());
     let unknown = cell("webnn", None, EvidenceGrade::None);
-    vec![RunView {
+    vec![Dossier::from(RunView {
         run: RunRow {
             run: "R1".into(),
             matrix: "quick".into(),
@@ -64,7 +64,7 @@ fn runs() -> Vec<RunView> {
             problem: None,
         }],
         cells: vec![pass, wrong, unknown],
-    }]
+    })]
 }
 
 fn text(format: Format) -> String {

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::analyse::dossier::Dossier;
 use crate::analyse::view::{CellView, RunView};
 use crate::cli::args::ReportArgs;
 use crate::cli::out;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::render::{Format, render};
-use crate::store::{Database, RunSelection, StoreError};
+use crate::store::{Database, RunRow, RunSelection, StoreError};
 
 pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
     let database = Database::open_read_only(&args.db).exit(ExitStatus::BadData)?;
-    let runs = views(&database, &args.run).exit(ExitStatus::BadData)?;
+    let runs = dossiers(&database, &args.run, args.format).exit(ExitStatus::BadData)?;
     let text = render(&runs, args.format).exit(ExitStatus::BadData)?;
     match target(args) {
         None => out::text(&text),
@@ -25,14 +26,34 @@ pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
     Ok(ExitStatus::AsExpected)
 }
 
-/// The runs that match, as reports show them.
-fn views(database: &Database, selection: &RunSelection) -> Result<Vec<RunView>, StoreError> {
-    let one = |run: crate::store::RunRow| {
-        Ok(RunView {
-            environment: database.environment(&run.run)?,
-            browsers: database.browsers(&run.run)?,
-            cells: database.cells(&run.run)?.into_iter().map(CellView::of).collect(),
-            run,
+/// The runs that match, with what the format shows of them.
+fn dossiers(
+    database: &Database,
+    selection: &RunSelection,
+    format: Format,
+) -> Result<Vec<Dossier>, StoreError> {
+    let one = |row: RunRow| {
+        let run = row.run.clone();
+        let rows = database.cells(&run)?;
+        let view = RunView {
+            run: row,
+            environment: database.environment(&run)?,
+            browsers: database.browsers(&run)?,
+            cells: rows.iter().cloned().map(CellView::of).collect(),
+        };
+        if format != Format::Html {
+            return Ok(Dossier::from(view));
+        }
+        Ok(Dossier {
+            view,
+            rows,
+            attempts: database.attempts(&run)?,
+            sessions: database.sessions(&run)?,
+            samples: database.samples(&run)?,
+            metrics: database.metrics(&run)?,
+            ops: database.ops(&run)?,
+            capabilities: database.capabilities(&run)?,
+            log: database.log(&run)?,
         })
     };
     database.runs(selection)?.into_iter().map(one).collect()

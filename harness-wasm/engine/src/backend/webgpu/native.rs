@@ -38,6 +38,11 @@ impl NativeDevice {
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
     }
+
+    /// Whether the adapter is the processor in disguise.
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
+    }
 }
 
 impl Device for NativeDevice {

@@ -1,0 +1,44 @@
+//! One run with everything behind its cells, for the report that shows it.
+
+use crate::analyse::view::RunView;
+use crate::store::{AttemptRow, CapabilityRow, CellRow, LogRow, MetricRow, OpRow, SampleRow, SessionRow};
+
+/// One run, as stored and as viewed. `rows` and `view.cells` are the same cells in the same order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dossier {
+    /// What every report shows.
+    pub view: RunView,
+    /// The cells as stored.
+    pub rows: Vec<CellRow>,
+    /// Every try.
+    pub attempts: Vec<AttemptRow>,
+    /// Browser processes.
+    pub sessions: Vec<SessionRow>,
+    /// Timed inferences.
+    pub samples: Vec<SampleRow>,
+    /// Named numbers.
+    pub metrics: Vec<MetricRow>,
+    /// What executed the ops.
+    pub ops: Vec<OpRow>,
+    /// What the probes found.
+    pub capabilities: Vec<CapabilityRow>,
+    /// What pages and drivers had to say.
+    pub log: Vec<LogRow>,
+}
+
+impl From<RunView> for Dossier {
+    /// A dossier with nothing behind the view.
+    fn from(view: RunView) -> Self {
+        Self {
+            view,
+            rows: Vec::new(),
+            attempts: Vec::new(),
+            sessions: Vec::new(),
+            samples: Vec::new(),
+            metrics: Vec::new(),
+            ops: Vec::new(),
+            capabilities: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+}
