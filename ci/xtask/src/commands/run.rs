@@ -28,9 +28,10 @@ pub(super) fn run(ws: &Workspace, args: Vec<String>) -> Result<ExitCode> {
     say(format!("$ {}", process::shown(&main_job)));
     let status = main_job.status().with_context(|| format!("could not start {}", binary.display()))?;
 
-    let report = report_path(ws);
+    let database = ws.root.join(database(&args));
+    let report = database.with_file_name("report.html");
     let mut render = webmatrix(ws, &binary, "report")?;
-    render.args(["--format", "html", "--out"]).arg(&report).args(database(&args));
+    render.args(["--format", "html", "--db"]).arg(&database).arg("--out").arg(&report);
     match process::run(&mut render) {
         Ok(()) => say(format!("the report is {}", report.display())),
         Err(error) => say(format!("no report: {error:#}")),
@@ -47,31 +48,30 @@ fn webmatrix(ws: &Workspace, binary: &Path, subcommand: &str) -> Result<Command>
     Ok(command)
 }
 
-fn report_path(ws: &Workspace) -> PathBuf {
-    ws.root.join("webmatrix-out").join("report.html")
-}
-
-/// The report reads the database that the run wrote, so a `--db` given to one goes to both.
-fn database(args: &[String]) -> Vec<String> {
-    let Some(at) = args.iter().position(|arg| arg == "--db" || arg.starts_with("--db=")) else {
-        return Vec::new();
+/// The database that a run with `args` writes, which the report then reads.
+fn database(args: &[String]) -> PathBuf {
+    let value = |flag: &str| {
+        let joined = args.iter().find_map(|arg| arg.strip_prefix(flag)?.strip_prefix('='));
+        let apart = || args.iter().skip_while(|arg| *arg != flag).nth(1).map(String::as_str);
+        joined.or_else(apart)
     };
-    let words = if args[at] == "--db" { 2 } else { 1 };
-    args[at..].iter().take(words).cloned().collect()
+    let out = || Path::new(value("--out").unwrap_or("webmatrix-out")).join("webmatrix.duckdb");
+    value("--db").map_or_else(out, PathBuf::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn database_in(line: &str) -> Vec<String> {
+    fn database_in(line: &str) -> PathBuf {
         database(&line.split(' ').map(String::from).collect::<Vec<_>>())
     }
 
     #[test]
-    fn the_database_of_the_run_is_the_reports() {
-        assert_eq!(database_in("--browsers all --db x.duckdb --models all"), ["--db", "x.duckdb"]);
-        assert_eq!(database_in("--db=x.duckdb"), ["--db=x.duckdb"]);
-        assert!(database_in("--browsers all").is_empty());
+    fn the_report_reads_what_the_run_wrote() {
+        assert_eq!(database_in("--browsers all"), Path::new("webmatrix-out/webmatrix.duckdb"));
+        assert_eq!(database_in("--out here --models all"), Path::new("here/webmatrix.duckdb"));
+        assert_eq!(database_in("--out=here"), Path::new("here/webmatrix.duckdb"));
+        assert_eq!(database_in("--browsers all --db x.duckdb --out here"), Path::new("x.duckdb"));
     }
 }
