@@ -1,6 +1,5 @@
 //! The journal and the database of one run, opened and closed together.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::config::Places;
@@ -20,9 +19,11 @@ pub(super) struct Recording {
 impl Recording {
     /// Begins the record of a new run.
     pub(super) fn begin(places: &Places, plan: &Plan) -> Result<Self, Failure> {
+        // A database that cannot be had is told before the run leaves any trace.
+        let writer = Writer::start(&places.db).exit(ExitStatus::BadData)?;
         let run = ulid::Ulid::generate().to_string();
         let journal = Journal::create(&places.out, &run).exit(ExitStatus::BadData)?;
-        let recording = Self::with(places, journal, &[])?;
+        let recording = Self::with(places, journal, writer, &[]);
         recording
             .recorder
             .record(Record::RunStarted(Box::new(RunStarted {
@@ -59,13 +60,13 @@ impl Recording {
         Ok((recording, plan))
     }
 
-    fn with(places: &Places, journal: Journal, before: &[Entry]) -> Result<Self, Failure> {
-        let writer = Arc::new(Writer::start(&places.db).exit(ExitStatus::BadData)?);
+    fn with(places: &Places, journal: Journal, writer: Writer, before: &[Entry]) -> Self {
+        let writer = Arc::new(writer);
         let run = journal.run().to_owned();
-        let out: &Path = &places.out;
         let listener = writer.clone();
-        let recorder = Recorder::new(journal, out, Box::new(move |entries| listener.write(entries)), before);
-        Ok(Self { run, recorder: Arc::new(recorder), writer })
+        let recorder =
+            Recorder::new(journal, &places.out, Box::new(move |entries| listener.write(entries)), before);
+        Self { run, recorder: Arc::new(recorder), writer }
     }
 
     /// Ends the run's record and waits for the database.
@@ -77,4 +78,23 @@ impl Recording {
             Failure::new(ExitStatus::BadData, anyhow::Error::new(error).context(hint))
         })
     }
+}
+
+fn plan_of(entries: &[Entry]) -> Option<&Plan> {
+    entries.iter().find_map(|entry| match &entry.record {
+        Record::RunStarted(started) => Some(&started.plan),
+        _ => None,
+    })
+}
+
+/// The latest run that has cells: a probe leaves a journal too, and has nothing to complete.
+fn latest(places: &Places) -> Result<String, Failure> {
+    for run in collect::runs(&places.out) {
+        let entries = collect::read(&places.out, &run).exit(ExitStatus::BadData)?;
+        if plan_of(&entries).is_some_and(|plan| !plan.cells.is_empty()) {
+            return Ok(run);
+        }
+    }
+    let text = format!("no run to resume under {}", places.out.display());
+    Err(Failure::text(ExitStatus::BadData, text))
 }

@@ -68,13 +68,8 @@ impl Journal {
     /// torn by the interruption was never acknowledged, and is cut off.
     pub fn resume(out: &Path, run: &str) -> Result<(Self, Vec<Entry>), JournalError> {
         let path = file_of(out, run);
-        let mut file = OpenOptions::new().read(true).append(true).open(&path).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
-                JournalError::NoRun { run: run.to_owned(), folder: folder(out) }
-            } else {
-                JournalError::Io { path: path.clone(), error }
-            }
-        })?;
+        let open = OpenOptions::new().read(true).append(true).open(&path);
+        let mut file = open.map_err(|error| cannot_read(out, run, error))?;
         let fault = |error| JournalError::Io { path: path.clone(), error };
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(fault)?;
@@ -118,17 +113,30 @@ impl Journal {
     }
 }
 
-/// The id of the latest run under an output folder. Ids sort by time.
-pub fn latest(out: &Path) -> Result<String, JournalError> {
-    let folder = folder(out);
-    let none = || JournalError::NoRun { run: "latest".to_owned(), folder: folder.clone() };
-    let files = std::fs::read_dir(&folder).map_err(|_| none())?;
-    files
-        .filter_map(|file| {
-            file.ok()?.file_name().into_string().ok()?.strip_suffix(".jsonl").map(str::to_owned)
-        })
-        .max()
-        .ok_or_else(none)
+/// The ids of the runs under an output folder, the latest first. Ids sort by time.
+pub fn runs(out: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder(out)).into_iter().flatten();
+    let id = |file: io::Result<std::fs::DirEntry>| {
+        file.ok()?.file_name().into_string().ok()?.strip_suffix(".jsonl").map(str::to_owned)
+    };
+    let mut runs: Vec<String> = files.filter_map(id).collect();
+    runs.sort_unstable_by(|a, b| b.cmp(a));
+    runs
+}
+
+/// What the journal of a run holds, without touching it.
+pub fn read(out: &Path, run: &str) -> Result<Vec<Entry>, JournalError> {
+    let path = file_of(out, run);
+    let text = std::fs::read(&path).map_err(|error| cannot_read(out, run, error))?;
+    parse(&path, &text).map(|(entries, _)| entries)
+}
+
+fn cannot_read(out: &Path, run: &str, error: io::Error) -> JournalError {
+    if error.kind() == io::ErrorKind::NotFound {
+        JournalError::NoRun { run: run.to_owned(), folder: folder(out) }
+    } else {
+        JournalError::Io { path: file_of(out, run), error }
+    }
 }
 
 /// The entries of a journal, and how many bytes of it are whole lines.
@@ -198,7 +206,7 @@ mod tests {
         let (out, _journal) = journal();
         assert!(Journal::create(out.path(), "r1").is_err());
         assert!(Journal::create(out.path(), "r2").is_ok());
-        assert_eq!(latest(out.path()).ok().as_deref(), Some("r2"));
+        assert_eq!(runs(out.path()), ["r2", "r1"]);
         assert!(matches!(Journal::resume(out.path(), "r3"), Err(JournalError::NoRun { .. })));
     }
 }

@@ -8,7 +8,7 @@ use super::{Database, StoreError};
 /// Which runs to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunSelection {
-    /// The latest.
+    /// The latest that has cells.
     Latest,
     /// Every one.
     All,
@@ -284,7 +284,8 @@ impl Database {
     pub fn runs(&self, selection: &RunSelection) -> Result<Vec<RunRow>, StoreError> {
         let (filter, id) = match selection {
             RunSelection::All => ("?::VARCHAR IS NULL", None),
-            RunSelection::Latest => ("?::VARCHAR IS NULL AND run = (SELECT max(run) FROM run)", None),
+            // A probe is a run too, but one without cells.
+            RunSelection::Latest => ("?::VARCHAR IS NULL AND run = (SELECT max(run) FROM cell)", None),
             RunSelection::Id(id) => ("run = ?", Some(id)),
         };
         let sql = format!(

@@ -45,7 +45,7 @@ fn mistakes_are_told_apart_by_exit_code() {
         (&["plan", "--matrix", "bad.toml"], 65, "line 1, column 8"),
         (&["run", "--browsers", "native", "--weights", "bert=nowhere"], 65, "nowhere is no folder"),
         (&["report", "--format", "jsonl"], 65, "run `webmatrix run` first"),
-        (&["run", "--resume", "latest"], 65, "no journal of run latest"),
+        (&["run", "--resume", "latest"], 65, "no run to resume"),
         (&["browsers", "--browser-path", "edge=edge:/nowhere", "check", "edge"], 69, ""),
     ] {
         let output = webmatrix(folder.path(), arguments);
