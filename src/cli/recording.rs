@@ -43,18 +43,14 @@ impl Recording {
     /// Takes up the record of a run that was interrupted; everything it holds goes to the database.
     pub(super) fn resume(places: &Places, run: &str) -> Result<(Self, Plan), Failure> {
         let run = match run {
-            "latest" => collect::latest(&places.out).exit(ExitStatus::BadData)?,
+            "latest" => latest(places)?,
             id => id.to_owned(),
         };
+        let writer = Writer::start(&places.db).exit(ExitStatus::BadData)?;
         let (journal, entries) = Journal::resume(&places.out, &run).exit(ExitStatus::BadData)?;
-        let plan = entries.iter().find_map(|entry| match &entry.record {
-            Record::RunStarted(started) => Some(started.plan.clone()),
-            _ => None,
-        });
-        let plan = plan.ok_or_else(|| {
-            Failure::text(ExitStatus::BadData, format!("the journal of run {run} has no plan"))
-        })?;
-        let recording = Self::with(places, journal, &entries)?;
+        let no_plan = || Failure::text(ExitStatus::BadData, format!("the journal of run {run} has no plan"));
+        let plan = plan_of(&entries).cloned().ok_or_else(no_plan)?;
+        let recording = Self::with(places, journal, writer, &entries);
         recording.writer.write(entries);
         recording.recorder.record(Record::RunResumed {}).exit(ExitStatus::BadData)?;
         Ok((recording, plan))
