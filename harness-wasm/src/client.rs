@@ -26,9 +26,9 @@ impl Client {
         headers
     }
 
-    /// Fetches a file of the job; `url` is relative to the attempt.
-    pub(crate) async fn file(&self, url: &str) -> Result<Vec<u8>, String> {
-        fetch(&format!("{}/{url}", self.base), "GET", &self.headers(None), &JsValue::UNDEFINED).await
+    /// Fetches a file of the job by its name.
+    pub(crate) async fn file(&self, name: &str) -> Result<Vec<u8>, String> {
+        fetch(&format!("{}/files/{name}", self.base), "GET", &self.headers(None), &JsValue::UNDEFINED).await
     }
 
     /// Posts a batch. Tries again, because acceptance is idempotent and a lost batch is lost evidence.

@@ -77,7 +77,7 @@ pub struct CellJob {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ModelSource {
-    /// Files that the controller serves to this attempt, as URLs relative to the job's.
+    /// Files that the controller serves to this attempt, by their names among the attempt's files.
     Files {
         /// `config.json`.
         config: String,

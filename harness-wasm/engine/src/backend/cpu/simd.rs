@@ -37,18 +37,13 @@ mod lanes {
             Self(f32x4_add(self.0, other.0))
         }
 
-        #[inline(always)]
-        pub(in super::super) fn mul(self, other: Self) -> Self {
-            Self(f32x4_mul(self.0, other.0))
-        }
-
         /// `self * b + c`, fused where the engine fuses.
         #[inline(always)]
         pub(in super::super) fn mul_add(self, b: Self, c: Self) -> Self {
             #[cfg(target_feature = "relaxed-simd")]
             return Self(f32x4_relaxed_madd(self.0, b.0, c.0));
             #[cfg(not(target_feature = "relaxed-simd"))]
-            self.mul(b).add(c)
+            Self(f32x4_add(f32x4_mul(self.0, b.0), c.0))
         }
 
         #[inline(always)]
@@ -90,15 +85,10 @@ mod lanes {
             self.zip(other, |a, b| a + b)
         }
 
-        #[inline(always)]
-        pub(in super::super) fn mul(self, other: Self) -> Self {
-            self.zip(other, |a, b| a * b)
-        }
-
         /// `self * b + c`.
         #[inline(always)]
         pub(in super::super) fn mul_add(self, b: Self, c: Self) -> Self {
-            self.mul(b).add(c)
+            self.zip(b, |a, b| a * b).add(c)
         }
 
         #[inline(always)]
