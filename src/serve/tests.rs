@@ -56,9 +56,9 @@ fn bench() -> Bench {
         kind: JobKind::Probe {},
     };
     let files = Files::from([
-        ("config.json".to_owned(), FileSource::Bytes(bytes::Bytes::from_static(b"{}"))),
+        ("files/config.json".to_owned(), FileSource::Bytes(bytes::Bytes::from_static(b"{}"))),
         (
-            "model.safetensors".to_owned(),
+            "files/model.safetensors".to_owned(),
             FileSource::Disk(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into()),
         ),
     ]);

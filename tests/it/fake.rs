@@ -20,7 +20,8 @@ use webmatrix::session::{Closed, Ending, Flags, Health, Session, SessionError, S
 use webmatrix::store::{CellRow, Database};
 use webmatrix_wire::{
     Backend, BackendFacts, Capability, Challenge, Done, Envelope, EnvironmentFacts, Failed, FailureKind,
-    Hello, Job, JobKind, Message, OpCount, ProbeReport, Sample, TimerFacts, Variant, WIRE_VERSION, WasmFacts,
+    Hello, Job, JobKind, Message, ModelSource, OpCount, ProbeReport, Sample, TimerFacts, Variant,
+    WIRE_VERSION, WasmFacts,
 };
 
 use crate::http::Address;
@@ -199,7 +200,8 @@ async fn page(address: &Address, stage: &Stage, health: &Mutex<Health>) {
         JobKind::Cell(cell) => {
             let act = stage.act(&job.title);
             let expected = golden(&cell.class, "expected.safetensors");
-            let (status, inputs) = address.call("GET", "files/inputs.safetensors", b"").await;
+            let ModelSource::Files { inputs, .. } = &cell.model else { panic!("{:?}", cell.model) };
+            let (status, inputs) = address.call("GET", inputs, b"").await;
             assert_eq!((status, inputs), (200, golden(&cell.class, "inputs.safetensors")));
             say(address, &mut seq, Message::Sample(Sample { index: 0, warmup: true, ms: 9.0 })).await;
             say(address, &mut seq, Message::Sample(Sample { index: 1, warmup: false, ms: 2.5 })).await;
