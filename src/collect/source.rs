@@ -11,7 +11,7 @@ use super::goldens::golden;
 use super::native;
 use super::verdict::Reference;
 use crate::plan::{Cell, ModelClass, Plan, Size};
-use crate::serve::{FILES, FileSource, Files};
+use crate::serve::{FileSource, Files};
 
 /// Weights that the user gives, by class.
 pub type OwnWeights = BTreeMap<ModelClass, PathBuf>;
@@ -64,11 +64,14 @@ pub(super) struct Material {
     expected: Option<(&'static str, Bytes)>,
 }
 
+/// An answer, or why there is none.
+type Answer = Arc<Result<Reference, String>>;
+
 /// Finds models and answers. Answers that must be computed are computed once.
 #[derive(Debug, Default)]
 pub struct Sources {
     own: OwnWeights,
-    answers: Mutex<HashMap<(ModelClass, Size), Arc<Result<Reference, String>>>>,
+    answers: Mutex<HashMap<(ModelClass, Size), Answer>>,
 }
 
 const CONFIG: &str = "config.json";
@@ -103,12 +106,7 @@ impl Sources {
     }
 
     /// The independent answer to a job. May take long: twins' answers are computed on the host.
-    pub(super) fn reference(
-        &self,
-        cell: &Cell,
-        job: &CellJob,
-        material: &Material,
-    ) -> Arc<Result<Reference, String>> {
+    pub(super) fn reference(&self, cell: &Cell, job: &CellJob, material: &Material) -> Answer {
         if let Some((source, tensors)) = &material.expected {
             return Arc::new(Ok(Reference { source: (*source).to_owned(), tensors: tensors.clone() }));
         }
@@ -124,9 +122,9 @@ impl Sources {
 
 fn of_golden(class: ModelClass) -> Result<Material, SourceError> {
     let golden = golden(class.as_str()).ok_or(SourceError::NoGolden(class))?;
-    let file = |name: &str, bytes| (url(name), FileSource::Bytes(Bytes::from_static(bytes)));
+    let file = |name: &str, bytes| (name.to_owned(), FileSource::Bytes(Bytes::from_static(bytes)));
     Ok(Material {
-        model: files_source(&[WEIGHTS.to_owned()]),
+        model: files_source(vec![WEIGHTS.to_owned()]),
         files: Files::from([
             file(CONFIG, golden.config),
             file(WEIGHTS, golden.weights),
@@ -136,14 +134,8 @@ fn of_golden(class: ModelClass) -> Result<Material, SourceError> {
     })
 }
 
-/// What the job calls a file: its URL, relative to the job's own.
-fn url(name: &str) -> String {
-    format!("{FILES}{name}")
-}
-
-fn files_source(weights: &[String]) -> ModelSource {
-    let weights = weights.iter().map(|shard| url(shard)).collect();
-    ModelSource::Files { config: url(CONFIG), weights, inputs: url(INPUTS) }
+fn files_source(weights: Vec<String>) -> ModelSource {
+    ModelSource::Files { config: CONFIG.to_owned(), weights, inputs: INPUTS.to_owned() }
 }
 
 fn of_folder(class: ModelClass, folder: &Path) -> Result<Material, SourceError> {
@@ -152,10 +144,10 @@ fn of_folder(class: ModelClass, folder: &Path) -> Result<Material, SourceError> 
         let path = folder.join(name);
         std::fs::metadata(&path).map_err(fault(path.clone())).map(|_| FileSource::Disk(path))
     };
-    let mut files = Files::from([(url(CONFIG), present(CONFIG)?)]);
+    let mut files = Files::from([(CONFIG.to_owned(), present(CONFIG)?)]);
     let weights = shards(class, folder)?;
     for shard in &weights {
-        files.insert(url(shard), present(shard)?);
+        files.insert(shard.clone(), present(shard)?);
     }
     let inputs = folder.join(INPUTS);
     let inputs = if inputs.is_file() {
@@ -165,14 +157,14 @@ fn of_folder(class: ModelClass, folder: &Path) -> Result<Material, SourceError> 
         let made = native::inputs(class.as_str(), &config, folder);
         FileSource::Bytes(made.map_err(|reason| SourceError::Inputs { class, reason })?)
     };
-    files.insert(url(INPUTS), inputs);
+    files.insert(INPUTS.to_owned(), inputs);
     let expected = folder.join(EXPECTED);
     let expected = if expected.is_file() {
         Some(("given", std::fs::read(&expected).map_err(fault(expected.clone()))?.into()))
     } else {
         None
     };
-    Ok(Material { model: files_source(&weights), files, expected })
+    Ok(Material { model: files_source(weights), files, expected })
 }
 
 /// The shards of a checkpoint: the one file, or those that its index names.

@@ -51,11 +51,7 @@ pub enum FileSource {
     Disk(PathBuf),
 }
 
-/// Where an attempt's files are, relative to its job.
-pub const FILES: &str = "files/";
-
-/// The files of an attempt, by the URL that the job calls them: [`FILES`] and a name. Nothing else can
-/// be fetched.
+/// The files of an attempt, by the name that the job uses. Nothing else can be fetched.
 pub type Files = BTreeMap<String, FileSource>;
 
 /// How far an attempt has spoken.

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use webmatrix_wire::AttemptId;
 
 pub use assets::{harness_hash, has_harness};
-pub use attempts::{Attempts, FILES, FileSource, Files, Token};
+pub use attempts::{Attempts, FileSource, Files, Token};
 pub use inbox::Inbox;
 pub use routes::{AppState, app};
 

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tower_http::services::ServeFile;
 use webmatrix_wire::{AttemptId, Batch, Job, Receipt};
 
-use super::attempts::{Attempts, FILES, FileSource, Live};
+use super::attempts::{Attempts, FileSource, Live};
 use super::headers::{OwnHosts, guard};
 use super::{Inbox, Refusal, assets, check};
 
@@ -118,7 +118,7 @@ async fn file(
 ) -> Result<Response, Refusal> {
     let live = authorise(&state, &attempt, &headers)?;
     let missing = || Refusal::new(StatusCode::NOT_FOUND, format!("the attempt has no file {name:?}"));
-    match live.files.get(&format!("{FILES}{name}")).ok_or_else(missing)? {
+    match live.files.get(&name).ok_or_else(missing)? {
         FileSource::Bytes(bytes) => {
             Ok(([(header::CONTENT_TYPE, assets::content_type(&name))], bytes.clone()).into_response())
         }

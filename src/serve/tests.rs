@@ -56,9 +56,9 @@ fn bench() -> Bench {
         kind: JobKind::Probe {},
     };
     let files = Files::from([
-        ("files/config.json".to_owned(), FileSource::Bytes(bytes::Bytes::from_static(b"{}"))),
+        ("config.json".to_owned(), FileSource::Bytes(bytes::Bytes::from_static(b"{}"))),
         (
-            "files/model.safetensors".to_owned(),
+            "model.safetensors".to_owned(),
             FileSource::Disk(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into()),
         ),
     ]);

@@ -392,7 +392,7 @@ impl Database {
         read: fn(&Row<'_>) -> duckdb::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
         let mut statement = self.connection.prepare(sql)?;
-        let rows = statement.query_map(values, |row| read(row))?;
+        let rows = statement.query_map(values, read)?;
         rows.collect::<Result<_, _>>().map_err(StoreError::from)
     }
 }

@@ -201,7 +201,7 @@ async fn page(address: &Address, stage: &Stage, health: &Mutex<Health>) {
             let act = stage.act(&job.title);
             let expected = golden(&cell.class, "expected.safetensors");
             let ModelSource::Files { inputs, .. } = &cell.model else { panic!("{:?}", cell.model) };
-            let (status, inputs) = address.call("GET", inputs, b"").await;
+            let (status, inputs) = address.call("GET", &format!("files/{inputs}"), b"").await;
             assert_eq!((status, inputs), (200, golden(&cell.class, "inputs.safetensors")));
             say(address, &mut seq, Message::Sample(Sample { index: 0, warmup: true, ms: 9.0 })).await;
             say(address, &mut seq, Message::Sample(Sample { index: 1, warmup: false, ms: 2.5 })).await;
