@@ -33,6 +33,7 @@ pub async fn run(
     show: Function,
 ) -> Result<(), wasm_bindgen::JsError> {
     report::install_panic_hook();
+    let start = now();
     let job: Job = serde_json::from_str(&job)?;
     if job.wire_version != WIRE_VERSION {
         let text =
@@ -49,7 +50,7 @@ pub async fn run(
         JobKind::Probe {} => probe::run(&job, &reporter).await,
         JobKind::Cell(cell) => cell::run(&job, cell, &reporter).await,
     };
-    reporter.finish(outcome, module_ms + now()).await?;
+    reporter.finish(outcome, now() - start).await?;
     Ok(())
 }
 

@@ -277,7 +277,7 @@ pub struct Log {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Done {
-    /// Milliseconds of the page's own work, from script start.
+    /// Milliseconds of the page's own work: from the harness's start, when page and module are loaded.
     pub page_ms: f64,
     /// Names of the outputs uploaded before this message.
     pub outputs: Vec<String>,

@@ -40,7 +40,14 @@ struct Tile {
 struct Group {
     browser: String,
     version: String,
-    columns: Vec<String>,
+    columns: Vec<Column>,
+}
+
+/// A backend of a browser.
+#[derive(Debug, Serialize)]
+struct Column {
+    backend: String,
+    label: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -175,10 +182,20 @@ fn groups(cells: &[CellView]) -> Vec<Group> {
             groups.push(Group { browser, version, columns: Vec::new() });
             groups.len() - 1
         });
-        if !groups[at].columns.contains(&cell.backend) {
-            groups[at].columns.push(cell.backend.clone());
+        if !groups[at].columns.iter().any(|column| column.backend == cell.backend) {
+            groups[at].columns.push(Column { backend: cell.backend.clone(), label: cell.backend.clone() });
         }
     }
+    for group in &mut groups {
+        let mut own = cells.iter().filter(|cell| cell.browser == group.browser);
+        if own.all(|cell| matches!(cell.status, Some(Status::Unavailable | Status::NotApplicable))) {
+            // One column says that the browser is absent as well as three.
+            group.columns.truncate(1);
+            group.columns.iter_mut().for_each(|column| column.label = "any".to_owned());
+        }
+    }
+    // Absent browsers stand last: what was measured is read first.
+    groups.sort_by_key(|group| group.columns.iter().all(|column| column.label == "any"));
     groups
 }
 
@@ -215,7 +232,7 @@ fn rows(cells: &[CellView], groups: &[Group], first: usize) -> Vec<Row> {
             rest,
             cells: columns
                 .iter()
-                .map(|(group, at, backend)| match by_place.get(&(row, &group.browser, backend)) {
+                .map(|(group, at, backend)| match by_place.get(&(row, group.browser.as_str(), *backend)) {
                     Some(&index) => slot(&cells[index], first + index, *at == 0),
                     None => Slot { first: *at == 0, ..Slot::default() },
                 })
@@ -271,15 +288,20 @@ fn milliseconds(ms: f64) -> String {
     }
 }
 
+/// An id without what is the same everywhere.
+fn short(id: &str) -> String {
+    id.replacen("/webmatrix/", "/", 1).trim_end_matches("/default").to_owned()
+}
+
 /// Cells that are neither proven nor impossible, by status and reason, in the plan's order.
 fn failures(cells: &[CellView]) -> Vec<Failure> {
     let mut failures: Vec<Failure> = Vec::new();
     for cell in cells.iter().filter(|cell| !cell.is_green() && cell.status != Some(Status::NotApplicable)) {
         let (status, reason) = (status_name(cell), cell.error.clone().unwrap_or_default());
         match failures.iter_mut().find(|known| known.status == status && known.reason == reason) {
-            Some(known) if known.ids.len() < NAMED => known.ids.push(cell.id.clone()),
+            Some(known) if known.ids.len() < NAMED => known.ids.push(short(&cell.id)),
             Some(known) => known.more += 1,
-            None => failures.push(Failure { ids: vec![cell.id.clone()], more: 0, status, reason }),
+            None => failures.push(Failure { ids: vec![short(&cell.id)], more: 0, status, reason }),
         }
     }
     // What ran and failed comes first: it is what someone must look at.
