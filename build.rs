@@ -78,7 +78,6 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 }
 
 /// Says something to cargo.
-#[expect(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 fn tell(text: impl AsRef<str>) {
     println!("cargo:{}", text.as_ref());
 }

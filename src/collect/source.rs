@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use safetensors::SafeTensors;
 use webmatrix_wire::{CellJob, ModelSource};
 
 use super::goldens::golden;
@@ -62,6 +63,23 @@ pub(super) struct Material {
     pub(super) files: Files,
     /// The answer that comes with the model, if one does.
     expected: Option<(&'static str, Bytes)>,
+}
+
+impl Material {
+    /// How many tokens the given answer generates; none if no answer is given.
+    pub(super) fn new_tokens(&self) -> Option<u32> {
+        let (_, answer) = self.expected.as_ref()?;
+        let width = |tensors: &SafeTensors<'_>, name: &str| Some(*tensors.tensor(name).ok()?.shape().get(1)?);
+        let all = width(&SafeTensors::deserialize(answer).ok()?, "generated_ids");
+        let prompt = match self.files.get(INPUTS)? {
+            FileSource::Bytes(bytes) => width(&SafeTensors::deserialize(bytes).ok()?, "input_ids"),
+            FileSource::Disk(path) => {
+                width(&SafeTensors::deserialize(&std::fs::read(path).ok()?).ok()?, "input_ids")
+            }
+        };
+        // An answer without generated tokens asks for none.
+        Some(all.map_or(0, |all| all.saturating_sub(prompt.unwrap_or(0)) as u32))
+    }
 }
 
 /// An answer, or why there is none.

@@ -9,7 +9,7 @@ use webmatrix_engine::{NamedTensors, Tensor};
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 
 /// The first two mean nearly the same, the third something else: a sentence model must place them so.
-pub const SENTENCES: [&str; 3] = [
+pub(super) const SENTENCES: [&str; 3] = [
     "A woman is playing the guitar on a small stage.",
     "Someone performs music with a guitar in front of an audience.",
     "The central bank raised interest rates again on Thursday.",

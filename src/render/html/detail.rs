@@ -90,7 +90,7 @@ fn cells(dossier: &Dossier) -> Vec<Cell<'_>> {
     dossier.rows.iter().map(|row| cell(row, &behind)).collect()
 }
 
-fn grouped<'a, T>(rows: &'a [T], key: fn(&T) -> &String) -> HashMap<&'a str, Vec<&'a T>> {
+fn grouped<T>(rows: &[T], key: fn(&T) -> &String) -> HashMap<&str, Vec<&T>> {
     let mut groups: HashMap<&str, Vec<&T>> = HashMap::new();
     for row in rows {
         groups.entry(key(row)).or_default().push(row);

@@ -220,9 +220,12 @@ fn rows(cells: &[CellView], groups: &[Group], first: usize) -> Vec<Row> {
         });
         by_place.insert((row, &cell.browser, &cell.backend), index);
     }
-    let columns: Vec<(&Group, usize, &String)> = groups
+    let columns: Vec<(&str, usize, &str)> = groups
         .iter()
-        .flat_map(|g| g.columns.iter().enumerate().map(move |(i, backend)| (g, i, backend)))
+        .flat_map(|group| {
+            let backends = group.columns.iter().map(|column| column.backend.as_str()).enumerate();
+            backends.map(|(at, backend)| (group.browser.as_str(), at, backend))
+        })
         .collect();
     order
         .into_iter()
@@ -232,9 +235,9 @@ fn rows(cells: &[CellView], groups: &[Group], first: usize) -> Vec<Row> {
             rest,
             cells: columns
                 .iter()
-                .map(|(group, at, backend)| match by_place.get(&(row, group.browser.as_str(), *backend)) {
-                    Some(&index) => slot(&cells[index], first + index, *at == 0),
-                    None => Slot { first: *at == 0, ..Slot::default() },
+                .map(|&(browser, at, backend)| match by_place.get(&(row, browser, backend)) {
+                    Some(&index) => slot(&cells[index], first + index, at == 0),
+                    None => Slot { first: at == 0, ..Slot::default() },
                 })
                 .collect(),
         })

@@ -41,7 +41,7 @@ impl Rope {
         if partial != 1.0 {
             return Err(Error::config("partial_rotary_factor", partial, "only 1 is implemented"));
         }
-        if head % 2 != 0 {
+        if !head.is_multiple_of(2) {
             return Err(Error::config("head_dim", head, "rotary embedding needs an even width"));
         }
         let Some(scaling) = scaling else { return Ok(Self { rotated: head, theta, scaling: Scaling::None }) };

@@ -79,7 +79,8 @@ impl Attention {
             return Err(fault("q, k and v need rank 3".into()));
         };
         let heads_fit = self.kv_heads > 0
-            && self.heads % self.kv_heads == 0
+            && self.heads > 0
+            && self.heads.is_multiple_of(self.kv_heads)
             && wq % self.heads == 0
             && wv % self.kv_heads == 0
             && wk == wq / self.heads * self.kv_heads;

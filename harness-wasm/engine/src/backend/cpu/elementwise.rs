@@ -41,7 +41,7 @@ pub(super) fn unary_in_place(op: Unary, x: &mut [f32]) {
         Unary::Erf => libm::erff,
         Unary::Exp => exp,
         Unary::Gelu => gelu,
-        Unary::GeluTanh => |x| x * sigmoid(1.595_769_1 * (x + 0.044_715 * x * x * x)),
+        Unary::GeluTanh => |x| x * sigmoid(1.595_769 * (x + 0.044_715 * x * x * x)),
         Unary::Log => libm::logf,
         Unary::Neg => |x| -x,
         Unary::QuickGelu => |x| x * sigmoid(1.702 * x),
