@@ -84,7 +84,13 @@ pub(super) struct SelectArgs {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct PathArgs {
     /// A browser program by path, for example chromium-webnn=chromium:/opt/chromium/chrome
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSER_PATH", value_name = "LABEL=KIND:PATH")]
+    #[arg(
+        long,
+        num_args = 1,
+        value_delimiter = ',',
+        env = "WEBMATRIX_BROWSER_PATH",
+        value_name = "LABEL=KIND:PATH"
+    )]
     pub(super) browser_path: Vec<BrowserPath>,
 }
 

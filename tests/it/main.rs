@@ -1,6 +1,8 @@
 //! The spine from plan to rows, with pages that speak the protocol over HTTP but live in no browser.
 
 mod command;
+#[cfg(target_os = "linux")]
+mod deaths;
 mod fake;
 mod http;
 mod protocol;
