@@ -133,6 +133,8 @@ const LINUX_DRIVERS: &[(DriverKind, &str)] = &[
     (DriverKind::Geckodriver, "/snap/firefox/current/usr/lib/firefox/geckodriver"),
     (DriverKind::Geckodriver, "/usr/local/bin/geckodriver"),
     (DriverKind::Geckodriver, "~/.cargo/bin/geckodriver"),
+    // Where the project's own set-up puts it.
+    (DriverKind::Geckodriver, "~/.cache/webmatrix/tools/cargo/bin/geckodriver"),
     (DriverKind::WebKitWebDriver, "/usr/bin/WebKitWebDriver"),
     (DriverKind::WebKitWebDriver, "/usr/lib/webkit2gtk-4.1/WebKitWebDriver"),
 ];
@@ -145,6 +147,8 @@ const MACOS_DRIVERS: &[(DriverKind, &str)] = &[
     (DriverKind::Geckodriver, "/opt/homebrew/bin/geckodriver"),
     (DriverKind::Geckodriver, "/usr/local/bin/geckodriver"),
     (DriverKind::Geckodriver, "~/.cargo/bin/geckodriver"),
+    // Where the project's own set-up puts it.
+    (DriverKind::Geckodriver, "~/Library/Caches/webmatrix/tools/cargo/bin/geckodriver"),
     (DriverKind::Safaridriver, "/usr/bin/safaridriver"),
 ];
 

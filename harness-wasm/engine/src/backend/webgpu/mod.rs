@@ -155,15 +155,17 @@ impl<D: Device> WebGpu<D> {
         let mut tally = Tally::new();
         let mut steps = Vec::new();
         for node in graph.nodes() {
-            *tally.entry(node.op.name()).or_default() += 1;
             let types: Vec<_> = node.inputs.iter().map(|id| graph.ty(*id)).collect();
             if node.op == Op::KvAppend && plan.root(node.output) == node.output {
                 // The kernel writes new rows only: where the old cache lives on, it is copied first.
                 steps.push((kernels::copy(&types[0].shape), node));
             }
-            for launch in launches(D::NAME, &node.op, &types, graph.ty(node.output))? {
-                steps.push((launch, node));
+            let launched = launches(D::NAME, &node.op, &types, graph.ty(node.output))?;
+            if !launched.is_empty() {
+                // A reshape is a new name for the same buffer: the device never hears of it.
+                *tally.entry(node.op.name()).or_default() += 1;
             }
+            steps.extend(launched.into_iter().map(|launch| (launch, node)));
         }
         let alignment = self.device.limits().uniform_alignment as usize;
         let slot = |launch: &Launch| (launch.params.len() * 4).next_multiple_of(alignment);
