@@ -266,6 +266,9 @@ fn blocks(
 ) -> Result<Vec<Block>, PlanError> {
     let native_has_a_block =
         matrix.include.iter().any(|include| include.browsers.iter().flatten().any(|label| label == NATIVE));
+    // Where the host has a block and takes part, its backends are that block's business alone.
+    let native_runs =
+        native_has_a_block && asked.is_none_or(|asked| asked.iter().any(|label| label == NATIVE));
     let mut blocks = Vec::new();
     let whole = Include::default();
     for (at, include) in std::iter::once(&whole).chain(&matrix.include).enumerate() {
@@ -284,6 +287,9 @@ fn blocks(
         let models = overrides.models.as_ref().or(include.models.as_ref()).unwrap_or(&matrix.axes.models);
         let backends = match (&include.backends, &overrides.backends) {
             (None, None) => matrix.axes.backends.clone(),
+            (None, Some(asked)) if native_runs => {
+                asked.iter().copied().filter(|backend| !backend.is_native()).collect()
+            }
             (None, Some(asked)) => asked.clone(),
             (Some(own), None) => own.clone(),
             (Some(own), Some(asked)) => {

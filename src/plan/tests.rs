@@ -89,11 +89,13 @@ fn impossible_cells_say_why() {
     };
     let mut matrix = quick();
     matrix.axes.browsers = vec!["chromium".to_owned()];
+    matrix.include.clear();
     let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
     insta::assert_snapshot!(summary(&plan), @r"
     1 chromium run
     1 chromium not_implemented: the engine has no int3 weights yet
     2 chromium not_applicable: native-cpu runs on the host, not in a browser: its browser label is native
+    2 native not_applicable: wasm exists in browsers only; the host has native-cpu and native-gpu
     1 native run
     1 native not_implemented: the engine has no int3 weights yet
     ");
@@ -152,4 +154,20 @@ fn names_that_name_nothing_are_refused() {
     };
     insta::assert_snapshot!(error(Overrides { browsers: strings(&["netscape"]), ..Overrides::default() }), @r#"unknown browser "netscape": known are chromium, chrome, edge, firefox, safari, webkitgtk; --browser-path netscape=KIND:PATH adds one"#);
     insta::assert_snapshot!(error(Overrides { models: strings(&["bird"]), ..Overrides::default() }), @r#"unknown model "bird": use one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr"#);
+}
+
+#[test]
+fn the_hosts_backends_are_its_blocks_business() {
+    let overrides = Overrides {
+        models: strings(&["bert"]),
+        backends: Some(vec![Backend::Wasm, Backend::NativeCpu]),
+        ..Overrides::default()
+    };
+    let mut matrix = quick();
+    matrix.axes.browsers = vec!["chromium".to_owned()];
+    let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
+    insta::assert_snapshot!(summary(&plan), @r"
+    1 chromium run
+    1 native run
+    ");
 }
