@@ -1,4 +1,4 @@
-//! The command line: what was typed ([`args`]), what it means ([`config`]), and the commands, which are
+//! The command line: what was typed (`args`), what it means (`config`), and the commands, which are
 //! where the stages are put together.
 
 mod args;
