@@ -4,6 +4,7 @@
 
 mod cell;
 mod client;
+mod ops;
 mod probe;
 mod report;
 mod sys;
@@ -49,6 +50,7 @@ pub async fn run(
     let outcome = match &job.kind {
         JobKind::Probe {} => probe::run(&job, &reporter).await,
         JobKind::Cell(cell) => cell::run(&job, cell, &reporter).await,
+        JobKind::Ops { backend } => ops::run(&job, *backend, &reporter).await,
     };
     reporter.finish(outcome, now() - start).await?;
     Ok(())

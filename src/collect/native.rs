@@ -128,8 +128,8 @@ fn failed(stage: &str, error: &Error) -> Failed {
 pub(super) fn work(job: &Job, files: &Files, voice: &mut Voice<'_>) -> io::Result<()> {
     let outcome = match &job.kind {
         JobKind::Cell(cell) => block_on(cell_job(cell, job.nonce, files, &Scribe(RefCell::new(voice)))),
-        JobKind::Probe {} => {
-            let text = "the host has no page to probe".to_owned();
+        JobKind::Probe {} | JobKind::Ops { .. } => {
+            let text = "the host is asked for cells only".to_owned();
             Err(Failed { kind: FailureKind::NotImplemented, stage: "start".into(), text })
         }
     };

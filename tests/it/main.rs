@@ -5,6 +5,7 @@ mod command;
 mod deaths;
 mod fake;
 mod http;
+mod ops;
 mod protocol;
 mod resume;
 mod statuses;

@@ -4,27 +4,10 @@ use webmatrix_engine::Result;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::{Backend, ProgramId, Tally};
 use webmatrix_engine::ir::Graph;
-use webmatrix_engine::ops::cases::{Case, all};
+use webmatrix_engine::ops::cases::all;
 use webmatrix_engine::plan::decompose::decompose;
-use webmatrix_engine::tensor::{DType, NamedTensors, Tensor};
+use webmatrix_engine::tensor::NamedTensors;
 use webmatrix_engine::weights::Weights;
-
-fn check(case: &Case, got: &Tensor) -> Result<(), String> {
-    let want = case.expected().map_err(|error| error.to_string())?;
-    if (got.shape(), got.dtype()) != (want.shape(), want.dtype()) {
-        return Err(format!("{:?} is not {:?}", got.shape(), want.shape()));
-    }
-    if want.dtype() == DType::I32 {
-        return if got == &want { Ok(()) } else { Err(format!("{:?} is not {:?}", got.data(), want.data())) };
-    }
-    for (i, (&y, &e)) in got.as_f32().iter().zip(want.as_f32()).enumerate() {
-        // Written so that a NaN fails.
-        if !((y - e).abs() <= case.tolerance(e)) {
-            return Err(format!("[{i}]: {y} is not {e} within {}", case.tolerance(e)));
-        }
-    }
-    Ok(())
-}
 
 fn run_all<B: Backend>(mut backend: B) {
     let weights = Weights::Twin { seed: 0 };
@@ -36,7 +19,7 @@ fn run_all<B: Backend>(mut backend: B) {
             backend.run(program, &case.named_inputs()).await
         });
         let verdict = match got {
-            Ok(outputs) => check(&case, &outputs["y"]),
+            Ok(outputs) => case.check(&outputs["y"]),
             Err(error) => Err(error.to_string()),
         };
         if let Err(fault) = verdict {

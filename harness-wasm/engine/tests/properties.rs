@@ -22,11 +22,7 @@ fn agrees(op: Op, inputs: Vec<Tensor>) {
         let program = backend.compile(&graph, &Weights::Twin { seed: 0 }).await.unwrap();
         backend.run(program, &case.named_inputs()).await.unwrap()
     });
-    let want = case.expected().unwrap();
-    assert_eq!(got["y"].shape(), want.shape());
-    for (&y, &e) in got["y"].as_f32().iter().zip(want.as_f32()) {
-        assert!((y - e).abs() <= case.tolerance(e), "{:?}: {y} is not {e}", case.op);
-    }
+    case.check(&got["y"]).unwrap_or_else(|fault| panic!("{:?}: {fault}", case.op));
 }
 
 proptest! {

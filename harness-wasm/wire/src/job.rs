@@ -36,7 +36,7 @@ pub struct Job {
     pub kind: JobKind,
 }
 
-/// The two kinds of work.
+/// The kinds of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -45,6 +45,11 @@ pub enum JobKind {
     Probe {},
     /// Run a model.
     Cell(CellJob),
+    /// Run every op case of the engine.
+    Ops {
+        /// On this backend, and no other.
+        backend: Backend,
+    },
 }
 
 /// A model to run.

@@ -1,0 +1,146 @@
+//! Every op case in real browsers, on every backend that they have, against the oracle.
+#![expect(clippy::print_stderr, reason = "says what is missing and what a backend refused")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use webmatrix::discover::{ThisMachine, UserBrowsers, discover, select};
+use webmatrix::serve::{Attempts, Files, Inbox, Server, has_harness};
+use webmatrix::session::{LaunchSpec, start};
+use webmatrix_engine::ops::cases::all;
+use webmatrix_engine::tensor::read_safetensors;
+use webmatrix_wire::{AttemptId, Backend, Challenge, Envelope, Job, JobKind, Message, WIRE_VERSION};
+
+/// Keeps what one page says.
+#[derive(Debug)]
+struct Kept {
+    messages: mpsc::UnboundedSender<Message>,
+    outputs: Mutex<Bytes>,
+}
+
+impl Inbox for Kept {
+    fn messages(&self, _: &AttemptId, messages: Vec<Envelope>) -> std::io::Result<()> {
+        for envelope in messages {
+            self.messages.send(envelope.message).expect("the test listens to the end");
+        }
+        Ok(())
+    }
+
+    fn outputs(&self, _: &AttemptId, outputs: Bytes, _: &str) -> std::io::Result<()> {
+        *self.outputs.lock().expect("nobody panics with it") = outputs;
+        Ok(())
+    }
+
+    fn heartbeat(&self, _: &AttemptId) {}
+}
+
+/// Runs the cases; what is wrong, by case, and what the backend refused, in its words.
+async fn run(label: &str, backend: Backend) -> Option<(Vec<String>, Vec<String>)> {
+    let file = UserBrowsers::file(&ThisMachine).expect("a configuration folder");
+    let user = UserBrowsers::load(&file).expect("a readable configuration");
+    let installed = discover(&ThisMachine, &user, &[]);
+    let selection = select(&[label], &installed);
+    let Some(found) = selection.found.first().filter(|_| has_harness()) else {
+        let required = std::env::var("WEBMATRIX_REQUIRE_BROWSERS").is_ok_and(|value| value == "1");
+        assert!(!required, "{label} or the harness is missing");
+        eprintln!("not run: {label} or the harness is missing");
+        return None;
+    };
+    let (sender, mut messages) = mpsc::unbounded_channel();
+    let kept = Arc::new(Kept { messages: sender, outputs: Mutex::default() });
+    let attempts = Attempts::default();
+    let server = Server::start(attempts.clone(), kept.clone()).await.expect("a free port");
+    let attempt = AttemptId(format!("ops-{label}-{backend}"));
+    let nonce = 0x5eed_0001;
+    let job = Job {
+        wire_version: WIRE_VERSION,
+        attempt: attempt.clone(),
+        title: format!("op cases on {backend}"),
+        deadline_ms: 240_000,
+        nonce,
+        kind: JobKind::Ops { backend },
+    };
+    let token = attempts.open(job, Files::new()).expect("randomness");
+    let logs = tempfile::tempdir().expect("a temporary folder");
+    let spec = LaunchSpec::new(found.browser.clone(), logs.path().to_owned());
+    let mut session = start(&spec).await.unwrap_or_else(|error| panic!("{label}: {error}"));
+    let url = server.page_url(&attempt, &token);
+    session.open(&url).await.unwrap_or_else(|error| panic!("{label}: {error}"));
+    let mut said = BTreeMap::new();
+    let heard = tokio::time::timeout(Duration::from_secs(240), async {
+        loop {
+            match messages.recv().await.expect("the inbox lives") {
+                Message::Log(log) => {
+                    let (case, words) = log.text.split_once(": ").expect("a case and words");
+                    said.insert(case.to_owned(), words.to_owned());
+                }
+                Message::Backend(facts) => {
+                    assert_eq!(facts.backend, backend);
+                    if backend != Backend::Wasm {
+                        let answer = facts.challenge.map(|challenge| challenge.answer);
+                        assert_eq!(answer, Some(Challenge::expected(nonce)), "the known answer");
+                        assert!(facts.dispatches > 0);
+                    }
+                }
+                Message::Done(_) => return,
+                Message::Failed(failed) => panic!("{label} {backend}: {}: {}", failed.stage, failed.text),
+                _ => {}
+            }
+        }
+    });
+    heard.await.unwrap_or_else(|_| panic!("{label} {backend}: not done in time"));
+    session.close().await;
+    let outputs = kept.outputs.lock().expect("nobody panics with it").clone();
+    let results = read_safetensors("outputs", &outputs).expect("safetensors");
+    let (mut wrong, mut refused) = (Vec::new(), Vec::new());
+    for case in all() {
+        match (results.get(&case.name), said.get(&case.name)) {
+            (Some(result), _) => {
+                wrong.extend(case.check(result).err().map(|fault| format!("{}: {fault}", case.name)))
+            }
+            (None, Some(words)) => refused.push(format!("{}: {words}", case.name)),
+            (None, None) => wrong.push(format!("{}: neither computed nor refused", case.name)),
+        }
+    }
+    Some((wrong, refused))
+}
+
+/// Every case right, none refused.
+async fn all_right(label: &str, backend: Backend) {
+    if let Some((wrong, refused)) = run(label, backend).await {
+        assert!(wrong.is_empty() && refused.is_empty(), "{label} {backend}: {wrong:#?} {refused:#?}");
+    }
+}
+
+#[tokio::test]
+async fn wasm_in_chromium() {
+    all_right("chromium", Backend::Wasm).await;
+}
+
+#[tokio::test]
+async fn wasm_in_firefox() {
+    all_right("firefox", Backend::Wasm).await;
+}
+
+#[tokio::test]
+async fn wasm_in_webkitgtk() {
+    all_right("webkitgtk", Backend::Wasm).await;
+}
+
+#[tokio::test]
+async fn webgpu_in_chromium() {
+    all_right("chromium", Backend::WebGpu).await;
+}
+
+#[tokio::test]
+async fn webgpu_in_firefox() {
+    all_right("firefox", Backend::WebGpu).await;
+}
+
+#[tokio::test]
+async fn webnn_in_chromium() {
+    all_right("chromium-webnn", Backend::WebNn).await;
+}
