@@ -76,7 +76,7 @@ async fn on_backend(
     };
     match backend {
         Backend::Wasm => {
-            let facts = created(plain_facts(backend));
+            let facts = created(BackendFacts::new(backend));
             finish(cell, loaded, Cpu::new(Kernels::Simd), facts, reporter).await
         }
         Backend::WebGpu => {
@@ -90,19 +90,6 @@ async fn on_backend(
         Backend::NativeCpu | Backend::NativeGpu => {
             Err(Failure::new(FailureKind::Unsupported, "backend", "native backends do not run in a page"))
         }
-    }
-}
-
-/// Facts of a backend that has no device to tell of.
-pub(crate) fn plain_facts(backend: Backend) -> BackendFacts {
-    BackendFacts {
-        backend,
-        steps_down: Vec::new(),
-        adapter: None,
-        webnn_device_type: None,
-        challenge: None,
-        ops: Vec::new(),
-        dispatches: 0,
     }
 }
 

@@ -11,7 +11,6 @@ use webmatrix_engine::weights::Weights;
 use webmatrix_engine::{Result, Tensor};
 use webmatrix_wire::{Backend, BackendFacts, FailureKind, Job, LogLevel, Message};
 
-use crate::cell::plain_facts;
 use crate::report::{Failure, Reporter};
 use crate::{webgpu, webnn};
 
@@ -21,7 +20,7 @@ pub(crate) async fn run(
     reporter: &Reporter,
 ) -> std::result::Result<(), Failure> {
     match backend {
-        Backend::Wasm => every(Cpu::new(Kernels::Simd), plain_facts(backend), reporter).await,
+        Backend::Wasm => every(Cpu::new(Kernels::Simd), BackendFacts::new(backend), reporter).await,
         Backend::WebGpu => {
             let (device, facts) = webgpu::WebDevice::create(job.nonce).await?;
             every(WebGpu::new(device), facts, reporter).await

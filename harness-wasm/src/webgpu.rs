@@ -10,7 +10,6 @@ use webmatrix_engine::backend::webgpu::{Binding, Device, Limits, Usage, Work, kn
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{AdapterFacts, Backend, BackendFacts, Challenge, FailureKind};
 
-use crate::cell::plain_facts;
 use crate::report::Failure;
 use crate::sys::gpu::Encoder;
 use crate::sys::{
@@ -81,7 +80,7 @@ impl WebDevice {
         let facts = BackendFacts {
             adapter: Some(adapter_facts(&adapter)),
             challenge: Some(Challenge { answer }),
-            ..plain_facts(Backend::WebGpu)
+            ..BackendFacts::new(Backend::WebGpu)
         };
         Ok((device, facts))
     }

@@ -7,7 +7,6 @@ use webmatrix_engine::ir::TensorType;
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{Backend, BackendFacts, Challenge, FailureKind};
 
-use crate::cell::plain_facts;
 use crate::report::Failure;
 use crate::sys::{call, call_async, get, global, navigator, object, set, text, within, words};
 
@@ -47,7 +46,7 @@ impl WebContext {
                     let facts = BackendFacts {
                         webnn_device_type: Some(device_type.to_owned()),
                         challenge: Some(Challenge { answer }),
-                        ..plain_facts(Backend::WebNn)
+                        ..BackendFacts::new(Backend::WebNn)
                     };
                     return Ok((context, facts));
                 }

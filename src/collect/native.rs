@@ -161,15 +161,7 @@ async fn cell_job(
     let loaded = load(cell, files).map_err(|error| failed("load", &error))?;
     scribe.timing(Phase::Load, scribe.now() - start);
     let start = scribe.now();
-    let mut facts = BackendFacts {
-        backend: cell.backends.first().copied().unwrap_or(Backend::NativeCpu),
-        steps_down: Vec::new(),
-        adapter: None,
-        webnn_device_type: None,
-        challenge: None,
-        ops: Vec::new(),
-        dispatches: 0,
-    };
+    let mut facts = BackendFacts::new(cell.backends.first().copied().unwrap_or(Backend::NativeCpu));
     match facts.backend {
         Backend::NativeCpu => {
             scribe.timing(Phase::Device, 0.0);

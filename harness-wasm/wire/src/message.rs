@@ -113,6 +113,21 @@ pub struct BackendFacts {
     pub dispatches: u64,
 }
 
+impl BackendFacts {
+    /// Facts of a backend that has nothing to tell yet.
+    pub const fn new(backend: Backend) -> Self {
+        Self {
+            backend,
+            steps_down: Vec::new(),
+            adapter: None,
+            webnn_device_type: None,
+            challenge: None,
+            ops: Vec::new(),
+            dispatches: 0,
+        }
+    }
+}
+
 /// A step down the preference list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -9,12 +9,8 @@ use anyhow::{Context, Result};
 use super::variant::Variant;
 use crate::process;
 use crate::say::say;
-use crate::setup::npm_folder;
+use crate::setup::{BINARYEN, npm_folder};
 use crate::workspace::Workspace;
-
-/// The npm package, and the version of it that set-up fetches.
-pub(crate) const PACKAGE: &str = "binaryen";
-pub(crate) const VERSION: &str = "132.0.0";
 
 /// What every variant may contain. They are named rather than detected, so that an instruction which slipped into the wrong
 /// variant is an error here and not in somebody's browser.
@@ -31,7 +27,7 @@ const FEATURES: [&str; 8] = [
 
 /// What tells one outcome from another: the version, or that there is none.
 pub(super) fn identity(ws: &Workspace) -> String {
-    if program(ws).is_some() { format!("{PACKAGE} {VERSION}") } else { "unoptimised".to_owned() }
+    if program(ws).is_some() { format!("{BINARYEN} {BINARYEN_VERSION}") } else { "unoptimised".to_owned() }
 }
 
 /// Replaces `module` by a smaller one that does the same.
@@ -50,6 +46,6 @@ pub(super) fn shrink(ws: &Workspace, variant: &Variant, module: &Path) -> Result
 
 /// The script that node runs.
 fn program(ws: &Workspace) -> Option<PathBuf> {
-    let program = npm_folder(ws, PACKAGE).join("bin").join("wasm-opt");
+    let program = npm_folder(ws, BINARYEN).join("bin").join("wasm-opt");
     (program.is_file() && which::which("node").is_ok()).then_some(program)
 }

@@ -20,7 +20,7 @@ use crate::say::say;
 use crate::workspace::Workspace;
 
 pub(crate) use self::duckdb::{LIBRARY as DUCKDB_LIBRARY, replace};
-pub(crate) use self::npm::folder as npm_folder;
+pub(crate) use self::npm::{BINARYEN, BINARYEN_VERSION, folder as npm_folder};
 
 /// How much is needed; each scope includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::Setup;
-use crate::harness::wasm_opt;
 use crate::process::words;
 use crate::workspace::Workspace;
 
@@ -42,9 +41,13 @@ pub(super) fn bring(
     Ok(setup.bring(&format!("{package} {version}: {why}"), [install]).then_some(folder))
 }
 
+/// The npm package that carries `wasm-opt`, and the version that set-up fetches.
+pub(crate) const BINARYEN: &str = "binaryen";
+pub(crate) const BINARYEN_VERSION: &str = "132.0.0";
+
 /// Brings `wasm-opt`. Debian's is too old to read relaxed SIMD; npm's is the same on every system.
 pub(super) fn bring_wasm_opt(setup: &mut Setup<'_>) -> Result<()> {
-    bring(setup, wasm_opt::PACKAGE, wasm_opt::VERSION, "wasm-opt, which makes the harness smaller")?;
+    bring(setup, BINARYEN, BINARYEN_VERSION, "wasm-opt, which makes the harness smaller")?;
     Ok(())
 }
 
