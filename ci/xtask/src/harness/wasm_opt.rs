@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::variant::Variant;
 use crate::process;
 use crate::say::say;
-use crate::setup::{BINARYEN, npm_folder};
+use crate::setup::{BINARYEN, BINARYEN_VERSION, npm_folder};
 use crate::workspace::Workspace;
 
 /// What every variant may contain. They are named rather than detected, so that an instruction which slipped into the wrong
