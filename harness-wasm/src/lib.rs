@@ -1,6 +1,6 @@
 //! What runs in the tested browser: one worker that fetches its job, does it, and reports facts.
 //!
-//! Everything that touches JavaScript is in [`sys`]; the rest is ordinary Rust.
+//! Everything that touches JavaScript is in `sys`; the rest is ordinary Rust.
 
 mod cell;
 mod client;
