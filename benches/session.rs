@@ -14,7 +14,8 @@ const PAGE: &str = "data:text/html,<title>here</title>";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let user = UserBrowsers::load(&UserBrowsers::file(&ThisMachine)?)?;
+    let file = UserBrowsers::file(&ThisMachine).ok_or_else(|| anyhow::anyhow!("no configuration folder"))?;
+    let user = UserBrowsers::load(&file)?;
     let installed = discover(&ThisMachine, &user, &[]);
     let selection = select(&["chromium"], &installed);
     let Some(found) = selection.found.first() else {
