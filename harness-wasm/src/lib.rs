@@ -4,6 +4,7 @@
 
 mod cell;
 mod client;
+mod memory;
 mod ops;
 mod probe;
 mod report;

@@ -9,6 +9,7 @@ use webmatrix_wire::{
 };
 
 use crate::client::Client;
+use crate::memory;
 use crate::sys::{Function, device_was_lost, flag, global, navigator, now, text};
 
 /// Why a job could not be finished.
@@ -58,15 +59,16 @@ fn envelope(message: Message) -> Envelope {
 
 /// The batch that tells the controller of a death.
 pub(crate) fn last_words(trap: &str) -> String {
-    let text = PANIC.with(|panic| panic.borrow().clone()).unwrap_or_else(|| trap.to_owned());
-    let out_of_memory =
-        ["out of memory", "memory allocation", "Out of memory"].iter().any(|m| text.contains(m));
-    let kind = if device_was_lost(None) {
-        FailureKind::DeviceLost
-    } else if out_of_memory {
-        FailureKind::Oom
-    } else {
-        FailureKind::Error
+    let refused = memory::refused();
+    let text = match (PANIC.with(|panic| panic.borrow().clone()), refused) {
+        (Some(text), _) => text,
+        (None, Some(size)) => format!("an allocation of {size} bytes failed: {trap}"),
+        (None, None) => trap.to_owned(),
+    };
+    let kind = match refused {
+        _ if device_was_lost(None) => FailureKind::DeviceLost,
+        Some(_) => FailureKind::Oom,
+        None => FailureKind::Error,
     };
     let failed = Message::Failed(Failed { kind, stage: "harness".into(), text });
     let batch = Batch {
