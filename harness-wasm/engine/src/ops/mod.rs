@@ -1,7 +1,7 @@
 //! The ops: one file each, with its shape rule and its scalar oracle.
 //!
 //! Names and semantics are WebNN's. What WebNN lacks (`attention`, `rmsNormalization`, `rope`,
-//! `kvAppend`, two activations) is an extension, and [`crate::plan::decompose`] says what it means in
+//! `kvAppend`, `swiglu`, three activations) is an extension, and [`crate::plan::decompose`] says what it means in
 //! WebNN's own ops.
 //!
 //! The oracles take types that were inferred and may therefore index without checks of their own.
