@@ -120,6 +120,8 @@ for (const form of document.querySelectorAll(".filters")) {
     form.shown.value = `${shown} of ${cells.length} cells`;
   };
   form.addEventListener("input", apply);
+  // A choice made for the user (a driver, a form filler) may fire this one only.
+  form.addEventListener("change", apply);
   form.addEventListener("submit", (event) => event.preventDefault());
   apply();
 }
