@@ -1,45 +1,88 @@
-//! Every golden on the backends that run on the host.
+//! Every golden and every variant on the backends that run on the host.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use webmatrix_engine::backend::Backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::models::{Config, model};
-use webmatrix_engine::run::{Options, Runner};
+use webmatrix_engine::run::{Options, Runner, new_tokens};
 use webmatrix_engine::tensor::{NamedTensors, read_safetensors};
 use webmatrix_engine::weights::{Checkpoint, Weights};
 
-fn folder(class: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/goldens").join(class)
+/// Classes with a golden.
+const CLASSES: &[&str] = &["bert", "llama", "qwen2", "qwen3", "vit"];
+
+/// The folders to run: all, or those whose name contains `WEBMATRIX_GOLDEN`.
+fn folders() -> Vec<PathBuf> {
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    let mut folders: Vec<PathBuf> =
+        CLASSES.iter().map(|class| fixtures.join("goldens").join(class)).collect();
+    if let Ok(variants) = fs::read_dir(fixtures.join("variants")) {
+        folders.extend(variants.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()));
+    }
+    let wanted = std::env::var("WEBMATRIX_GOLDEN").unwrap_or_default();
+    folders.retain(|folder| {
+        CLASSES.contains(&class_of(folder)) && name(folder).contains(&wanted)
+    });
+    folders.sort();
+    assert!(!folders.is_empty(), "no folder is called {wanted}");
+    folders
 }
 
-fn read(class: &str, file: &str) -> Vec<u8> {
-    fs::read(folder(class).join(file)).unwrap_or_else(|error| panic!("{class}/{file}: {error}"))
+fn name(folder: &Path) -> &str {
+    folder.file_name().unwrap().to_str().unwrap()
 }
 
-fn run<B: Backend>(class: &str, backend: B) -> (NamedTensors, NamedTensors) {
-    let config = Config::parse("config.json", &read(class, "config.json")).unwrap();
-    let model = model(class, &config).unwrap();
-    let shard = ("model.safetensors".to_owned(), read(class, "model.safetensors"));
-    let weights = Weights::Files(Checkpoint::new(vec![shard]).unwrap());
-    let inputs = read_safetensors("inputs", &read(class, "inputs.safetensors")).unwrap();
-    let expected = read_safetensors("expected", &read(class, "expected.safetensors")).unwrap();
-    let max_new_tokens = match (expected.get("generated_ids"), inputs.get("input_ids")) {
-        (Some(all), Some(prompt)) => all.shape()[1] - prompt.shape()[1],
-        _ => 0,
-    };
-    let mut runner = Runner::new(&*model, &weights, backend, Options { max_new_tokens });
-    (pollster::block_on(runner.infer(&inputs)).unwrap(), expected)
+/// A variant is called after its class.
+fn class_of(folder: &Path) -> &str {
+    name(folder).split('-').next().unwrap()
+}
+
+fn read(folder: &Path, file: &str) -> Vec<u8> {
+    fs::read(folder.join(file)).unwrap_or_else(|error| panic!("{}/{file}: {error}", folder.display()))
+}
+
+/// The weights' shards, in order.
+fn shards(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("model") && name.ends_with(".safetensors"))
+        .collect();
+    files.sort();
+    files.into_iter().map(|file| (file.clone(), read(folder, &file))).collect()
+}
+
+fn run<B: Backend>(folder: &Path, backend: B) -> Result<(NamedTensors, NamedTensors), String> {
+    let config = Config::parse("config.json", &read(folder, "config.json")).unwrap();
+    let model = model(class_of(folder), &config).map_err(|error| error.to_string())?;
+    let weights = Weights::Files(Checkpoint::new(shards(folder)).unwrap());
+    let inputs = read_safetensors("inputs", &read(folder, "inputs.safetensors")).unwrap();
+    let expected = read_safetensors("expected", &read(folder, "expected.safetensors")).unwrap();
+    let max_new_tokens =
+        expected.get("generated_ids").map_or(0, |ids| new_tokens(&*model, &inputs, ids.shape()[1]));
+    let options = Options { max_new_tokens, ..Options::default() };
+    let mut runner = Runner::new(&*model, &weights, backend, options);
+    let got = pollster::block_on(async {
+        runner.compile(&inputs).await?;
+        runner.infer(&inputs).await
+    });
+    got.map(|got| (got, expected)).map_err(|error| error.to_string())
 }
 
 /// The tolerance of the goldens' README: `|y-e| <= 1e-4 * max(1, std(e)) + 1e-4 * |e|`, ids equal.
-fn check(class: &str, got: &NamedTensors, expected: &NamedTensors) {
+fn check(got: &NamedTensors, expected: &NamedTensors) -> Result<f64, String> {
+    let mut worst: f64 = 0.0;
     for (name, want) in expected {
-        let have = got.get(name).unwrap_or_else(|| panic!("{class}: no output {name}"));
-        assert_eq!(have.shape(), want.shape(), "{class}/{name}");
+        let have = got.get(name).ok_or_else(|| format!("no output {name}"))?;
+        if have.shape() != want.shape() {
+            return Err(format!("{name} has shape {:?}, not {:?}", have.shape(), want.shape()));
+        }
         if want.dtype() == webmatrix_engine::DType::I32 {
-            assert_eq!(have, want, "{class}/{name}");
+            if have != want {
+                return Err(format!("{name}: {:?} is not {:?}", have.data(), want.data()));
+            }
             continue;
         }
         let want = want.as_f32();
@@ -49,35 +92,40 @@ fn check(class: &str, got: &NamedTensors, expected: &NamedTensors) {
         for (i, (&y, &e)) in have.as_f32().iter().zip(want).enumerate() {
             let bound = 1e-4 * deviation.max(1.0) + 1e-4 * f64::from(e.abs());
             let error = (f64::from(y) - f64::from(e)).abs();
-            // Written so that a NaN fails.
-            assert!(error <= bound, "{class}/{name}[{i}]: {y} is not {e}");
+            // A NaN is within no tolerance.
+            if error.is_nan() || error > bound {
+                return Err(format!("{name}[{i}]: {y} is not {e}"));
+            }
+            worst = worst.max(error);
         }
     }
+    Ok(worst)
+}
+
+fn all_agree<B: Backend>(backend: impl Fn() -> B) {
+    let mut faults = Vec::new();
+    for folder in folders() {
+        match run(&folder, backend()).and_then(|(got, expected)| check(&got, &expected)) {
+            Ok(worst) => eprintln!("{}: max|y-e| {worst:.1e}", name(&folder)),
+            Err(fault) => faults.push(format!("{}: {fault}", name(&folder))),
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
 #[test]
 fn oracle_agrees_with_pytorch() {
-    for class in ["bert", "vit", "llama"] {
-        let (got, expected) = run(class, Cpu::new(Kernels::Oracle));
-        check(class, &got, &expected);
-    }
+    all_agree(|| Cpu::new(Kernels::Oracle));
 }
 
 #[test]
 fn simd_agrees_with_pytorch() {
-    for class in ["bert", "vit", "llama"] {
-        let (got, expected) = run(class, Cpu::new(Kernels::Simd));
-        check(class, &got, &expected);
-    }
+    all_agree(|| Cpu::new(Kernels::Simd));
 }
 
 #[cfg(feature = "native-gpu")]
 #[test]
 fn wgsl_agrees_with_pytorch() {
     use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu};
-    for class in ["bert", "vit", "llama"] {
-        let device = pollster::block_on(NativeDevice::create()).unwrap();
-        let (got, expected) = run(class, WebGpu::new(device));
-        check(class, &got, &expected);
-    }
+    all_agree(|| WebGpu::new(pollster::block_on(NativeDevice::create()).unwrap()));
 }

@@ -38,7 +38,7 @@ proptest! {
         batch in 1_usize..3, tokens in 1_usize..5, keys in 1_usize..9, kv in 1_usize..3, group in 1_usize..3,
         d in 1_usize..9, e in 1_usize..9, seed: u64,
     ) {
-        let op = Attention { heads: kv * group, kv_heads: kv, scale: 0.5, masked: false, causal: false };
+        let op = Attention { scale: 0.5, ..Attention::new(kv * group, kv, 1) };
         agrees(Op::Attention(op), vec![
             floats(seed, &[batch, tokens, kv * group * d]),
             floats(seed ^ 1, &[batch, keys, kv * d]),

@@ -2,19 +2,20 @@
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::layers::{Linear, head_width, layer_norm, spellings};
-use crate::models::{Config, InputTypes, Inputs, Model};
-use crate::ops::{Attention, Op, Unary};
+use crate::models::inputs::{Inputs, fits};
+use crate::models::layers::{Block, Linear, MultiHead, Names, Norms, head_width, layer_norm, weight};
+use crate::models::{Config, InputTypes, Model};
+use crate::ops::{Op, Unary};
 use crate::tensor::{DType, NamedTensors, Tensor};
 use crate::weights::{Weights, twin::Draw};
 
 /// What `config.json` says of a BERT.
 #[derive(Debug)]
 pub(super) struct Bert {
-    vocabulary: usize,
+    pub(super) vocabulary: usize,
     types: usize,
-    positions: usize,
-    width: usize,
+    pub(super) positions: usize,
+    pub(super) width: usize,
     layers: usize,
     heads: usize,
     intermediate: usize,
@@ -50,60 +51,73 @@ impl Bert {
         })
     }
 
+    /// Sums of word, type and position embeddings, normalised. `places [batch, tokens]` are positions; without
+    /// them tokens count from 0.
     fn embeddings(
         &self,
         b: &mut GraphBuilder<'_>,
-        prefix: &str,
-        [batch, tokens]: [usize; 2],
+        at: &Names,
+        [ids, types]: [ValueId; 2],
+        places: Option<ValueId>,
     ) -> Result<ValueId> {
-        b.scope("embeddings");
+        b.scope(at.today());
+        let tokens = b.shape(ids)[1];
         let table = |b: &mut GraphBuilder<'_>, name: &str, rows: usize| {
-            b.weight(&[&format!("{prefix}embeddings.{name}.weight")], [rows, self.width])
+            weight(b, &at.part(name), &[".weight"], &[rows, self.width])
         };
         let words = table(b, "word_embeddings", self.vocabulary)?;
         let positions = table(b, "position_embeddings", self.positions)?;
-        let types = table(b, "token_type_embeddings", self.types)?;
-        let ids = b.input("input_ids", DType::I32, [batch, tokens]);
-        let type_ids = b.input("token_type_ids", DType::I32, [batch, tokens]);
+        let kinds = table(b, "token_type_embeddings", self.types)?;
         let x = b.op(Op::Gather { axis: 0 }, &[words, ids])?;
-        let kinds = b.op(Op::Gather { axis: 0 }, &[types, type_ids])?;
+        let kinds = b.op(Op::Gather { axis: 0 }, &[kinds, types])?;
         let x = b.add(x, kinds)?;
-        let places = b.slice(positions, &[0, 0], &[tokens, self.width])?;
-        let x = b.add(x, places)?;
-        let x = b.reshape(x, [batch * tokens, self.width])?;
-        layer_norm(b, &[format!("{prefix}embeddings.LayerNorm")], self.epsilon, x)
+        let rows = match places {
+            Some(places) => b.op(Op::Gather { axis: 0 }, &[positions, places])?,
+            None => b.slice(positions, &[0, 0], &[tokens, self.width])?,
+        };
+        let x = b.add(x, rows)?;
+        layer_norm(b, &at.part("LayerNorm"), self.epsilon, x)
     }
 
-    fn layer(&self, b: &mut GraphBuilder<'_>, at: &str, x: ValueId, mask: ValueId) -> Result<ValueId> {
-        let &[batch, tokens] = b.shape(mask) else { unreachable!("a mask is [batch, tokens]") };
-        b.scope(format!("{at}.attention"));
-        let mut qkv = Vec::with_capacity(4);
-        for part in ["query", "key", "value"] {
-            let linear = Linear::new(vec![format!("{at}.attention.self.{part}")], self.width, self.width);
-            let y = linear.build(b, x)?;
-            qkv.push(b.reshape(y, [batch, tokens, self.width])?);
+    fn block(&self, at: &Names) -> Block {
+        let parts = ["self.query", "self.key", "self.value", "output.dense"];
+        let mut attention = MultiHead::new(&at.part("attention"), parts, self.width, self.heads);
+        attention.op.masked = true;
+        Block {
+            scope: at.today().to_owned(),
+            attention,
+            feed_forward: [
+                Linear::new(at.part("intermediate.dense"), self.width, self.intermediate).then(self.activation),
+                Linear::new(at.part("output.dense"), self.intermediate, self.width),
+            ],
+            norms: [at.part("attention.output.LayerNorm"), at.part("output.LayerNorm")],
+            placement: Norms::After,
+            epsilon: self.epsilon,
         }
-        qkv.push(mask);
-        let head = self.width / self.heads;
-        let attention = Attention {
-            heads: self.heads,
-            kv_heads: self.heads,
-            scale: (1.0 / (head as f64).sqrt()) as f32,
-            masked: true,
-            causal: false,
-        };
-        let mixed = b.op(Op::Attention(attention), &qkv)?;
-        let mixed = b.reshape(mixed, [batch * tokens, self.width])?;
-        let linear = |name: &str, from, to| Linear::new(vec![format!("{at}.{name}")], from, to);
-        let projected = linear("attention.output.dense", self.width, self.width).build(b, mixed)?;
-        let x = b.add(projected, x)?;
-        let x = layer_norm(b, &[format!("{at}.attention.output.LayerNorm")], self.epsilon, x)?;
-        b.scope(format!("{at}.feed_forward"));
-        let inner =
-            linear("intermediate.dense", self.width, self.intermediate).then(self.activation).build(b, x)?;
-        let outer = linear("output.dense", self.intermediate, self.width).build(b, inner)?;
-        let x = b.add(outer, x)?;
-        layer_norm(b, &[format!("{at}.output.LayerNorm")], self.epsilon, x)
+    }
+
+    /// The encoder below `at`: `ids`, `types` and `mask`, each `[batch, tokens]`, to `[batch, tokens, width]`.
+    pub(super) fn encode(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        at: &Names,
+        [ids, types, mask]: [ValueId; 3],
+        places: Option<ValueId>,
+    ) -> Result<ValueId> {
+        let mut x = self.embeddings(b, &at.part("embeddings"), [ids, types], places)?;
+        for layer in 0..self.layers {
+            x = self.block(&at.part(&format!("encoder.layer.{layer}"))).build(b, x, &[mask])?;
+        }
+        Ok(x)
+    }
+
+    /// The first token of each sequence through the pooler below `at`.
+    pub(super) fn pool(&self, b: &mut GraphBuilder<'_>, at: &Names, hidden: ValueId) -> Result<ValueId> {
+        b.scope(at.part("pooler").today());
+        let batch = b.shape(hidden)[0];
+        let first = b.slice(hidden, &[0, 0, 0], &[batch, 1, self.width])?;
+        let first = b.reshape(first, [batch, self.width])?;
+        Linear::new(at.part("pooler.dense"), self.width, self.width).then(Unary::Tanh).build(b, first)
     }
 }
 
@@ -113,34 +127,21 @@ impl Model for Bert {
         let shape = taken.ids("input_ids", self.vocabulary)?;
         taken.ids_or("attention_mask", shape, 1, 2)?;
         taken.ids_or("token_type_ids", shape, 0, self.types)?;
-        if shape[1] > self.positions {
-            return Err(Error::input(
-                "input_ids",
-                format!("{} tokens exceed {} positions", shape[1], self.positions),
-            ));
-        }
+        fits("input_ids", shape[1], self.positions)?;
         taken.finish()
     }
 
     fn forward(&self, weights: &Weights, inputs: &InputTypes) -> Result<Graph> {
-        let &[batch, tokens] = &inputs["input_ids"].shape[..] else { unreachable!("prepared: rank 2") };
+        let shape = &inputs["input_ids"].shape;
         let mut b = GraphBuilder::new(weights);
-        let prefix = if weights.has("embeddings.word_embeddings.weight") { "" } else { "bert." };
-        let mut x = self.embeddings(&mut b, prefix, [batch, tokens])?;
-        let mask = b.input("attention_mask", DType::I32, [batch, tokens]);
-        for layer in 0..self.layers {
-            x = self.layer(&mut b, &format!("{prefix}encoder.layer.{layer}"), x, mask)?;
-        }
-        let hidden = b.reshape(x, [batch, tokens, self.width])?;
+        let prefix = if weights.has("embeddings.word_embeddings.weight") { "" } else { "bert" };
+        let at = Names::from(prefix);
+        let [ids, types, mask] = ["input_ids", "token_type_ids", "attention_mask"]
+            .map(|name| b.input(name, DType::I32, shape.as_slice()));
+        let hidden = self.encode(&mut b, &at, [ids, types, mask], None)?;
         b.output("last_hidden_state", hidden);
-        let pooler = [format!("{prefix}pooler.dense")];
-        if weights.has(&spellings(&pooler, &[".weight"])[0]) {
-            b.scope("pooler");
-            let first = b.slice(hidden, &[0, 0, 0], &[batch, 1, self.width])?;
-            let first = b.reshape(first, [batch, self.width])?;
-            let pooled = Linear::new(pooler.to_vec(), self.width, self.width)
-                .then(Unary::Tanh)
-                .build(&mut b, first)?;
+        if weights.has(&format!("{}.weight", at.part("pooler.dense").today())) {
+            let pooled = self.pool(&mut b, &at, hidden)?;
             b.output("pooler_output", pooled);
         }
         Ok(b.finish())

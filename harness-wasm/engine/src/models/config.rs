@@ -63,9 +63,29 @@ impl Config {
         }
     }
 
+    /// A finite number, if there is one.
+    pub(crate) fn number(&self, field: &str) -> Result<Option<f64>> {
+        self.get(field).map(|value| as_number(field, value)).transpose()
+    }
+
     /// A finite number, with a default.
     pub(crate) fn number_or(&self, field: &str, default: f64) -> Result<f64> {
         self.get(field).map_or(Ok(default), |value| as_number(field, value))
+    }
+
+    /// Token ids: none, one or a list. Negative ones, which stand for none, are left out.
+    pub(crate) fn token_ids(&self, field: &str) -> Result<Vec<i32>> {
+        let id = |value: &Value| {
+            value.as_i64().and_then(|id| i32::try_from(id).ok()).ok_or_else(|| {
+                Error::config(field, value, "must be a token id or a list of them")
+            })
+        };
+        let ids = match self.get(field) {
+            None => Vec::new(),
+            Some(Value::Array(ids)) => ids.iter().map(id).collect::<Result<_>>()?,
+            Some(one) => vec![id(one)?],
+        };
+        Ok(ids.into_iter().filter(|id| *id >= 0).collect())
     }
 
     /// A truth value, with a default.
@@ -75,6 +95,12 @@ impl Config {
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(other) => Err(Error::config(field, other, "must be true or false")),
         }
+    }
+
+    /// A nested object that must be there.
+    pub(crate) fn part(&self, field: &str) -> Result<Self> {
+        self.required(field)?;
+        Ok(self.object(field)?.expect("required"))
     }
 
     /// Refuses any value but `only`, which is also the default.

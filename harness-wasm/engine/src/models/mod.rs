@@ -2,10 +2,13 @@
 //! builds graphs; it knows nothing of backends.
 
 mod bert;
+mod causal;
 mod config;
+mod inputs;
 mod layers;
 mod llama;
-mod rope;
+mod qwen2;
+mod qwen3;
 mod vit;
 
 use std::collections::BTreeMap;
@@ -14,7 +17,7 @@ pub use config::Config;
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, TensorType};
-use crate::tensor::{NamedTensors, Tensor};
+use crate::tensor::NamedTensors;
 use crate::weights::{Weights, twin::Draw};
 
 /// Types of a run's inputs, by name.
@@ -45,16 +48,72 @@ pub trait Model: std::fmt::Debug {
 }
 
 /// A model that continues a sequence of tokens, with keys and values kept in states.
+///
+/// Both graphs take the tokens under [`Prompt::input`]'s name and `position [1]`, where they begin, and give
+/// `logits [batch, tokens, vocabulary]`.
 pub trait Decoder {
-    /// The graph that takes `tokens` new tokens (`input_ids [batch, tokens]`, `position [1]`) into
-    /// caches of `context` and gives `logits [batch, tokens, vocabulary]`.
+    /// The graph that takes everything given (a prompt with its images, or what an encoder reads, with the
+    /// decoder's tokens) into caches of `context` positions, and gives the forward pass's outputs.
     ///
     /// # Errors
     /// If weights are missing or have other shapes than config says.
-    fn step(&self, weights: &Weights, batch: usize, tokens: usize, context: usize) -> Result<Graph>;
+    fn prefill(&self, weights: &Weights, inputs: &InputTypes, context: usize) -> Result<Graph>;
+
+    /// The graph that takes `tokens` new tokens after that. It may read others of the inputs again.
+    ///
+    /// # Errors
+    /// If weights are missing or have other shapes than config says.
+    fn step(&self, weights: &Weights, inputs: &InputTypes, tokens: usize, context: usize) -> Result<Graph>;
+
+    /// What generation continues.
+    fn prompt(&self) -> Prompt;
+
+    /// Tokens that stop generation or are never chosen.
+    fn end(&self) -> &End;
 
     /// Positions that the model was made for.
     fn max_context(&self) -> usize;
+}
+
+/// What generation continues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// `input_ids`: generation goes on where they end.
+    Given,
+    /// An encoder reads the inputs; the decoder starts from these tokens, whatever `decoder_input_ids` the
+    /// forward pass was given.
+    Start(Vec<i32>),
+}
+
+impl Prompt {
+    /// The input that holds the decoder's tokens.
+    pub const fn input(&self) -> &'static str {
+        match self {
+            Self::Given => "input_ids",
+            Self::Start(_) => "decoder_input_ids",
+        }
+    }
+}
+
+/// Tokens that stop generation or are never chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// `eos_token_id`.
+    pub stop: Vec<i32>,
+    /// `suppress_tokens`: never chosen.
+    pub suppressed: Vec<i32>,
+    /// `begin_suppress_tokens`: not chosen as the first new token.
+    pub suppressed_first: Vec<i32>,
+}
+
+impl End {
+    fn of(config: &Config) -> Result<Self> {
+        Ok(Self {
+            stop: config.token_ids("eos_token_id")?,
+            suppressed: config.token_ids("suppress_tokens")?,
+            suppressed_first: config.token_ids("begin_suppress_tokens")?,
+        })
+    }
 }
 
 /// Reads a model's config; `class` is the matrix's name for it.
@@ -62,12 +121,27 @@ pub trait Decoder {
 /// # Errors
 /// If the class is not implemented or a config field cannot be honoured.
 pub fn model(class: &str, config: &Config) -> Result<Box<dyn Model>> {
-    match class {
-        "bert" => Ok(Box::new(bert::Bert::new(config)?)),
-        "llama" => Ok(Box::new(llama::Llama::new(config)?)),
-        "vit" => Ok(Box::new(vit::Vit::new(config)?)),
-        _ => Err(Error::UnknownClass(class.to_owned())),
-    }
+    Ok(match class {
+        "bert" => Box::new(bert::Bert::new(config)?),
+        "llama" => Box::new(llama::new(config)?),
+        "qwen2" => Box::new(qwen2::new(config)?),
+        "qwen3" => Box::new(qwen3::new(config)?),
+        "vit" => Box::new(vit::Vit::new(config)?),
+        _ => return Err(Error::UnknownClass(class.to_owned())),
+    })
+}
+
+macro_rules! twins {
+    ($class:expr, $size:expr => $($name:literal)+) => {
+        match ($class, $size) {
+            $(
+                ($name, "tiny") => include_str!(concat!("twins/", $name, "-tiny.json")),
+                ($name, "small") => include_str!(concat!("twins/", $name, "-small.json")),
+                ($name, "base") => include_str!(concat!("twins/", $name, "-base.json")),
+            )+
+            (class, size) => return Err(Error::UnknownClass(format!("{class}@{size}"))),
+        }
+    };
 }
 
 /// The config of a class's twin: `tiny`, `small` or `base`.
@@ -75,98 +149,6 @@ pub fn model(class: &str, config: &Config) -> Result<Box<dyn Model>> {
 /// # Errors
 /// If the class is not implemented or the size unknown.
 pub fn twin_config(class: &str, size: &str) -> Result<Config> {
-    let text = match (class, size) {
-        ("bert", "tiny") => include_str!("twins/bert-tiny.json"),
-        ("bert", "small") => include_str!("twins/bert-small.json"),
-        ("bert", "base") => include_str!("twins/bert-base.json"),
-        ("llama", "tiny") => include_str!("twins/llama-tiny.json"),
-        ("llama", "small") => include_str!("twins/llama-small.json"),
-        ("llama", "base") => include_str!("twins/llama-base.json"),
-        ("vit", "tiny") => include_str!("twins/vit-tiny.json"),
-        ("vit", "small") => include_str!("twins/vit-small.json"),
-        ("vit", "base") => include_str!("twins/vit-base.json"),
-        _ => return Err(Error::UnknownClass(format!("{class}@{size}"))),
-    };
+    let text = twins!(class, size => "bert" "llama" "qwen2" "qwen3" "vit");
     Config::parse(&format!("{class}@{size}"), text.as_bytes())
-}
-
-/// Takes the inputs a model knows out of what was given.
-pub(crate) struct Inputs<'t> {
-    given: &'t NamedTensors,
-    taken: NamedTensors,
-}
-
-impl<'t> Inputs<'t> {
-    pub(crate) fn new(given: &'t NamedTensors) -> Self {
-        Self { given, taken: NamedTensors::new() }
-    }
-
-    /// A required integer input of rank 2 with values in `0..limit`.
-    pub(crate) fn ids(&mut self, name: &str, limit: usize) -> Result<[usize; 2]> {
-        let tensor = self.given.get(name).ok_or_else(|| Error::input(name, "missing"))?;
-        self.take_ids(name, tensor.clone(), limit)
-    }
-
-    /// An optional integer input of a known shape, filled with `default` if absent.
-    pub(crate) fn ids_or(&mut self, name: &str, shape: [usize; 2], default: i32, limit: usize) -> Result<()> {
-        let tensor = match self.given.get(name) {
-            Some(tensor) if tensor.shape() != shape => {
-                return Err(Error::input(
-                    name,
-                    format!("has shape {:?} where {shape:?} belongs", tensor.shape()),
-                ));
-            }
-            Some(tensor) => tensor.clone(),
-            None => Tensor::i32(shape, vec![default; shape[0] * shape[1]]),
-        };
-        self.take_ids(name, tensor, limit).map(|_| ())
-    }
-
-    fn take_ids(&mut self, name: &str, tensor: Tensor, limit: usize) -> Result<[usize; 2]> {
-        let &[batch, tokens] = tensor.shape() else {
-            return Err(Error::input(
-                name,
-                format!("has shape {:?} where [batch, tokens] belongs", tensor.shape()),
-            ));
-        };
-        let crate::tensor::Data::I32(values) = tensor.data() else {
-            return Err(Error::input(name, "holds floats where integers belong"));
-        };
-        if batch == 0 || tokens == 0 {
-            return Err(Error::input(name, "is empty"));
-        }
-        if let Some(bad) = values.iter().find(|&&v| v < 0 || v as usize >= limit) {
-            return Err(Error::input(name, format!("holds {bad}, outside 0..{limit}")));
-        }
-        self.taken.insert(name.to_owned(), tensor);
-        Ok([batch, tokens])
-    }
-
-    /// A required float input of this shape, where `None` is any size.
-    pub(crate) fn floats(&mut self, name: &str, shape: &[Option<usize>]) -> Result<Vec<usize>> {
-        let tensor = self.given.get(name).ok_or_else(|| Error::input(name, "missing"))?;
-        let fits = tensor.shape().len() == shape.len()
-            && tensor
-                .shape()
-                .iter()
-                .zip(shape)
-                .all(|(&have, want)| have > 0 && want.is_none_or(|want| want == have));
-        if !fits || tensor.dtype() != crate::DType::F32 {
-            return Err(Error::input(
-                name,
-                format!("is {:?} {:?} where floats of {shape:?} belong", tensor.dtype(), tensor.shape()),
-            ));
-        }
-        self.taken.insert(name.to_owned(), tensor.clone());
-        Ok(tensor.shape().to_vec())
-    }
-
-    /// The inputs taken; one that was given but not taken is an error, since ignoring it would
-    /// silently compute something else than was asked.
-    pub(crate) fn finish(self) -> Result<NamedTensors> {
-        match self.given.keys().find(|name| !self.taken.contains_key(*name)) {
-            Some(name) => Err(Error::input(name, "this model takes no such input")),
-            None => Ok(self.taken),
-        }
-    }
 }

@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::layers::{Linear, head_width, layer_norm};
-use crate::models::{Config, InputTypes, Inputs, Model};
-use crate::ops::{Attention, Conv2d, Op, Unary};
+use crate::models::inputs::Inputs;
+use crate::models::layers::{Block, Linear, MultiHead, Names, Norms, head_width, layer_norm};
+use crate::models::{Config, InputTypes, Model};
+use crate::ops::{Conv2d, Op, Unary};
 use crate::tensor::{DType, NamedTensors, Tensor};
 use crate::weights::{Weights, twin::Draw};
 
@@ -84,47 +85,29 @@ impl Vit {
         b.add(x, positions)
     }
 
-    fn layer(
-        &self,
-        b: &mut GraphBuilder<'_>,
-        prefix: &str,
-        at: usize,
-        x: ValueId,
-        dims: [usize; 2],
-    ) -> Result<ValueId> {
-        let [batch, tokens] = dims;
+    fn block(&self, prefix: &str, layer: usize) -> Block {
         // Today's spelling, then that of checkpoints on the Hub.
-        let new = format!("{prefix}layers.{at}");
-        let old = format!("{prefix}encoder.layer.{at}");
-        let names = |a: &str, b: &str| vec![format!("{new}.{a}"), format!("{old}.{b}")];
-        b.scope(format!("{new}.attention"));
-        let normal = layer_norm(b, &names("layernorm_before", "layernorm_before"), self.epsilon, x)?;
-        let mut qkv = Vec::with_capacity(3);
-        for (today, hub) in [("q_proj", "query"), ("k_proj", "key"), ("v_proj", "value")] {
-            let names = names(&format!("attention.{today}"), &format!("attention.attention.{hub}"));
-            let y = Linear::new(names, self.width, self.width).bias(self.qkv_bias).build(b, normal)?;
-            qkv.push(b.reshape(y, [batch, tokens, self.width])?);
+        let (new, old) = (format!("{prefix}layers.{layer}"), format!("{prefix}encoder.layer.{layer}"));
+        let names = |a: &str, b: &str| Names::any([format!("{new}.{a}"), format!("{old}.{b}")]);
+        let square = |a: &str, b: &str| Linear::new(names(a, b), self.width, self.width);
+        let projections = [
+            square("attention.q_proj", "attention.attention.query").bias(self.qkv_bias),
+            square("attention.k_proj", "attention.attention.key").bias(self.qkv_bias),
+            square("attention.v_proj", "attention.attention.value").bias(self.qkv_bias),
+            square("attention.o_proj", "attention.output.dense"),
+        ];
+        Block {
+            attention: MultiHead::of(projections, self.width, self.heads),
+            feed_forward: [
+                Linear::new(names("mlp.fc1", "intermediate.dense"), self.width, self.intermediate)
+                    .then(self.activation),
+                Linear::new(names("mlp.fc2", "output.dense"), self.intermediate, self.width),
+            ],
+            norms: ["layernorm_before", "layernorm_after"].map(|norm| names(norm, norm)),
+            placement: Norms::Before,
+            epsilon: self.epsilon,
+            scope: new,
         }
-        let attention = Attention {
-            heads: self.heads,
-            kv_heads: self.heads,
-            scale: (1.0 / ((self.width / self.heads) as f64).sqrt()) as f32,
-            masked: false,
-            causal: false,
-        };
-        let mixed = b.op(Op::Attention(attention), &qkv)?;
-        let mixed = b.reshape(mixed, [batch * tokens, self.width])?;
-        let out = names("attention.o_proj", "attention.output.dense");
-        let projected = Linear::new(out, self.width, self.width).build(b, mixed)?;
-        let x = b.add(projected, x)?;
-        b.scope(format!("{new}.mlp"));
-        let normal = layer_norm(b, &names("layernorm_after", "layernorm_after"), self.epsilon, x)?;
-        let inner = Linear::new(names("mlp.fc1", "intermediate.dense"), self.width, self.intermediate)
-            .then(self.activation)
-            .build(b, normal)?;
-        let outer =
-            Linear::new(names("mlp.fc2", "output.dense"), self.intermediate, self.width).build(b, inner)?;
-        b.add(outer, x)
     }
 
     /// The first token of each image.
@@ -148,18 +131,16 @@ impl Model for Vit {
         let mut b = GraphBuilder::new(weights);
         let prefix = if weights.has("vit.embeddings.cls_token") { "vit." } else { "" };
         let embedded = self.embeddings(&mut b, prefix, batch)?;
-        let tokens = b.shape(embedded)[1];
-        let mut x = b.reshape(embedded, [batch * tokens, self.width])?;
+        let mut raw = embedded;
         for layer in 0..self.layers {
-            x = self.layer(&mut b, prefix, layer, x, [batch, tokens])?;
+            raw = self.block(prefix, layer).build(&mut b, raw, &[])?;
         }
-        let raw = b.reshape(x, [batch, tokens, self.width])?;
         b.scope("head");
-        let normal = layer_norm(&mut b, &[format!("{prefix}layernorm")], self.epsilon, raw)?;
+        let normal = layer_norm(&mut b, &format!("{prefix}layernorm").into(), self.epsilon, raw)?;
         if weights.has("classifier.weight") {
             let first = self.first(&mut b, normal)?;
             let logits =
-                Linear::new(vec!["classifier".into()], self.width, self.labels).build(&mut b, first)?;
+                Linear::new("classifier", self.width, self.labels).build(&mut b, first)?;
             b.output("logits", logits);
             // As `hidden_states[-1]`: a classifier's last hidden state is not normalised.
             b.output("last_hidden_state", raw);
@@ -168,7 +149,7 @@ impl Model for Vit {
             let pooler = format!("{prefix}pooler.dense");
             if weights.has(&format!("{pooler}.weight")) {
                 let first = self.first(&mut b, normal)?;
-                let pooled = Linear::new(vec![pooler], self.width, self.pooler_width)
+                let pooled = Linear::new(pooler, self.width, self.pooler_width)
                     .then(self.pooler_activation)
                     .build(&mut b, first)?;
                 b.output("pooler_output", pooled);

@@ -8,8 +8,10 @@ use crate::tensor::{DType, Tensor};
 /// `softmax(scale · q kᵀ + masks) v`, head by head.
 ///
 /// Operands: `q [batch, tokens, heads * d]`, `k [batch, keys, kv_heads * d]`, `v [batch, keys, kv_heads * e]`,
-/// then, as the flags say, `mask [batch, keys]` (integers, 0 hides a key) and `position [1]` (where
-/// `tokens` start among `keys`; query `t` sees keys `0..=position + t`).
+/// then, as the flags say, `mask [batch, keys]` (integers, 0 hides a key), `bias [n, heads, tokens, keys]` (added
+/// to the scaled scores; sequence `b` reads `b % n`, so that one set of windows serves every image) and
+/// `position [1]` (where `tokens` start among `keys`; query `t` sees keys `0..=position + t`, of these only the
+/// last `window`, if there is one).
 /// Query head `h` reads key head `h / (heads / kv_heads)`. The result is `[batch, tokens, heads * e]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
@@ -21,8 +23,12 @@ pub struct Attention {
     pub scale: f32,
     /// There is a `mask`.
     pub masked: bool,
+    /// There is a `bias`.
+    pub biased: bool,
     /// There is a `position`, and attention is causal.
     pub causal: bool,
+    /// How many keys back a query sees, itself included; needs `causal`.
+    pub window: Option<usize>,
 }
 
 /// The numbers that every implementation of attention needs.
@@ -43,6 +49,12 @@ pub struct AttentionDims {
 }
 
 impl Attention {
+    /// Plain attention of heads `d` wide: scores divided by `sqrt(d)`, no mask, no bias.
+    pub fn new(heads: usize, kv_heads: usize, d: usize) -> Self {
+        let scale = (1.0 / (d as f64).sqrt()) as f32;
+        Self { heads, kv_heads, scale, masked: false, biased: false, causal: false, window: None }
+    }
+
     /// The operands' dimensions.
     pub fn dims(&self, q: &[usize], k: &[usize], v: &[usize]) -> AttentionDims {
         AttentionDims {
@@ -60,14 +72,29 @@ impl Attention {
         self.masked.then_some(3)
     }
 
+    /// Where `bias` stands among the operands.
+    pub fn bias_at(&self) -> Option<usize> {
+        self.biased.then_some(3 + usize::from(self.masked))
+    }
+
     /// Where `position` stands among the operands.
     pub fn position_at(&self) -> Option<usize> {
-        self.causal.then_some(3 + usize::from(self.masked))
+        self.causal.then_some(3 + usize::from(self.masked) + usize::from(self.biased))
+    }
+
+    /// The keys that the query at `place` may see, masks aside.
+    pub fn reach(&self, place: usize, keys: usize) -> std::ops::Range<usize> {
+        let end = (place + 1).min(keys);
+        self.window.map_or(0, |window| (place + 1).saturating_sub(window)).min(end)..end
     }
 
     pub(super) fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType> {
         let fault = |reason: String| Error::shape("attention", reason);
-        let count = 3 + usize::from(self.masked) + usize::from(self.causal);
+        let count =
+            3 + usize::from(self.masked) + usize::from(self.biased) + usize::from(self.causal);
+        if self.window.is_some_and(|window| window == 0 || !self.causal) {
+            return Err(fault("a window needs causal attention and at least one key".into()));
+        }
         if inputs.len() != count {
             return Err(fault(format!("takes {count} operands, not {}", inputs.len())));
         }
@@ -96,6 +123,17 @@ impl Attention {
                 return Err(fault(format!("the mask must be [{b}, {s}], not {:?}", mask.shape)));
             }
         }
+        if let Some(bias) = self.bias_at().map(|at| inputs[at]) {
+            require("attention", "the bias", bias, DType::F32)?;
+            let fits = matches!(bias.shape[..], [n, h, t2, s2]
+                if n > 0 && b % n == 0 && h == self.heads && t2 == t && s2 == s);
+            if !fits {
+                return Err(fault(format!(
+                    "the bias must be [n, {}, {t}, {s}] with n dividing {b}, not {:?}",
+                    self.heads, bias.shape
+                )));
+            }
+        }
         if let Some(position) = self.position_at().map(|at| inputs[at]) {
             require("attention", "the position", position, DType::I32)?;
             if position.shape != [1] {
@@ -110,6 +148,13 @@ impl Attention {
         let n = self.dims(q.shape(), k.shape(), v.shape());
         let mask = self.mask_at().map(|at| inputs[at].as_i32());
         let position = self.position_at().map(|at| inputs[at].as_i32()[0].max(0) as usize);
+        let bias = self.bias_at().map(|at| inputs[at]);
+        let added = |b: usize, h: usize, t: usize, s: usize| {
+            bias.map_or(0.0, |bias| {
+                let b = b % bias.shape()[0];
+                f64::from(bias.as_f32()[((b * self.heads + h) * n.tokens + t) * n.keys + s])
+            })
+        };
         let at = |tensor: &Tensor, b: usize, row: usize, rows: usize, head: usize, i: usize, width: usize| {
             f64::from(tensor.as_f32()[(b * rows + row) * tensor.shape()[2] + head * width + i])
         };
@@ -120,7 +165,7 @@ impl Attention {
                     let g = h / n.group;
                     let seen = |s: usize| {
                         mask.is_none_or(|mask| mask[b * n.keys + s] != 0)
-                            && position.is_none_or(|p| s <= p + t)
+                            && position.is_none_or(|p| self.reach(p + t, n.keys).contains(&s))
                     };
                     let scores: Vec<f64> = (0..n.keys)
                         .map(|s| {
@@ -130,7 +175,7 @@ impl Attention {
                             let dot: f64 = (0..n.d)
                                 .map(|i| at(q, b, t, n.tokens, h, i, n.d) * at(k, b, s, n.keys, g, i, n.d))
                                 .sum();
-                            dot * f64::from(self.scale)
+                            dot * f64::from(self.scale) + added(b, h, t, s)
                         })
                         .collect();
                     // A query that sees no key yields zeros, by our convention, instead of NaN.

@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::ir::{Graph, GraphBuilder, TensorType};
-use crate::ops::{Attention, Binary, Conv2d, Gemm, Op, Unary};
+use crate::ops::{Attention, Binary, Conv2d, Gemm, MaxPool2d, Op, Reduce, Stft, Unary};
 use crate::tensor::{DType, NamedTensors, Tensor};
 use crate::weights::{Weights, twin::Draw};
 
@@ -91,10 +91,12 @@ impl Case {
             }
             Op::Attention(_) => (1e-5, 1e-5),
             Op::Softmax { .. }
-            | Op::ReduceMean
+            | Op::Reduce(Reduce::Mean)
             | Op::LayerNormalization { .. }
             | Op::RmsNormalization { .. } => (2e-6, 1e-5),
             Op::Rope { .. } => (1e-6, 1e-6),
+            // A bin sums a frame: its error is measured by the frame's energy, not by its own.
+            Op::Stft(op) => (4.0 * epsilon * self.energy(*op), 1e-5),
             // WGSL promises sines and cosines to 2^-11 only.
             Op::Unary(Unary::Sin | Unary::Cos) => (1.0 / 2048.0, 0.0),
             Op::Unary(Unary::Exp) => (1e-7, 4e-6),
@@ -110,6 +112,11 @@ impl Case {
         };
         absolute + relative * expected.abs()
     }
+
+    /// What a bin of the signal's spectrum can hold at most, by Parseval's theorem.
+    fn energy(&self, op: Stft) -> f32 {
+        op.frame as f32 * self.inputs[0].as_f32().iter().map(|v| v * v).sum::<f32>()
+    }
 }
 
 /// Every case.
@@ -120,6 +127,7 @@ pub fn all() -> Vec<Case> {
     products(&mut cases);
     rows(&mut cases);
     attention(&mut cases);
+    images_and_signals(&mut cases);
     cases.0
 }
 
@@ -232,7 +240,9 @@ fn rows(cases: &mut Cases) {
             floats("x", &[5, width]).as_f32().iter().map(|v| 3.0 * v + 2.0).collect(),
         );
         cases.add(&format!("width {width}"), Op::Softmax { axis: 1 }, vec![x.clone()]);
-        cases.add(&format!("width {width}"), Op::ReduceMean, vec![x.clone()]);
+        for op in Reduce::ALL {
+            cases.add(&format!("width {width}"), Op::Reduce(op), vec![x.clone()]);
+        }
         let (s, b) = (floats("s", &[width]), floats("b", &[width]));
         if width > 1 {
             let op = Op::LayerNormalization { epsilon: 1e-5 };
@@ -254,7 +264,7 @@ fn attention(cases: &mut Cases) {
         ]
     };
     let op = |heads, kv_heads, masked, causal| {
-        Op::Attention(Attention { heads, kv_heads, scale: 0.3, masked, causal })
+        Op::Attention(Attention { scale: 0.3, masked, causal, ..Attention::new(heads, kv_heads, 1) })
     };
     cases.add("plain", op(3, 3, false, false), qkv(5, 7, 3, 3, 8));
     cases.add("long, wide", op(2, 2, false, false), qkv(3, 150, 2, 2, 80));
@@ -264,6 +274,17 @@ fn attention(cases: &mut Cases) {
     cases.add("decode", op(4, 2, false, true), [qkv(1, 70, 4, 2, 16), vec![position(66)]].concat());
     let all = Tensor::i32([2, 9], vec![1; 18]);
     cases.add("masked causal", op(2, 2, true, true), [qkv(4, 9, 2, 2, 4), vec![all, position(3)]].concat());
+    let biased = Attention { biased: true, ..Attention::new(3, 3, 8) };
+    let windows = [qkv(5, 7, 3, 3, 8), vec![floats("bias", &[2, 3, 5, 7])]].concat();
+    cases.add("biased", Op::Attention(biased), windows);
+    let shared = Attention { masked: true, causal: true, ..Attention { biased: true, ..Attention::new(4, 2, 8) } };
+    let all = Tensor::i32([2, 9], (0..18).map(|i| i32::from(i % 5 != 1)).collect());
+    let operands = [qkv(6, 9, 4, 2, 8), vec![all, floats("bias", &[1, 4, 6, 9]), position(2)]].concat();
+    cases.add("masked, biased, causal", Op::Attention(shared), operands);
+    let sliding = Attention { causal: true, window: Some(3), ..Attention::new(4, 1, 16) };
+    cases.add("window", Op::Attention(sliding), [qkv(6, 9, 4, 1, 16), vec![position(2)]].concat());
+    let sliding = Attention { window: Some(66), ..sliding };
+    cases.add("long window", Op::Attention(sliding), [qkv(2, 150, 4, 1, 16), vec![position(140)]].concat());
     let table = |seed: &str| floats(seed, &[12, 4]);
     let rope = |x: Tensor, at: i32| vec![x, table("cos"), table("sin"), position(at)];
     cases.add("prefill", Op::Rope { heads: 3 }, rope(floats("x", &[2, 5, 24]), 0));
@@ -271,4 +292,17 @@ fn attention(cases: &mut Cases) {
     let cache = floats("cache", &[2, 9, 6]);
     cases.add("prefill", Op::KvAppend, vec![cache.clone(), floats("new", &[2, 4, 6]), position(0)]);
     cases.add("decode", Op::KvAppend, vec![cache, floats("new", &[2, 1, 6]), position(8)]);
+}
+
+fn images_and_signals(cases: &mut Cases) {
+    let x = floats("pool", &[2, 3, 9, 8]);
+    let pool = MaxPool2d { window: [3, 3], strides: [2, 2], padding: [1, 1, 1, 1] };
+    cases.add("overlapping", Op::MaxPool2d(pool), vec![x.clone()]);
+    let pool = MaxPool2d { window: [2, 3], strides: [3, 1], padding: [0, 1, 2, 0] };
+    cases.add("uneven", Op::MaxPool2d(pool), vec![x]);
+    for (frame, hop, samples) in [(400, 160, 1000), (1024, 480, 1500), (30, 7, 64), (16, 16, 9)] {
+        let op = Stft { frame, hop };
+        let operands = vec![floats("signal", &[2, samples]), floats("window", &[frame]), op.roots()];
+        cases.add(&format!("{frame} every {hop}"), Op::Stft(op), operands);
+    }
 }

@@ -1,7 +1,7 @@
 //! The ops: one file each, with its shape rule and its scalar oracle.
 //!
 //! Names and semantics are WebNN's. What WebNN lacks (`attention`, `rmsNormalization`, `rope`,
-//! `kvAppend`, `swiglu`, three activations) is an extension, and [`crate::plan::decompose`] says what it means in
+//! `kvAppend`, `stft`, `swiglu`, three activations) is an extension, and [`crate::plan::decompose`] says what it means in
 //! WebNN's own ops.
 //!
 //! The oracles take types that were inferred and may therefore index without checks of their own.
@@ -17,10 +17,12 @@ mod gemm;
 mod kv_append;
 mod layout;
 mod matmul;
+mod max_pool2d;
 mod normalization;
 mod reduce;
 mod rope;
 mod softmax;
+mod stft;
 mod unary;
 
 pub use attention::{Attention, AttentionDims};
@@ -28,6 +30,9 @@ pub use binary::Binary;
 pub use broadcast::{broadcast_shape, broadcast_strides};
 pub use conv2d::Conv2d;
 pub use gemm::Gemm;
+pub use max_pool2d::MaxPool2d;
+pub use reduce::Reduce;
+pub use stft::Stft;
 pub use unary::Unary;
 
 use crate::error::{Error, Result};
@@ -71,8 +76,10 @@ pub enum Op {
     },
     /// Batched matrix product over the last two axes, broadcasting the others.
     Matmul,
-    /// The mean over the last axis, which stays as 1.
-    ReduceMean,
+    /// The largest element of each window.
+    MaxPool2d(MaxPool2d),
+    /// The last axis reduced to one number.
+    Reduce(Reduce),
     /// The same elements in another shape.
     Reshape {
         /// The result's shape.
@@ -101,6 +108,8 @@ pub enum Op {
         /// Along which axis.
         axis: usize,
     },
+    /// Extension: power spectrum of a signal. `x window roots`, see [`Stft`].
+    Stft(Stft),
     /// Axes in another order.
     Transpose {
         /// Result axis `i` is operand axis `permutation[i]`.
@@ -127,12 +136,14 @@ impl Op {
             Self::KvAppend => "kvAppend",
             Self::LayerNormalization { .. } => "layerNormalization",
             Self::Matmul => "matmul",
-            Self::ReduceMean => "reduceMean",
+            Self::MaxPool2d(_) => "maxPool2d",
+            Self::Reduce(op) => op.name(),
             Self::Reshape { .. } => "reshape",
             Self::RmsNormalization { .. } => "rmsNormalization",
             Self::Rope { .. } => "rope",
             Self::Slice { .. } => "slice",
             Self::Softmax { .. } => "softmax",
+            Self::Stft(_) => "stft",
             Self::Transpose { .. } => "transpose",
             Self::Unary(op) => op.name(),
             Self::Where => "where",
@@ -159,12 +170,14 @@ impl Op {
             Self::KvAppend => kv_append::infer(inputs),
             Self::LayerNormalization { .. } => normalization::infer_layer(inputs),
             Self::Matmul => matmul::infer(inputs),
-            Self::ReduceMean => reduce::infer(inputs),
+            Self::MaxPool2d(op) => op.infer(inputs),
+            Self::Reduce(op) => op.infer(inputs),
             Self::Reshape { shape } => layout::infer_reshape(shape, inputs),
             Self::RmsNormalization { .. } => normalization::infer_rms(inputs),
             Self::Rope { heads } => rope::infer(*heads, inputs),
             Self::Slice { starts, sizes } => layout::infer_slice(starts, sizes, inputs),
             Self::Softmax { axis } => softmax::infer(*axis, inputs),
+            Self::Stft(op) => op.infer(inputs),
             Self::Transpose { permutation } => layout::infer_transpose(permutation, inputs),
             Self::Unary(op) => op.infer(inputs),
             Self::Where => binary::infer_where(inputs),
@@ -185,12 +198,14 @@ impl Op {
             Self::KvAppend => kv_append::eval(inputs),
             Self::LayerNormalization { epsilon } => normalization::layer(*epsilon, inputs),
             Self::Matmul => matmul::eval(inputs[0], inputs[1]),
-            Self::ReduceMean => reduce::eval(inputs[0]),
+            Self::MaxPool2d(op) => op.eval(inputs[0]),
+            Self::Reduce(op) => op.eval(inputs[0]),
             Self::Reshape { shape } => inputs[0].clone().reshaped(shape.as_slice()),
             Self::RmsNormalization { epsilon } => normalization::rms(*epsilon, inputs),
             Self::Rope { heads } => rope::eval(*heads, inputs),
             Self::Slice { starts, sizes } => layout::slice(starts, sizes, inputs[0]),
             Self::Softmax { axis } => softmax::eval(*axis, inputs[0]),
+            Self::Stft(op) => op.eval(inputs),
             Self::Transpose { permutation } => layout::transpose(permutation, inputs[0]),
             Self::Unary(op) => op.eval(inputs[0]),
             Self::Where => binary::eval_where(inputs),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::ir::{Graph, Node, Source, State, TensorType, ValueId};
-use crate::ops::{Attention, Binary, Gemm, Op, Unary};
+use crate::ops::{Attention, Binary, Gemm, Op, Reduce, Stft, Unary};
 use crate::tensor::{DType, Tensor};
 
 /// Stands for minus infinity where infinities are not to be trusted: the lowest float32.
@@ -115,6 +115,7 @@ impl Pass<'_> {
             Op::Rope { heads } => self.rope(*heads, &inputs),
             Op::KvAppend => self.kv_append(&inputs),
             Op::Attention(op) => self.attention(op, &inputs),
+            Op::Stft(op) => self.stft(*op, inputs[0], inputs[1]),
             op => {
                 debug_assert_eq!(
                     self.from.ty(node.output),
@@ -157,7 +158,7 @@ impl Pass<'_> {
     fn rms_normalization(&mut self, epsilon: f32, x: ValueId, scale: ValueId) -> Result<ValueId> {
         let epsilon = self.number(epsilon);
         let square = self.binary(Binary::Mul, x, x)?;
-        let mean = self.op(Op::ReduceMean, &[square])?;
+        let mean = self.op(Op::Reduce(Reduce::Mean), &[square])?;
         let mean = self.binary(Binary::Add, mean, epsilon)?;
         let root = self.unary(Unary::Sqrt, mean)?;
         let normal = self.binary(Binary::Div, x, root)?;
@@ -224,6 +225,9 @@ impl Pass<'_> {
         let k = self.transpose(k, &[0, 2, 3, 1])?;
         let mut scores = self.op(Op::Matmul, &[q, k])?;
         let lowest = self.number(LOWEST);
+        if let Some(at) = op.bias_at() {
+            scores = self.add_bias(op, scores, inputs[at], n.batch, rows)?;
+        }
         if let Some(at) = op.mask_at() {
             let mask = self.reshape(inputs[at], &[n.batch, 1, 1, n.keys])?;
             let zero = self.constant(Tensor::i32([1], vec![0]));
@@ -237,6 +241,12 @@ impl Pass<'_> {
             let keys = self.count([1, n.keys], n.keys);
             let seen = self.binary(Binary::LesserOrEqual, keys, last)?;
             scores = self.op(Op::Where, &[seen, scores, lowest])?;
+            if let Some(window) = op.window {
+                let width = self.number(window as f32);
+                let gone = self.binary(Binary::Sub, last, width)?;
+                let hidden = self.binary(Binary::LesserOrEqual, keys, gone)?;
+                scores = self.op(Op::Where, &[hidden, lowest, scores])?;
+            }
         }
         let weights = self.op(Op::Softmax { axis: 3 }, &[scores])?;
         let v = self.reshape(v, &[n.batch, n.keys, op.kv_heads, n.e])?;
@@ -245,5 +255,48 @@ impl Pass<'_> {
         let mixed = self.reshape(mixed, &[n.batch, op.kv_heads, n.group, n.tokens, n.e])?;
         let mixed = self.transpose(mixed, &[0, 3, 1, 2, 4])?;
         self.reshape(mixed, &[n.batch, n.tokens, op.heads * n.e])
+    }
+
+    /// `scores [batch, kv_heads, group * tokens, keys]` plus `bias [n, heads, tokens, keys]`, where sequence `b`
+    /// takes bias `b % n`.
+    fn add_bias(
+        &mut self,
+        op: &Attention,
+        scores: ValueId,
+        bias: ValueId,
+        batch: usize,
+        rows: usize,
+    ) -> Result<ValueId> {
+        let n = self.shape(bias)[0];
+        let shape = self.shape(scores);
+        let keys = shape[3];
+        let bias = self.reshape(bias, &[1, n, op.kv_heads, rows * keys])?;
+        let apart = self.reshape(scores, &[batch / n, n, op.kv_heads, rows * keys])?;
+        let sum = self.binary(Binary::Add, apart, bias)?;
+        self.reshape(sum, &shape)
+    }
+
+    /// Frames are gathered, windowed and multiplied by the cosines and sines of the transform's definition.
+    fn stft(&mut self, op: Stft, x: ValueId, window: ValueId) -> Result<ValueId> {
+        let samples = self.shape(x)[1];
+        let frames = op.frames(samples);
+        let places = (0..frames * op.frame)
+            .map(|i| op.mirrored(i / op.frame * op.hop + i % op.frame, samples) as i32)
+            .collect();
+        let places = self.constant(Tensor::i32([frames, op.frame], places));
+        let cut = self.op(Op::Gather { axis: 1 }, &[x, places])?;
+        let cut = self.binary(Binary::Mul, cut, window)?;
+        let basis = |f: fn(f64) -> f64| {
+            let angle = |i: usize| 2.0 * std::f64::consts::PI * (i % op.frame) as f64 / op.frame as f64;
+            let of = |at: usize| f(angle(at / op.bins() * (at % op.bins()))) as f32;
+            Tensor::f32([op.frame, op.bins()], (0..op.frame * op.bins()).map(of).collect())
+        };
+        let mut power = |f: fn(f64) -> f64| -> Result<ValueId> {
+            let basis = self.constant(basis(f));
+            let part = self.op(Op::Matmul, &[cut, basis])?;
+            self.binary(Binary::Mul, part, part)
+        };
+        let (re, im) = (power(libm::cos)?, power(libm::sin)?);
+        self.binary(Binary::Add, re, im)
     }
 }

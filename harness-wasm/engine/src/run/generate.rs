@@ -1,79 +1,97 @@
-//! Greedy decoding over a KV cache: one prefill of the prompt, then a token at a time.
+//! Decoding over a KV cache: one prefill of what was given, then a token at a time.
 
 use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::run::Runner;
+use crate::models::{Decoder, Prompt};
+use crate::run::sampling::Chooser;
+use crate::run::{Runner, types};
 use crate::tensor::{NamedTensors, Tensor};
 
 /// The shapes of one generation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
-    pub(super) batch: usize,
-    pub(super) prompt: usize,
+    batch: usize,
+    /// What every sequence starts with.
+    start: Vec<Vec<i32>>,
+    /// Tokens that a step must take before the first new one, where the prefill did not.
+    forced: usize,
     /// Positions in the cache. The last new token is never fed back, so it needs none.
     pub(super) context: usize,
     new: usize,
 }
 
 impl Plan {
-    pub(super) fn new(inputs: &NamedTensors, new: usize) -> Result<Self> {
-        match inputs.get("input_ids").map(Tensor::shape) {
-            Some(&[batch, prompt]) => Ok(Self { batch, prompt, context: prompt + new - 1, new }),
-            _ => Err(Error::input("input_ids", "generation starts from [batch, tokens]")),
+    pub(super) fn new(decoder: &dyn Decoder, inputs: &NamedTensors, new: usize) -> Result<Self> {
+        let prompt = decoder.prompt();
+        let tensor = inputs.get(prompt.input());
+        let Some((tensor, &[batch, given])) = tensor.map(|tensor| (tensor, tensor.shape())) else {
+            return Err(Error::input(prompt.input(), "generation starts from [batch, tokens]"));
+        };
+        let (start, forced) = match prompt {
+            Prompt::Given => (tensor.as_i32().chunks_exact(given).map(<[i32]>::to_vec).collect(), 0),
+            Prompt::Start(tokens) => (vec![tokens.clone(); batch], tokens.len()),
+        };
+        let start: Vec<Vec<i32>> = start;
+        // The forward pass goes into the same caches, and may be longer than what is generated.
+        let context = given.max(start[0].len() + new - 1);
+        let most = decoder.max_context();
+        if context > most {
+            let reason = format!("prompt and new tokens need {context} positions, the model has {most}");
+            return Err(Error::input("max_new_tokens", reason));
         }
+        Ok(Self { batch, start, forced, context, new })
+    }
+
+    /// How many tokens the steps take.
+    pub(super) fn steps(&self) -> impl Iterator<Item = usize> {
+        let first = Some(self.forced).filter(|&forced| forced > 1);
+        first.into_iter().chain((self.new > 1 || self.forced == 1).then_some(1))
     }
 }
 
 impl<B: Backend> Runner<'_, B> {
-    /// Gives the prompt's `logits` and `generated_ids [batch, prompt + new]`, the prompt first.
-    pub(super) async fn generate(&mut self, inputs: &NamedTensors) -> Result<NamedTensors> {
-        let plan = Plan::new(inputs, self.options.max_new_tokens)?;
-        let prompt = inputs["input_ids"].as_i32();
-        let mut rows: Vec<Vec<i32>> = prompt.chunks_exact(plan.prompt).map(<[i32]>::to_vec).collect();
+    /// Gives the forward pass's outputs and `generated_ids [batch, start + new]`, the start first. Rows that
+    /// end early are filled up with the first end token.
+    pub(super) async fn generate(
+        &mut self,
+        decoder: &dyn Decoder,
+        mut inputs: NamedTensors,
+    ) -> Result<NamedTensors> {
+        let plan = Plan::new(decoder, &inputs, self.options.max_new_tokens)?;
+        let token_input = decoder.prompt().input();
         self.backend.reset();
-        let mut fed = inputs.clone();
-        fed.insert("position".into(), Tensor::i32([1], vec![0]));
-        let program = self.step_program(plan.batch, plan.prompt, plan.context).await?;
-        let mut outputs = self.backend.run(program, &fed).await?;
-        let mut next = last_tokens(&outputs["logits"])?;
-        let program = self.step_program(plan.batch, 1, plan.context).await?;
+        let given = types(&inputs);
+        inputs.insert("position".into(), Tensor::i32([1], vec![0]));
+        let prefill = self.prefill_program(decoder, &given, plan.context).await?;
+        let mut outputs = self.backend.run(prefill.id, &inputs).await?;
+
+        let mut rows = plan.start.clone();
+        let mut chooser = Chooser::new(self.options, decoder.end(), plan.batch);
+        // Only what steps read again is carried along: pixels and audio are not.
+        let step = self.step_program(decoder, &given, plan.forced.max(1), plan.context).await?;
+        let mut fed: NamedTensors =
+            inputs.into_iter().filter(|(name, _)| step.inputs.contains(name)).collect();
+        let mut next = if plan.forced == 0 {
+            chooser.choose(&outputs["logits"])?
+        } else {
+            fed.insert(token_input.into(), Tensor::i32([plan.batch, plan.forced], plan.start.concat()));
+            fed.insert("position".into(), Tensor::i32([1], vec![0]));
+            chooser.choose(&self.backend.run(step.id, &fed).await?["logits"])?
+        };
         for made in 1..=plan.new {
             for (row, &token) in rows.iter_mut().zip(&next) {
                 row.push(token);
             }
-            if made == plan.new {
+            if made == plan.new || chooser.all_ended() {
                 break;
             }
-            let step = NamedTensors::from([
-                ("input_ids".to_owned(), Tensor::i32([plan.batch, 1], next)),
-                ("position".to_owned(), Tensor::i32([1], vec![(plan.prompt + made - 1) as i32])),
-            ]);
-            next = last_tokens(&self.backend.run(program, &step).await?["logits"])?;
+            let step = self.step_program(decoder, &given, 1, plan.context).await?;
+            fed.insert(token_input.into(), Tensor::i32([plan.batch, 1], next));
+            fed.insert("position".into(), Tensor::i32([1], vec![(rows[0].len() - 1) as i32]));
+            next = chooser.choose(&self.backend.run(step.id, &fed).await?["logits"])?;
         }
-        let width = plan.prompt + plan.new;
+        let width = rows[0].len();
         outputs.insert("generated_ids".into(), Tensor::i32([plan.batch, width], rows.concat()));
         Ok(outputs)
     }
-}
-
-/// The likeliest token after each row's last position; the lower id wins a tie, as in PyTorch.
-fn last_tokens(logits: &Tensor) -> Result<Vec<i32>> {
-    let &[_, tokens, vocabulary] = logits.shape() else {
-        unreachable!("logits are [batch, tokens, vocabulary]")
-    };
-    logits
-        .as_f32()
-        .chunks_exact(tokens * vocabulary)
-        .map(|row| {
-            let last = &row[(tokens - 1) * vocabulary..];
-            if last.iter().any(|v| v.is_nan()) {
-                return Err(Error::Device {
-                    backend: "model",
-                    reason: "logits hold NaN: there is no likeliest token".into(),
-                });
-            }
-            let best = (1..last.len()).fold(0, |best, i| if last[i] > last[best] { i } else { best });
-            Ok(best as i32)
-        })
-        .collect()
 }

@@ -3,24 +3,33 @@
 mod generate;
 mod loaded;
 mod measure;
+mod sampling;
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 pub use loaded::Loaded;
 pub use measure::{Measured, Schedule, Span, Witness, measure};
+pub use sampling::Sampling;
 
 use crate::backend::{Backend, ProgramId};
-use crate::error::{Error, Result};
-use crate::ir::TensorType;
-use crate::models::{InputTypes, Model};
+use crate::error::Result;
+use crate::ir::{Graph, TensorType};
+use crate::models::{Decoder, InputTypes, Model, Prompt};
+use crate::plan::fold::fold;
 use crate::tensor::NamedTensors;
 use crate::weights::Weights;
 
 /// What to do besides the forward pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Options {
-    /// Tokens to generate greedily, for classes that generate.
+    /// Tokens to generate, for classes that generate; 0 for none.
     pub max_new_tokens: usize,
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+    /// Whether an end token ends generation. Without, end tokens are never chosen and exactly
+    /// `max_new_tokens` are made, so that runs are alike.
+    pub stops: bool,
 }
 
 /// A model on a backend, with the graphs compiled so far.
@@ -30,14 +39,25 @@ pub struct Runner<'m, B> {
     weights: &'m Weights,
     backend: B,
     options: Options,
-    programs: HashMap<Key, ProgramId>,
+    programs: HashMap<Key, Rc<Program>>,
 }
 
 /// What a graph was built for: the static shapes of its inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    Forward(Vec<(String, Vec<usize>)>),
-    Step { batch: usize, tokens: usize, context: usize },
+    Forward(Shapes),
+    Prefill { inputs: Shapes, context: usize },
+    Step { inputs: Shapes, tokens: usize, context: usize },
+}
+
+/// The inputs' shapes by name.
+type Shapes = Vec<(String, Vec<usize>)>;
+
+/// A compiled graph with the names of its inputs.
+#[derive(Debug)]
+struct Program {
+    id: ProgramId,
+    inputs: Vec<String>,
 }
 
 impl<'m, B: Backend> Runner<'m, B> {
@@ -62,72 +82,97 @@ impl<'m, B: Backend> Runner<'m, B> {
     /// If an input, a weight or the device refuses.
     pub async fn compile(&mut self, inputs: &NamedTensors) -> Result<()> {
         let inputs = self.model.prepare(inputs)?;
-        if self.generates() {
-            let plan = generate::Plan::new(&inputs, self.options.max_new_tokens)?;
-            self.step_program(plan.batch, plan.prompt, plan.context).await?;
-            self.step_program(plan.batch, 1, plan.context).await?;
-        } else {
-            self.forward_program(&inputs).await?;
+        let types = types(&inputs);
+        let Some(decoder) = self.generates() else {
+            return self.forward_program(&types).await.map(drop);
+        };
+        let plan = generate::Plan::new(decoder, &inputs, self.options.max_new_tokens)?;
+        self.prefill_program(decoder, &types, plan.context).await?;
+        for tokens in plan.steps() {
+            self.step_program(decoder, &types, tokens, plan.context).await?;
         }
         Ok(())
     }
 
-    /// One inference: the forward pass and, where asked for, greedy generation.
+    /// One inference: the forward pass and, where asked for, generation.
     ///
     /// # Errors
     /// If an input, a weight or the device refuses.
     pub async fn infer(&mut self, inputs: &NamedTensors) -> Result<NamedTensors> {
-        let inputs = self.model.prepare(inputs)?;
-        if self.generates() {
-            return self.generate(&inputs).await;
+        let mut inputs = self.model.prepare(inputs)?;
+        if let Some(decoder) = self.generates() {
+            return self.generate(decoder, inputs).await;
         }
-        let program = self.forward_program(&inputs).await?;
-        let mut inputs = inputs;
+        let program = self.forward_program(&types(&inputs)).await?;
         if self.model.decoder().is_some() {
             inputs.insert("position".into(), crate::Tensor::i32([1], vec![0]));
         }
         self.backend.reset();
-        self.backend.run(program, &inputs).await
+        self.backend.run(program.id, &inputs).await
     }
 
-    fn generates(&self) -> bool {
-        self.options.max_new_tokens > 0 && self.model.decoder().is_some()
+    /// How tokens are generated, if they are to be.
+    fn generates(&self) -> Option<&'m dyn Decoder> {
+        self.model.decoder().filter(|_| self.options.max_new_tokens > 0)
     }
 
-    async fn forward_program(&mut self, inputs: &NamedTensors) -> Result<ProgramId> {
-        let key = Key::Forward(inputs.iter().map(|(name, t)| (name.clone(), t.shape().to_vec())).collect());
-        if let Some(&program) = self.programs.get(&key) {
-            return Ok(program);
+    async fn forward_program(&mut self, inputs: &InputTypes) -> Result<Rc<Program>> {
+        let model = self.model;
+        let build = |weights: &Weights| model.forward(weights, inputs);
+        self.program(Key::Forward(shapes(inputs)), build).await
+    }
+
+    async fn prefill_program(
+        &mut self,
+        decoder: &dyn Decoder,
+        inputs: &InputTypes,
+        context: usize,
+    ) -> Result<Rc<Program>> {
+        let build = |weights: &Weights| decoder.prefill(weights, inputs, context);
+        self.program(Key::Prefill { inputs: shapes(inputs), context }, build).await
+    }
+
+    async fn step_program(
+        &mut self,
+        decoder: &dyn Decoder,
+        inputs: &InputTypes,
+        tokens: usize,
+        context: usize,
+    ) -> Result<Rc<Program>> {
+        let build = |weights: &Weights| decoder.step(weights, inputs, tokens, context);
+        self.program(Key::Step { inputs: shapes(inputs), tokens, context }, build).await
+    }
+
+    async fn program(
+        &mut self,
+        key: Key,
+        build: impl FnOnce(&Weights) -> Result<Graph>,
+    ) -> Result<Rc<Program>> {
+        if let Some(program) = self.programs.get(&key) {
+            return Ok(Rc::clone(program));
         }
-        let types: InputTypes =
-            inputs.iter().map(|(name, t)| (name.clone(), TensorType::new(t.dtype(), t.shape()))).collect();
-        let graph = self.model.forward(self.weights, &types)?;
-        let program = self.backend.compile(&graph, self.weights).await?;
-        self.programs.insert(key, program);
+        let graph = fold(&build(self.weights)?, self.weights)?;
+        let inputs = graph.inputs().map(|(name, _)| name.to_owned()).collect();
+        let program = Rc::new(Program { id: self.backend.compile(&graph, self.weights).await?, inputs });
+        self.programs.insert(key, Rc::clone(&program));
         Ok(program)
     }
+}
 
-    async fn step_program(&mut self, batch: usize, tokens: usize, context: usize) -> Result<ProgramId> {
-        let key = Key::Step { batch, tokens, context };
-        if let Some(&program) = self.programs.get(&key) {
-            return Ok(program);
-        }
-        let decoder = self
-            .model
-            .decoder()
-            .ok_or_else(|| Error::input("max_new_tokens", "this class does not generate"))?;
-        if context > decoder.max_context() {
-            return Err(Error::input(
-                "max_new_tokens",
-                format!(
-                    "prompt and new tokens need {context} positions, the model has {}",
-                    decoder.max_context()
-                ),
-            ));
-        }
-        let graph = decoder.step(self.weights, batch, tokens, context)?;
-        let program = self.backend.compile(&graph, self.weights).await?;
-        self.programs.insert(key, program);
-        Ok(program)
-    }
+/// How many new tokens make `generated_ids` that wide; 0 for a class that does not generate.
+pub fn new_tokens(model: &dyn Model, inputs: &NamedTensors, generated: usize) -> usize {
+    let start = model.decoder().map(|decoder| match decoder.prompt() {
+        Prompt::Given => inputs.get("input_ids").and_then(|ids| ids.shape().last().copied()).unwrap_or(0),
+        Prompt::Start(tokens) => tokens.len(),
+    });
+    start.map_or(0, |start| generated.saturating_sub(start))
+}
+
+fn shapes(inputs: &InputTypes) -> Shapes {
+    inputs.iter().map(|(name, ty)| (name.clone(), ty.shape.clone())).collect()
+}
+
+fn types(inputs: &NamedTensors) -> InputTypes {
+    let ty = |tensor: &crate::Tensor| TensorType::new(tensor.dtype(), tensor.shape());
+    inputs.iter().map(|(name, tensor)| (name.clone(), ty(tensor))).collect()
 }

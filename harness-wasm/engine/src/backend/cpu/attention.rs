@@ -11,31 +11,36 @@ pub(super) fn run(op: &Attention, inputs: &[&Tensor]) -> Tensor {
     let n = op.dims(q.shape(), k.shape(), v.shape());
     let mask = op.mask_at().map(|at| inputs[at].as_i32());
     let position = op.position_at().map(|at| inputs[at].as_i32()[0].max(0) as usize);
+    let bias = op.bias_at().map(|at| (inputs[at].shape()[0], inputs[at].as_f32()));
     let (wq, wk, wv, wo) = (q.shape()[2], k.shape()[2], v.shape()[2], op.heads * n.e);
     let (q, k, v) = (q.as_f32(), k.as_f32(), v.as_f32());
     let mut out = vec![0.0; n.batch * n.tokens * wo];
     let mut scores = Vec::with_capacity(n.keys);
     for b in 0..n.batch {
         for t in 0..n.tokens {
-            let visible = position.map_or(n.keys, |p| (p + t + 1).min(n.keys));
+            let reach = position.map_or(0..n.keys, |p| op.reach(p + t, n.keys));
             let seen = |s: usize| mask.is_none_or(|mask| mask[b * n.keys + s] != 0);
-            if !(0..visible).any(seen) {
+            if !reach.clone().any(seen) {
                 continue;
             }
             for h in 0..op.heads {
                 let g = h / n.group;
                 let query = &q[(b * n.tokens + t) * wq + h * n.d..][..n.d];
                 scores.clear();
-                scores.extend((0..visible).map(|s| {
+                let added = bias.map(|(sets, bias)| {
+                    &bias[((b % sets * op.heads + h) * n.tokens + t) * n.keys..][..n.keys]
+                });
+                scores.extend(reach.clone().map(|s| {
                     if seen(s) {
-                        op.scale * dot(query, &k[(b * n.keys + s) * wk + g * n.d..][..n.d])
+                        let score = op.scale * dot(query, &k[(b * n.keys + s) * wk + g * n.d..][..n.d]);
+                        score + added.map_or(0.0, |added| added[s])
                     } else {
                         f32::NEG_INFINITY
                     }
                 }));
                 softmax_row(&mut scores);
                 let mixed = &mut out[(b * n.tokens + t) * wo + h * n.e..][..n.e];
-                for (s, &weight) in scores.iter().enumerate().filter(|(s, _)| seen(*s)) {
+                for (s, &weight) in reach.clone().zip(&scores).filter(|(s, _)| seen(*s)) {
                     axpy(weight, &v[(b * n.keys + s) * wv + g * n.e..][..n.e], mixed);
                 }
             }

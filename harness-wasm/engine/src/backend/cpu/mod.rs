@@ -8,6 +8,7 @@ mod elementwise;
 mod gemm;
 mod normalization;
 mod simd;
+mod stft;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -141,6 +142,7 @@ impl Cpu {
             (Kernels::Simd, Op::Softmax { axis }) if axis + 1 == inputs[0].shape().len() => {
                 normalization::softmax(inputs[0])
             }
+            (Kernels::Simd, Op::Stft(op)) => stft::run(*op, &inputs),
             (Kernels::Simd, op) => op.eval(&inputs),
         }
     }
@@ -167,10 +169,18 @@ impl Backend for Cpu {
                     Source::Input(name) => Some(Rc::new(checked_input(inputs, name, &value.ty)?.clone())),
                     Source::Weight(name) => self.weights.get(name).cloned(),
                     Source::Constant(tensor) => Some(Rc::new(Tensor::clone(tensor))),
-                    // Taken, so that the cache has one owner and can be written in place.
-                    Source::State(name) => Some(self.states.remove(name).unwrap_or_else(|| {
-                        Rc::new(Tensor::zeros(value.ty.dtype, value.ty.shape.as_slice()))
-                    })),
+                    Source::State(name) => {
+                        // Taken where it is replaced, so that a cache has one owner and can be written in place.
+                        let replaced = graph.states().iter().any(|state| state.name == *name);
+                        let now = if replaced {
+                            self.states.remove(name)
+                        } else {
+                            self.states.get(name).cloned()
+                        };
+                        Some(now.unwrap_or_else(|| {
+                            Rc::new(Tensor::zeros(value.ty.dtype, value.ty.shape.as_slice()))
+                        }))
+                    }
                     Source::Node(_) => None,
                 };
         }

@@ -23,8 +23,7 @@ pub(super) async fn lower<C: Context>(
     let mut lowering =
         Lowering { builder: &builder, graph, values: vec![None; graph.values().len()], tally: Tally::new() };
     for (at, value) in graph.values().iter().enumerate() {
-        let is_state = graph.states().iter().any(|state| state.before.index() == at);
-        if used[at].is_none() && !is_state && !matches!(value.source, Source::Input(_)) {
+        if used[at].is_none() && !matches!(value.source, Source::Input(_)) {
             continue;
         }
         let operand = match &value.source {
@@ -142,7 +141,7 @@ impl<B: GraphBuilding> Lowering<'_, B> {
             Op::Gather { axis } => {
                 self.call(name, &[first(), Operand(inputs[1].clone())], &[("axis", Number(*axis as f64))])
             }
-            Op::ReduceMean => {
+            Op::Reduce(_) => {
                 let last = self.graph.ty(node.inputs[0]).shape.len() - 1;
                 self.call(name, &[first()], &[("axes", Numbers(vec![last])), ("keepDimensions", Flag(true))])
             }
@@ -166,8 +165,16 @@ impl<B: GraphBuilding> Lowering<'_, B> {
                 options.extend(inputs.get(2).map(|bias| ("bias", Operand(bias.clone()))));
                 self.call(name, &[first(), Operand(inputs[1].clone())], &options)
             }
+            Op::MaxPool2d(pool) => {
+                let options = [
+                    ("windowDimensions", Numbers(pool.window.to_vec())),
+                    ("strides", Numbers(pool.strides.to_vec())),
+                    ("padding", Numbers(pool.padding.to_vec())),
+                ];
+                self.call(name, &[first()], &options)
+            }
             Op::Where | Op::Cast(_) => unreachable!("lowered above"),
-            Op::Attention(_) | Op::KvAppend | Op::RmsNormalization { .. } | Op::Rope { .. } => {
+            Op::Attention(_) | Op::KvAppend | Op::RmsNormalization { .. } | Op::Rope { .. } | Op::Stft(_) => {
                 Err(Error::Unsupported { backend: "webnn", reason: format!("{name} was not decomposed") })
             }
         }?;

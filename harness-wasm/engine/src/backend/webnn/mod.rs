@@ -14,6 +14,7 @@ use crate::backend::{Backend, ProgramId, Tally, checked_input};
 use crate::error::Result;
 use crate::ir::{Graph, Source, TensorType};
 use crate::plan::decompose::decompose;
+use crate::plan::liveness::last_uses;
 use crate::tensor::{NamedTensors, Tensor};
 use crate::weights::Weights;
 
@@ -39,7 +40,10 @@ struct Program<C: Context> {
     graph: C::Graph,
     inputs: Vec<(String, TensorType, C::Tensor)>,
     outputs: Vec<(String, TensorType, C::Tensor)>,
-    states: Vec<String>,
+    /// States that the graph reads.
+    reads: Vec<String>,
+    /// States that it gives new values.
+    writes: Vec<String>,
     tally: Tally,
 }
 
@@ -105,24 +109,32 @@ impl<C: Context> Backend for WebNn<C> {
             let tensor = self.context.tensor(&ty).await?;
             outputs.push((name.clone(), ty, tensor));
         }
-        let states = plain.states().iter().map(|state| state.name.clone()).collect();
-        self.programs.push(Program { graph: built, inputs, outputs, states, tally });
+        let used = last_uses(&plain);
+        let read = plain.values().iter().zip(&used).filter(|(_, used)| used.is_some());
+        let reads = read.filter_map(|(value, _)| match &value.source {
+            Source::State(name) => Some(name.clone()),
+            _ => None,
+        });
+        let reads = reads.collect();
+        let writes = plain.states().iter().map(|state| state.name.clone()).collect();
+        self.programs.push(Program { graph: built, inputs, outputs, reads, writes, tally });
         Ok(ProgramId(self.programs.len() - 1))
     }
 
     async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
         let program = &self.programs[program.0];
-        let mut given = Vec::with_capacity(program.inputs.len() + program.states.len());
+        let mut given = Vec::with_capacity(program.inputs.len() + program.reads.len());
         for (name, ty, tensor) in &program.inputs {
             self.context.write(tensor, checked_input(inputs, name, ty)?.bytes())?;
             given.push((names::input(name), tensor.clone()));
         }
         let mut wanted: Vec<_> =
             program.outputs.iter().map(|(name, _, tensor)| (names::output(name), tensor.clone())).collect();
-        for state in &program.states {
-            let pair = &self.states[state];
-            given.push((names::before(state), pair.now.clone()));
-            wanted.push((names::after(state), pair.next.clone()));
+        for state in &program.reads {
+            given.push((names::before(state), self.states[state].now.clone()));
+        }
+        for state in &program.writes {
+            wanted.push((names::after(state), self.states[state].next.clone()));
         }
         self.context.dispatch(&program.graph, &given, &wanted)?;
         let mut outputs = NamedTensors::new();
@@ -130,7 +142,7 @@ impl<C: Context> Backend for WebNn<C> {
             let bytes = self.context.read(tensor).await?;
             outputs.insert(name.clone(), Tensor::from_bytes(ty.dtype, ty.shape.as_slice(), &bytes));
         }
-        for state in &program.states {
+        for state in &program.writes {
             if let Some(pair) = self.states.get_mut(state) {
                 std::mem::swap(&mut pair.now, &mut pair.next);
             }

@@ -2,11 +2,13 @@
 // sum (online softmax), so that scores never leave the workgroup; each lane owns up to four channels
 // of the result.
 override MASKED: bool;
+override BIASED: bool;
 override CAUSAL: bool;
 
 struct Params {
     batch: u32, tokens: u32, keys: u32, heads: u32,
     kv_heads: u32, d: u32, e: u32, scale: f32,
+    window: u32, bias_sets: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -14,8 +16,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<f32>;
 @group(0) @binding(3) var<storage, read> v: array<f32>;
 @group(0) @binding(4) var<storage, read> mask: array<i32>;
-@group(0) @binding(5) var<storage, read> position: array<i32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read> bias: array<f32>;
+@group(0) @binding(6) var<storage, read> position: array<i32>;
+@group(0) @binding(7) var<storage, read_write> y: array<f32>;
 
 var<workgroup> query: array<f32, 256>;
 var<workgroup> weights: array<f32, 64>;
@@ -38,9 +41,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         query[i] = q[q_first + i] * p.scale;
     }
     var visible = p.keys;
+    var earliest = 0u;
     if (CAUSAL) {
         // Uniform across the workgroup, though the compiler cannot know: the loop below runs to p.keys.
-        visible = min(p.keys, u32(max(position[0], 0)) + token + 1u);
+        let end = u32(max(position[0], 0)) + token + 1u;
+        visible = min(p.keys, end);
+        earliest = end - min(end, p.window);
     }
     workgroupBarrier();
 
@@ -49,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var mixed = vec4<f32>();
     for (var block = 0u; block < p.keys; block += 64u) {
         let key = block + lane;
-        var seen = key < visible;
+        var seen = key >= earliest && key < visible;
         if (MASKED && seen) {
             seen = mask[batch * p.keys + key] != 0;
         }
@@ -59,6 +65,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             score = 0.0;
             for (var i = 0u; i < p.d; i++) {
                 score += query[i] * k[first + i];
+            }
+            if (BIASED) {
+                score += bias[((batch % p.bias_sets * p.heads + head) * p.tokens + token) * p.keys + key];
             }
         }
         reduced[lane] = score;

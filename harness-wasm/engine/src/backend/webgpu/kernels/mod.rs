@@ -4,7 +4,7 @@ mod shape;
 
 use crate::error::{Error, Result};
 use crate::ir::TensorType;
-use crate::ops::{Attention, Binary, Conv2d, Op, Unary};
+use crate::ops::{Attention, Binary, Conv2d, MaxPool2d, Op, Reduce, Stft, Unary};
 use crate::tensor::{DType, elements};
 
 use shape::{Axes, axes};
@@ -30,16 +30,20 @@ pub enum Kernel {
     KvAppend,
     /// `matmul`.
     Matmul,
+    /// `maxPool2d`.
+    MaxPool2d,
     /// Everything that only moves elements.
     Move,
     /// `layerNormalization` and `rmsNormalization`.
     Normalization,
-    /// `reduceMean`.
+    /// `reduceMean` and `reduceMax`.
     Reduce,
     /// `rope`.
     Rope,
     /// `softmax`.
     Softmax,
+    /// `stft`.
+    Stft,
     /// Elementwise functions of one operand.
     Unary,
     /// `where`.
@@ -48,7 +52,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// Every kernel.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Attention,
         Self::Binary,
         Self::Cast,
@@ -58,11 +62,13 @@ impl Kernel {
         Self::Gemv,
         Self::KvAppend,
         Self::Matmul,
+        Self::MaxPool2d,
         Self::Move,
         Self::Normalization,
         Self::Reduce,
         Self::Rope,
         Self::Softmax,
+        Self::Stft,
         Self::Unary,
         Self::Where,
     ];
@@ -79,11 +85,13 @@ impl Kernel {
             Self::Gemv => "gemv",
             Self::KvAppend => "kv_append",
             Self::Matmul => "matmul",
+            Self::MaxPool2d => "max_pool2d",
             Self::Move => "move",
             Self::Normalization => "normalization",
             Self::Reduce => "reduce",
             Self::Rope => "rope",
             Self::Softmax => "softmax",
+            Self::Stft => "stft",
             Self::Unary => "unary",
             Self::Where => "where",
         }
@@ -102,11 +110,13 @@ impl Kernel {
             Self::Gemv => include_str!("gemv.wgsl"),
             Self::KvAppend => include_str!("kv_append.wgsl"),
             Self::Matmul => include_str!("matmul.wgsl"),
+            Self::MaxPool2d => include_str!("max_pool2d.wgsl"),
             Self::Move => include_str!("move.wgsl"),
             Self::Normalization => include_str!("normalization.wgsl"),
             Self::Reduce => include_str!("reduce.wgsl"),
             Self::Rope => include_str!("rope.wgsl"),
             Self::Softmax => include_str!("softmax.wgsl"),
+            Self::Stft => include_str!("stft.wgsl"),
             Self::Unary => include_str!("unary.wgsl"),
             Self::Where => include_str!("where.wgsl"),
         };
@@ -157,6 +167,8 @@ const TILE: usize = 32;
 const FEW_ROWS: usize = 4;
 /// The widest head that `attention` keeps in workgroup memory: the shader says the same.
 const MAX_HEAD: usize = 256;
+/// The longest frame whose two copies fit in workgroup memory: the shader says the same.
+const MAX_FRAME: usize = 1024;
 
 impl Launch {
     fn linear(kernel: Kernel, threads: usize, params: Vec<u32>, operands: Vec<Operand>) -> Self {
@@ -305,9 +317,17 @@ pub fn launches(
             let params = vec![word(width), word(inner), word(n / width.max(1))];
             one(Launch::groups(Kernel::Softmax, n / width.max(1), params, vec![Input(0), Output]))
         }
-        Op::ReduceMean => {
+        Op::Reduce(f) => {
             let params = vec![word(n), word(inputs[0].len() / n.max(1))];
-            one(Launch::groups(Kernel::Reduce, n, params, vec![Input(0), Output]))
+            let launch = Launch::groups(Kernel::Reduce, n, params, vec![Input(0), Output]);
+            one(launch.with(&[("MAX", f64::from(u8::from(*f == Reduce::Max)))]))
+        }
+        Op::MaxPool2d(pool) => one(max_pool(*pool, inputs[0], output)),
+        Op::Stft(stft) => {
+            if stft.frame > MAX_FRAME {
+                return Err(refuse(format!("frames of {} exceed {MAX_FRAME} samples", stft.frame)));
+            }
+            one(spectra(*stft, inputs[0], output))
         }
         Op::LayerNormalization { epsilon } => {
             one(normalization(output, *epsilon, vec![Input(0), Input(1), Input(2), Output], 0.0))
@@ -409,12 +429,52 @@ fn attend(op: &Attention, inputs: &[&TensorType]) -> Launch {
     let mut params: Vec<u32> =
         [n.batch, n.tokens, n.keys, op.heads, op.kv_heads, n.d, n.e].map(|n| n as u32).to_vec();
     params.push(op.scale.to_bits());
+    // A window wider than the keys hides none.
+    params.extend([op.window.unwrap_or(0x7fff_ffff), bias_sets(op, inputs)].map(|n| n as u32));
     // What is absent is bound to `q`, which the shader then never reads as such.
     let optional = |at: Option<usize>| Input(at.unwrap_or(0));
-    let operands =
-        vec![Input(0), Input(1), Input(2), optional(op.mask_at()), optional(op.position_at()), Output];
-    Launch::groups(Kernel::Attention, n.batch * n.tokens * op.heads, params, operands)
-        .with(&[("MASKED", f64::from(u8::from(op.masked))), ("CAUSAL", f64::from(u8::from(op.causal)))])
+    let operands = [Some(0), Some(1), Some(2), op.mask_at(), op.bias_at(), op.position_at()].map(optional);
+    let operands = [&operands[..], &[Output]].concat();
+    let flag = |flag: bool| f64::from(u8::from(flag));
+    Launch::groups(Kernel::Attention, n.batch * n.tokens * op.heads, params, operands).with(&[
+        ("MASKED", flag(op.masked)),
+        ("BIASED", flag(op.biased)),
+        ("CAUSAL", flag(op.causal)),
+    ])
+}
+
+/// How many sequences take biases of their own.
+fn bias_sets(op: &Attention, inputs: &[&TensorType]) -> usize {
+    op.bias_at().map_or(1, |at| inputs[at].shape[0])
+}
+
+fn max_pool(pool: MaxPool2d, x: &TensorType, output: &TensorType) -> Launch {
+    let [window, strides] = [pool.window, pool.strides];
+    let params = [
+        output.len(),
+        x.shape[2],
+        x.shape[3],
+        output.shape[2],
+        output.shape[3],
+        window[0],
+        window[1],
+        strides[0],
+        strides[1],
+        pool.padding[0],
+        pool.padding[2],
+    ];
+    let params = params.map(|n| n as u32).to_vec();
+    Launch::linear(Kernel::MaxPool2d, output.len(), params, vec![Input(0), Output])
+}
+
+fn spectra(stft: Stft, x: &TensorType, output: &TensorType) -> Launch {
+    let frames = output.shape[1];
+    let radices = stft.radices().expect("inferred");
+    // Radices of up to ten passes, four bits each: 1024 points need five.
+    let packed = radices.iter().rev().fold(0_u64, |packed, &radix| packed << 4 | radix as u64);
+    let head = [output.shape[0] * frames, frames, x.shape[1], stft.frame, stft.hop, radices.len()];
+    let params = [&head.map(|n| n as u32)[..], &[packed as u32, (packed >> 32) as u32]].concat();
+    Launch::groups(Kernel::Stft, head[0], params, vec![Input(0), Input(1), Input(2), Output])
 }
 
 /// The number that `activation.wgsl` knows a function by.

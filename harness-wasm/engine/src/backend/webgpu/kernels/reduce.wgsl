@@ -1,11 +1,20 @@
-// A workgroup per row: the mean.
+// A workgroup per row: its mean or its largest element.
+override MAX: bool;
+
 struct Params { rows: u32, width: u32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-var<workgroup> sums: array<f32, 64>;
+var<workgroup> parts: array<f32, 64>;
+
+fn combine(a: f32, b: f32) -> f32 {
+    if (MAX) {
+        return max(a, b);
+    }
+    return a + b;
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -13,19 +22,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (row >= p.rows) {
         return;
     }
-    var sum = 0.0;
+    var part = select(0.0, -3.4028234e38, MAX);
     for (var i = lane; i < p.width; i += 64u) {
-        sum += x[row * p.width + i];
+        part = combine(part, x[row * p.width + i]);
     }
-    sums[lane] = sum;
+    parts[lane] = part;
     workgroupBarrier();
     for (var step = 32u; step > 0u; step /= 2u) {
         if (lane < step) {
-            sums[lane] += sums[lane + step];
+            parts[lane] = combine(parts[lane], parts[lane + step]);
         }
         workgroupBarrier();
     }
     if (lane == 0u) {
-        y[row] = sums[0] / f32(p.width);
+        y[row] = parts[0] / select(f32(p.width), 1.0, MAX);
     }
 }
