@@ -143,7 +143,12 @@ impl Config {
 
     /// An activation by Hugging Face's name.
     pub(crate) fn activation(&self, field: &str, default: &str) -> Result<Unary> {
-        match self.text_or(field, default)? {
+        Self::activation_named(field, self.text_or(field, default)?)
+    }
+
+    /// The activation of that name, which `field` implies.
+    pub(crate) fn activation_named(field: &str, name: &str) -> Result<Unary> {
+        match name {
             "gelu" | "gelu_python" => Ok(Unary::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_accurate" => Ok(Unary::GeluTanh),
             "quick_gelu" => Ok(Unary::QuickGelu),

@@ -9,7 +9,9 @@ mod layers;
 mod llama;
 mod qwen2;
 mod qwen3;
+mod t5;
 mod vit;
+mod whisper;
 
 use std::collections::BTreeMap;
 
@@ -126,7 +128,9 @@ pub fn model(class: &str, config: &Config) -> Result<Box<dyn Model>> {
         "llama" => Box::new(llama::new(config)?),
         "qwen2" => Box::new(qwen2::new(config)?),
         "qwen3" => Box::new(qwen3::new(config)?),
+        "t5" => Box::new(t5::T5::new(config)?),
         "vit" => Box::new(vit::Vit::new(config)?),
+        "whisper" => Box::new(whisper::Whisper::new(config)?),
         _ => return Err(Error::UnknownClass(class.to_owned())),
     })
 }
@@ -149,6 +153,6 @@ macro_rules! twins {
 /// # Errors
 /// If the class is not implemented or the size unknown.
 pub fn twin_config(class: &str, size: &str) -> Result<Config> {
-    let text = twins!(class, size => "bert" "llama" "qwen2" "qwen3" "vit");
+    let text = twins!(class, size => "bert" "llama" "qwen2" "qwen3" "t5" "vit" "whisper");
     Config::parse(&format!("{class}@{size}"), text.as_bytes())
 }
