@@ -63,6 +63,20 @@ impl Config {
         }
     }
 
+    /// As [`Self::size_pair`], with a default for both.
+    pub(crate) fn size_pair_or(&self, field: &str, default: usize) -> Result<[usize; 2]> {
+        if self.get(field).is_some() { self.size_pair(field) } else { Ok([default; 2]) }
+    }
+
+    /// A list of sizes, with a default.
+    pub(crate) fn sizes_or(&self, field: &str, default: &[usize]) -> Result<Vec<usize>> {
+        match self.get(field) {
+            None => Ok(default.to_vec()),
+            Some(Value::Array(sizes)) => sizes.iter().map(|size| as_size(field, size)).collect(),
+            Some(other) => Err(Error::config(field, other, "must be a list of sizes")),
+        }
+    }
+
     /// A finite number, if there is one.
     pub(crate) fn number(&self, field: &str) -> Result<Option<f64>> {
         self.get(field).map(|value| as_number(field, value)).transpose()
@@ -97,10 +111,14 @@ impl Config {
         }
     }
 
-    /// A nested object that must be there.
-    pub(crate) fn part(&self, field: &str) -> Result<Self> {
-        self.required(field)?;
-        Ok(self.object(field)?.expect("required"))
+    /// A nested object, over the defaults that its class has for fields left out.
+    pub(crate) fn part_over(&self, field: &str, defaults: &str) -> Result<Self> {
+        let mut part = Self::parse(field, defaults.as_bytes())?;
+        if let Some(written) = self.object(field)? {
+            part.file = written.file;
+            part.fields.extend(written.fields.into_iter().filter(|(_, value)| !value.is_null()));
+        }
+        Ok(part)
     }
 
     /// Refuses any value but `only`, which is also the default.

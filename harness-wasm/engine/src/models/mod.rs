@@ -3,12 +3,14 @@
 
 mod bert;
 mod causal;
+mod clap;
 mod config;
 mod inputs;
 mod layers;
 mod llama;
 mod qwen2;
 mod qwen3;
+mod swin;
 mod t5;
 mod vit;
 mod whisper;
@@ -125,6 +127,7 @@ impl End {
 pub fn model(class: &str, config: &Config) -> Result<Box<dyn Model>> {
     Ok(match class {
         "bert" => Box::new(bert::Bert::new(config)?),
+        "clap" => Box::new(clap::Clap::new(config)?),
         "llama" => Box::new(llama::new(config)?),
         "qwen2" => Box::new(qwen2::new(config)?),
         "qwen3" => Box::new(qwen3::new(config)?),
@@ -153,6 +156,6 @@ macro_rules! twins {
 /// # Errors
 /// If the class is not implemented or the size unknown.
 pub fn twin_config(class: &str, size: &str) -> Result<Config> {
-    let text = twins!(class, size => "bert" "llama" "qwen2" "qwen3" "t5" "vit" "whisper");
+    let text = twins!(class, size => "bert" "clap" "llama" "qwen2" "qwen3" "t5" "vit" "whisper");
     Config::parse(&format!("{class}@{size}"), text.as_bytes())
 }
