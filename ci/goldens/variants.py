@@ -713,7 +713,7 @@ variant(
 def llava(text: dict, vision: dict, **more) -> dict:
     special = dict(bos_token_id=1, eos_token_id=2, pad_token_id=0, model_type="llama")
     return dict(
-        text_config=text | special,
+        text_config=special | text,
         vision_config=vision | dict(model_type="clip_vision_model"),
         image_token_index=VOCAB - 1,
         **(dict(vision_feature_layer=-2, vision_feature_select_strategy="default") | more),
@@ -723,6 +723,8 @@ def llava(text: dict, vision: dict, **more) -> dict:
 LLAVA_HUB = Storage(hub=True, rename=renamer((r"^vision_tower\.", "vision_tower.vision_model.")))
 LLAVA_TEXT = llm(32, 48, 4, 2, max_position_embeddings=128)
 LLAVA_VISION = vision(24, 36, 2, 2, 12, 4)
+# What LLaVA-NeXT is most often built on: LLaMA with a window.
+MISTRAL = dict(LLAVA_TEXT, model_type="mistral", sliding_window=20)
 variant(
     "llava-full-last",
     "vision_feature_layer -1 with strategy full (class token kept); projector_hidden_act relu; two images; "
@@ -769,19 +771,21 @@ variant(
 PINPOINTS = [[12, 24], [24, 12], [24, 24], [36, 12], [12, 36]]
 variant(
     "llava-next-wide",
-    "a wide image (20 by 64: 1 by 3 tiles, rows unpadded); Hub's names; vision_feature_layer -1",
+    "a wide image (10 by 64: 1 by 3 tiles; of 4 rows of features 2 are left, though the image fills 1.9); Hub's names; "
+    "vision_feature_layer -1",
     classes.llava_next,
-    llava(LLAVA_TEXT, LLAVA_VISION, image_grid_pinpoints=PINPOINTS, vision_feature_layer=-1),
+    llava(LLAVA_TEXT, vision(24, 36, 2, 2, 12, 3), image_grid_pinpoints=PINPOINTS, vision_feature_layer=-1),
     LLAVA_HUB,
-    sizes=[[20, 64]],
+    sizes=[[10, 64]],
     steps=6,
 )
 variant(
     "llava-next-tall",
-    "a tall image (90 by 31: 3 by 1 tiles, columns unpadded); a list of feature layers; patches of 3",
+    "a tall image (90 by 18: 3 by 1 tiles; of 4 columns of features 2 are left); a list of feature layers; text model "
+    "`mistral`, with a sliding window of 20",
     classes.llava_next,
-    llava(LLAVA_TEXT, vision(24, 36, 2, 2, 12, 3), image_grid_pinpoints=PINPOINTS, vision_feature_layer=[-2, -1]),
-    sizes=[[90, 31]],
+    llava(MISTRAL, vision(24, 36, 2, 2, 12, 3), image_grid_pinpoints=PINPOINTS, vision_feature_layer=[-2, -1]),
+    sizes=[[90, 18]],
     steps=6,
 )
 variant(
