@@ -770,7 +770,7 @@ variant(
 )
 PINPOINTS = [[12, 24], [24, 12], [24, 24], [36, 12], [12, 36]]
 variant(
-    "llava-next-wide",
+    "llava_next-wide",
     "a wide image (10 by 64: 1 by 3 tiles; of 4 rows of features 2 are left, though the image fills 1.9); Hub's names; "
     "vision_feature_layer -1",
     classes.llava_next,
@@ -780,7 +780,7 @@ variant(
     steps=6,
 )
 variant(
-    "llava-next-tall",
+    "llava_next-tall",
     "a tall image (90 by 18: 3 by 1 tiles; of 4 columns of features 2 are left); a list of feature layers; text model "
     "`mistral`, with a sliding window of 20",
     classes.llava_next,
@@ -789,7 +789,7 @@ variant(
     steps=6,
 )
 variant(
-    "llava-next-two-images",
+    "llava_next-two-images",
     "two images with different numbers of tiles (the shorter padded with tiles of zeros), one of "
     "them needing much unpadding; projector_hidden_act gelu_new; no projector bias",
     classes.llava_next,
