@@ -200,11 +200,13 @@ def clap(
     frames: int = 0,
     clips: int = 2,
 ) -> Case:
-    """Either `extractor` and `samples`, a waveform in; or `frames`, features in."""
+    """Either `extractor` and `samples`, a waveform in, neither padded nor cut; or `frames`, features in."""
     front = None
     sound = {}
     if extractor:
         front = ClapFeatureExtractor(**extractor)
+        # How long a sound is filled up to is not in the model's config: see the front ends.
+        front.nb_max_samples = samples
         rate = front.sampling_rate
         audio = wave(next(seeds), samples, rate)
         features = front(audio, sampling_rate=rate, return_tensors="pt")["input_features"]
@@ -225,7 +227,7 @@ def clap(
         made = dict(text_embeds=out.text_embeds, audio_embeds=out.audio_embeds, logits_per_audio=out.logits_per_audio)
         return dict(input_features=features, **made) if front else made
 
-    return Case(model, text | sound, outputs, "zero-shot-audio-classification", _extractor_notes(front), front)
+    return Case(model, text | sound, outputs, "zero-shot-audio-classification", _extractor_notes(front))
 
 
 def whisper(

@@ -560,7 +560,7 @@ variant(
 )
 variant(
     "clap-audio",
-    "a waveform of 9000 samples, repeated five times and padded to a second: 101 frames, resized to 128 of 64 mel bins",
+    "a waveform of 9000 samples: 19 frames of 64 mel bins, resized to 256; patches of 8, windows of 4",
     classes.clap,
     dict(
         text_config=clap_text(16, 32, 2, 2),
