@@ -11,7 +11,20 @@ use webmatrix_engine::tensor::{NamedTensors, read_safetensors};
 use webmatrix_engine::weights::{Checkpoint, Weights};
 
 /// Classes with a golden.
-const CLASSES: &[&str] = &["bert", "clap", "llama", "qwen2", "qwen3", "t5", "vit", "whisper"];
+const CLASSES: &[&str] = &[
+    "bert",
+    "clap",
+    "clip",
+    "llama",
+    "llava",
+    "llava_next",
+    "qwen2",
+    "qwen3",
+    "t5",
+    "vit",
+    "whisper",
+    "xclip",
+];
 
 /// The folders to run: all, or those whose name contains `WEBMATRIX_GOLDEN`.
 fn folders() -> Vec<PathBuf> {
@@ -22,9 +35,7 @@ fn folders() -> Vec<PathBuf> {
         folders.extend(variants.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()));
     }
     let wanted = std::env::var("WEBMATRIX_GOLDEN").unwrap_or_default();
-    folders.retain(|folder| {
-        CLASSES.contains(&class_of(folder)) && name(folder).contains(&wanted)
-    });
+    folders.retain(|folder| CLASSES.contains(&class_of(folder)) && name(folder).contains(&wanted));
     folders.sort();
     assert!(!folders.is_empty(), "no folder is called {wanted}");
     folders
