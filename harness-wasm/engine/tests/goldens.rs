@@ -1,8 +1,11 @@
 //! Every golden and every variant on the backends that run on the host.
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use support::Decomposed;
 use webmatrix_engine::backend::Backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::models::{Config, model};
@@ -131,6 +134,12 @@ fn oracle_agrees_with_pytorch() {
 #[test]
 fn simd_agrees_with_pytorch() {
     all_agree(|| Cpu::new(Kernels::Simd));
+}
+
+/// What WebNN is given: the graphs without extensions.
+#[test]
+fn decompositions_agree_with_pytorch() {
+    all_agree(|| Decomposed(Cpu::new(Kernels::Oracle)));
 }
 
 #[cfg(feature = "native-gpu")]
