@@ -115,6 +115,7 @@ fn check(got: &NamedTensors, expected: &NamedTensors) -> Result<f64, String> {
     Ok(worst)
 }
 
+#[expect(clippy::print_stderr, reason = "how close each is, for who asks with --nocapture")]
 fn all_agree<B: Backend>(backend: impl Fn() -> B) {
     let mut faults = Vec::new();
     for folder in folders() {

@@ -286,3 +286,48 @@ pub(super) fn logit_scale(b: &mut GraphBuilder<'_>) -> Result<ValueId> {
     let scale = b.unary(Unary::Exp, logarithm)?;
     b.reshape(scale, [1])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        Config::parse("config.json", text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn texts_end_where_hugging_face_pools_them() {
+        let end =
+            |eos, ids: &[i32]| TextTower::new(&TextTower::defaults(config("{}")), eos).unwrap().end(ids);
+        assert_eq!(end(7, &[1, 7, 9, 7]), 1);
+        assert_eq!(end(7, &[1, 9, 3]), 0);
+        // The highest id, the first of equals, though the end token stands elsewhere.
+        assert_eq!(end(LEGACY_EOS, &[1, 2, 9, 9, 2]), 2);
+    }
+
+    #[test]
+    fn an_old_configs_second_copy_replaces_the_first() {
+        let both = config(
+            r#"{"text_config": {"hidden_size": 1, "vocab_size": 2}, "text_config_dict": {"hidden_size": 64}}"#,
+        );
+        let text = TextTower::defaults(tower(&both, "text_config").unwrap());
+        assert_eq!(["hidden_size", "vocab_size"].map(|field| text.size(field).unwrap()), [64, 49408]);
+        let null = config(r#"{"text_config": {"hidden_size": 8}, "text_config_dict": null}"#);
+        assert_eq!(tower(&null, "text_config").unwrap().size("hidden_size").unwrap(), 8);
+        assert!(tower(&config("{}"), "text_config").unwrap().get("hidden_size").is_none());
+    }
+
+    #[test]
+    fn towers_that_do_not_fit_are_refused_by_name() {
+        let vision = |text: &str| VisionTower::new(&VisionTower::defaults(config(text)), "pre_layrnorm");
+        for (text, field) in [
+            (r#"{"num_attention_heads": 5}"#, "num_attention_heads"),
+            (r#"{"image_size": 16}"#, "patch_size"),
+            (r#"{"image_size": [224, 224]}"#, "image_size"),
+            (r#"{"hidden_act": "mish"}"#, "hidden_act"),
+        ] {
+            let error = vision(text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("config field {field} = ")), "{error}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
 use crate::models::causal::Causal;
 use crate::models::clip_towers::VisionTower;
-use crate::models::inputs::{Inputs, fits};
+use crate::models::inputs::Inputs;
 use crate::models::layers::{Linear, Names, weight};
 use crate::models::{Config, Decoder, End, InputTypes, Model, Prompt, llama, mistral, qwen2};
 use crate::ops::Op;
@@ -75,7 +75,6 @@ impl Llava {
     pub(super) fn take_text(&self, taken: &mut Inputs<'_>) -> Result<usize> {
         let shape = taken.ids("input_ids", self.text.vocabulary)?;
         taken.full_mask("attention_mask", shape)?;
-        fits("input_ids", shape[1], self.text.positions)?;
         Ok(shape[0] * shape[1])
     }
 
@@ -99,7 +98,7 @@ impl Llava {
     ) -> Result<Graph> {
         let &[batch, tokens] = &inputs["input_ids"].shape[..] else { unreachable!("prepared: rank 2") };
         let Some(pixels) = inputs.get("pixel_values") else {
-            return self.text.step(weights, batch, tokens, context);
+            return self.text.prefill(weights, inputs, context);
         };
         let mut b = GraphBuilder::new(weights);
         let width = self.text.width;
@@ -116,7 +115,7 @@ impl Llava {
         let table = b.op(Op::Concat { axis: 0 }, &table)?;
         let merged = b.input("merged_rows", DType::I32, [batch, tokens]);
         let x = b.op(Op::Gather { axis: 0 }, &[table, merged])?;
-        let logits = self.text.logits(&mut b, x, context)?;
+        let logits = self.text.logits(&mut b, x, [tokens, context])?;
         b.output("logits", logits);
         Ok(b.finish())
     }

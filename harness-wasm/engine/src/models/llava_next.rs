@@ -181,3 +181,85 @@ impl Decoder for LlavaNext {
         self.inner.max_context()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::twin_config;
+
+    /// The tiny twin, of tiles of 32 pixels, 16 patches each, and its inputs: an image of 32 by 48 in one by two tiles,
+    /// which makes 16 rows and four lines of six patches with a newline.
+    fn tiny() -> (LlavaNext, NamedTensors) {
+        let model = LlavaNext::new(&twin_config("llava_next", "tiny").unwrap()).unwrap();
+        let inputs = model.twin_inputs(&mut Draw::new(0, "inputs"));
+        (model, inputs)
+    }
+
+    #[test]
+    fn only_tiles_that_there_are_reach_the_graph() {
+        let (model, mut inputs) = tiny();
+        let prepared = model.prepare(&inputs).unwrap();
+        assert_eq!(prepared["pixel_values"].shape(), [3, 3, 32, 32]);
+        let ids = inputs["input_ids"].clone();
+        assert_eq!(ids.as_i32().iter().filter(|id| **id == model.inner.image_token).count(), 16 + 4 * 7);
+        // The tiles one after another, as Hugging Face also takes them.
+        inputs.insert("pixel_values".into(), prepared["pixel_values"].clone());
+        assert_eq!(model.prepare(&inputs).unwrap(), prepared);
+        // Two more, for an image with more tiles in the same batch.
+        let padded = [inputs["pixel_values"].as_f32(), &[0.0; 2 * 3 * 32 * 32]].concat();
+        inputs.insert("pixel_values".into(), Tensor::f32([1, 5, 3, 32, 32], padded));
+        assert_eq!(model.prepare(&inputs).unwrap(), prepared);
+    }
+
+    #[test]
+    fn counts_that_do_not_match_are_named() {
+        let (model, inputs) = tiny();
+        let error = |name: &str, tensor: Tensor| {
+            let mut inputs = inputs.clone();
+            inputs.insert(name.into(), tensor);
+            model.prepare(&inputs).unwrap_err().to_string()
+        };
+        assert_eq!(
+            error("input_ids", Tensor::i32([1, 2], vec![5, model.inner.image_token])),
+            "input input_ids: 1 image tokens do not take the 44 features of the images",
+        );
+        assert_eq!(
+            error("image_sizes", Tensor::i32([1, 2], vec![64, 64])),
+            "input pixel_values: holds 3 tiles an image where image_sizes asks for 5",
+        );
+        assert_eq!(
+            error("pixel_values", Tensor::zeros(DType::F32, [4, 3, 32, 32])),
+            "input pixel_values: holds 4 tiles where image_sizes asks for 3",
+        );
+        assert_eq!(error("image_sizes", Tensor::i32([1, 2], vec![64, 0])), "input image_sizes: holds 0");
+        assert!(
+            error("image_sizes", Tensor::i32([2], vec![64, 64])).starts_with("input image_sizes: is I32 [2]")
+        );
+        assert!(error("image_sizes", Tensor::i32([2, 2], vec![64; 4])).starts_with("input pixel_values: "));
+    }
+
+    #[test]
+    fn without_images_it_is_a_text_model() {
+        let (model, _) = tiny();
+        let text = NamedTensors::from([("input_ids".to_owned(), Tensor::i32([1, 3], vec![5, 6, 7]))]);
+        assert_eq!(model.prepare(&text).unwrap(), text);
+    }
+
+    #[test]
+    fn configs_that_cannot_be_honoured_are_refused_by_name() {
+        for (config, field) in [
+            (r#"{"vision_feature_select_strategy": "full"}"#, "vision_feature_select_strategy"),
+            (r#"{"image_grid_pinpoints": [[336, 500]]}"#, "image_grid_pinpoints"),
+            (r#"{"image_grid_pinpoints": []}"#, "image_grid_pinpoints"),
+            (r#"{"image_grid_pinpoints": [336, 336]}"#, "image_grid_pinpoints"),
+            (r#"{"text_config": {"model_type": "gpt2"}}"#, "text_config.model_type"),
+            (r#"{"vision_config": {"model_type": "siglip_vision_model"}}"#, "vision_config.model_type"),
+            (r#"{"image_token_index": -1}"#, "image_token_index"),
+            (r#"{"projector_hidden_act": "mish"}"#, "projector_hidden_act"),
+        ] {
+            let config = Config::parse("config.json", config.as_bytes()).unwrap();
+            let error = LlavaNext::new(&config).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("config field {field} = ")), "{error}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use webmatrix_engine::tensor::NamedTensors;
 use webmatrix_engine::weights::Weights;
 
 /// Decomposes every graph before it reaches the backend.
-pub struct Decomposed<B>(pub B);
+pub(crate) struct Decomposed<B>(pub(crate) B);
 
 impl<B: Backend> Backend for Decomposed<B> {
     fn name(&self) -> &'static str {
