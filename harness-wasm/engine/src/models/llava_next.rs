@@ -61,7 +61,8 @@ impl LlavaNext {
     /// another.
     fn take_pixels(&self, taken: &mut Inputs<'_>, counts: &[usize]) -> Result<()> {
         let name = "pixel_values";
-        let total: usize = counts.iter().sum();
+        // Saturating: a hostile size asks for more tiles than 32 bits count.
+        let total = counts.iter().fold(0_usize, |sum, count| sum.saturating_add(*count));
         let pixels = taken.given(name).ok_or_else(|| Error::input(name, "missing"))?;
         let [channels, height, width] = self.inner.vision.pixels().map(Some);
         if pixels.shape().len() == 4 {
@@ -148,7 +149,7 @@ impl Model for LlavaNext {
 
     fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
         // As high as the first resolution and three quarters as wide, so that some padding is cut off.
-        let size = [self.resolutions[0][0] as u32, (self.resolutions[0][1] * 3 / 4) as u32];
+        let size = [self.resolutions[0][0] as u32, (self.resolutions[0][1] * 3 / 4).max(1) as u32];
         let tiles = self.tiles(size);
         let rows = image_rows(size, tiles, self.inner.vision.side(), 0, 0);
         NamedTensors::from([
