@@ -189,7 +189,9 @@ pub mod twin {
         let lower = name.to_ascii_lowercase();
         let fan_in = elements(shape.get(1..).unwrap_or_default()).max(1) as f32;
         let (mean, deviation) = if shape.len() < 2 {
-            if lower.contains("norm") && lower.ends_with("weight") { (1.0, 0.1) } else { (0.0, 0.1) }
+            // A batch norm's variance is divided by the root of, and must stay positive.
+            let scale = lower.contains("norm") && lower.ends_with("weight") || lower.ends_with("running_var");
+            if scale { (1.0, 0.1) } else { (0.0, 0.1) }
         } else if lower.contains("embed") || lower.contains("shared") {
             (0.0, 0.5)
         } else {

@@ -4,16 +4,23 @@
 mod bert;
 mod causal;
 mod clap;
+mod clip;
+mod clip_towers;
 mod config;
 mod inputs;
 mod layers;
 mod llama;
+mod llava;
+mod llava_next;
+mod mistral;
 mod qwen2;
 mod qwen3;
 mod swin;
 mod t5;
+mod tiles;
 mod vit;
 mod whisper;
+mod xclip;
 
 use std::collections::BTreeMap;
 
@@ -128,12 +135,16 @@ pub fn model(class: &str, config: &Config) -> Result<Box<dyn Model>> {
     Ok(match class {
         "bert" => Box::new(bert::Bert::new(config)?),
         "clap" => Box::new(clap::Clap::new(config)?),
+        "clip" => Box::new(clip::Clip::new(config)?),
         "llama" => Box::new(llama::new(config)?),
+        "llava" => Box::new(llava::Llava::new(config)?),
+        "llava_next" => Box::new(llava_next::LlavaNext::new(config)?),
         "qwen2" => Box::new(qwen2::new(config)?),
         "qwen3" => Box::new(qwen3::new(config)?),
         "t5" => Box::new(t5::T5::new(config)?),
         "vit" => Box::new(vit::Vit::new(config)?),
         "whisper" => Box::new(whisper::Whisper::new(config)?),
+        "xclip" => Box::new(xclip::XClip::new(config)?),
         _ => return Err(Error::UnknownClass(class.to_owned())),
     })
 }
@@ -156,6 +167,7 @@ macro_rules! twins {
 /// # Errors
 /// If the class is not implemented or the size unknown.
 pub fn twin_config(class: &str, size: &str) -> Result<Config> {
-    let text = twins!(class, size => "bert" "clap" "llama" "qwen2" "qwen3" "t5" "vit" "whisper");
+    let text = twins!(class, size =>
+        "bert" "clap" "clip" "llama" "llava" "llava_next" "qwen2" "qwen3" "t5" "vit" "whisper" "xclip");
     Config::parse(&format!("{class}@{size}"), text.as_bytes())
 }
