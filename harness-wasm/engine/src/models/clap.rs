@@ -1,20 +1,16 @@
 //! CLAP (Wu et al. 2022): `ClapModel`, with its log-mel front end.
 
 use crate::error::{Error, Result};
+use crate::frontend::LogMel;
 use crate::ir::{Graph, GraphBuilder, ValueId};
 use crate::models::bert::Bert;
-use crate::models::inputs::{Inputs, fits};
-use crate::models::layers::{Linear, MelBank, Names, l2_normalize};
+use crate::models::inputs::{Inputs, fits, rows};
+use crate::models::layers::{Linear, Names, l2_normalize};
 use crate::models::swin::Swin;
 use crate::models::{Config, InputTypes, Model};
-use crate::ops::{Gemm, Op, Stft, Unary};
+use crate::ops::{Gemm, Op, Unary};
 use crate::tensor::{DType, NamedTensors, Tensor};
 use crate::weights::{Weights, twin::Draw};
-
-/// The front end that the checkpoints were trained with.
-const SAMPLING_RATE: f64 = 48_000.0;
-const STFT: Stft = Stft { frame: 1024, hop: 480 };
-const RANGE: [f64; 2] = [50.0, 14_000.0];
 
 /// `ClapTextConfig`'s defaults.
 const TEXT: &str = r#"{
@@ -27,6 +23,7 @@ const TEXT: &str = r#"{
 pub(super) struct Clap {
     text: Bert,
     padding: i32,
+    front_end: LogMel,
     audio: Swin,
     projection: usize,
     activation: Unary,
@@ -35,27 +32,16 @@ pub(super) struct Clap {
 impl Clap {
     pub(super) fn new(config: &Config) -> Result<Self> {
         let text = config.part_over("text_config", TEXT)?;
-        let audio = config.part_over("audio_config", "{}")?;
+        let audio = Swin::new(&config.part_over("audio_config", "{}")?)?;
         Ok(Self {
             padding: text.token_ids("pad_token_id")?.first().copied().unwrap_or(1),
             // What the parts say of their projections, the whole overrules.
             activation: config.activation("projection_hidden_act", "relu")?,
             projection: config.size_or("projection_dim", 512)?,
             text: Bert::new(&text)?,
-            audio: Swin::new(&audio)?,
+            front_end: front_end(config, audio.mels)?,
+            audio,
         })
-    }
-
-    /// Audio `[batch, samples]` to `input_features [batch, 1, frames, mels]`, in dB.
-    fn features(&self, b: &mut GraphBuilder<'_>, audio: ValueId) -> Result<ValueId> {
-        b.scope("feature_extractor");
-        let bank =
-            MelBank { mels: self.audio.mels, sampling_rate: SAMPLING_RATE, range: RANGE, stft: STFT };
-        let log = bank.log_power(b, audio)?;
-        let tenfold = b.constant(Tensor::f32([1], vec![10.0]));
-        let decibels = b.mul(log, tenfold)?;
-        let &[batch, frames, mels] = b.shape(decibels) else { unreachable!("rank 3: inferred") };
-        b.reshape(decibels, [batch, 1, frames, mels])
     }
 
     /// Two linear layers, then length 1.
@@ -63,9 +49,8 @@ impl Clap {
         let at = Names::from(at);
         b.scope(at.today());
         let from = b.shape(pooled)[1];
-        let inner = Linear::new(at.part("linear1"), from, self.projection)
-            .then(self.activation)
-            .build(b, pooled)?;
+        let inner =
+            Linear::new(at.part("linear1"), from, self.projection).then(self.activation).build(b, pooled)?;
         let y = Linear::new(at.part("linear2"), self.projection, self.projection).build(b, inner)?;
         l2_normalize(b, y)
     }
@@ -86,6 +71,19 @@ impl Clap {
     }
 }
 
+/// The front end of `preprocessor_config.json`, which must give what the audio tower reads, or every CLAP's, for sounds
+/// as they are.
+fn front_end(config: &Config, mels: usize) -> Result<LogMel> {
+    let Some(preprocessor) = config.preprocessor() else { return Ok(LogMel::clap(mels)) };
+    let made = LogMel::read_clap(preprocessor)?;
+    if made.mels() == mels {
+        Ok(made)
+    } else {
+        let reason = format!("is not the audio tower's num_mel_bins {mels}");
+        Err(Error::config("feature_size", made.mels(), reason))
+    }
+}
+
 impl Model for Clap {
     fn prepare(&self, inputs: &NamedTensors) -> Result<NamedTensors> {
         let mut taken = Inputs::new(inputs);
@@ -101,8 +99,8 @@ impl Model for Clap {
             }
             (Some(_), None) => {
                 let audio = taken.audio("audio")?;
-                let frames = STFT.frames(audio.shape()[1]);
-                taken.put("audio", audio);
+                let frames = self.front_end.frames(audio.shape()[1]);
+                taken.put("audio", self.front_end.fill(&rows(&audio))?);
                 frames
             }
             _ => taken.floats("input_features", &[None, Some(1), None, Some(self.audio.mels)])?[2],
@@ -117,8 +115,8 @@ impl Model for Clap {
     fn forward(&self, weights: &Weights, inputs: &InputTypes) -> Result<Graph> {
         let mut b = GraphBuilder::new(weights);
         let shape = inputs["input_ids"].shape.as_slice();
-        let [ids, mask, places] = ["input_ids", "attention_mask", "position_ids"]
-            .map(|name| b.input(name, DType::I32, shape));
+        let [ids, mask, places] =
+            ["input_ids", "attention_mask", "position_ids"].map(|name| b.input(name, DType::I32, shape));
         let types = b.constant(Tensor::zeros(DType::I32, shape));
         let at = Names::from("text_model");
         let hidden = self.text.encode(&mut b, &at, [ids, types, mask], Some(places))?;
@@ -128,7 +126,7 @@ impl Model for Clap {
         let features = match inputs.get("audio") {
             Some(ty) => {
                 let audio = b.input("audio", DType::F32, ty.shape.as_slice());
-                let features = self.features(&mut b, audio)?;
+                let features = self.front_end.build(&mut b, audio)?;
                 b.output("input_features", features);
                 features
             }
@@ -155,7 +153,7 @@ impl Model for Clap {
         // The second text is shorter.
         ids[2 * tokens - 3..].fill(self.padding);
         let mask = ids.iter().map(|&id| i32::from(id != self.padding)).collect();
-        let samples = (self.audio.frames() - 1).min(200) * STFT.hop;
+        let samples = (self.audio.frames() - 1).min(200) * self.front_end.hop();
         let audio = (0..samples).map(|_| 0.1 * draw.normal()).collect();
         NamedTensors::from([
             ("input_ids".to_owned(), Tensor::i32([2, tokens], ids)),

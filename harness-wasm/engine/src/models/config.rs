@@ -10,6 +10,7 @@ use crate::ops::Unary;
 pub struct Config {
     file: String,
     fields: Map<String, Value>,
+    preprocessor: Option<Box<Config>>,
 }
 
 impl Config {
@@ -19,10 +20,21 @@ impl Config {
     /// If it is not a JSON object.
     pub fn parse(file: &str, text: &[u8]) -> Result<Self> {
         match serde_json::from_slice(text) {
-            Ok(Value::Object(fields)) => Ok(Self { file: file.to_owned(), fields }),
+            Ok(Value::Object(fields)) => Ok(Self { file: file.to_owned(), fields, preprocessor: None }),
             Ok(_) => Err(Error::Data { file: file.to_owned(), reason: "not a JSON object".into() }),
             Err(error) => Err(Error::Data { file: file.to_owned(), reason: format!("not JSON: {error}") }),
         }
+    }
+
+    /// The same config, with the `preprocessor_config.json` that lies beside it.
+    #[must_use]
+    pub fn with_preprocessor(self, preprocessor: Self) -> Self {
+        Self { preprocessor: Some(Box::new(preprocessor)), ..self }
+    }
+
+    /// The `preprocessor_config.json` beside it, if there is one.
+    pub(crate) fn preprocessor(&self) -> Option<&Self> {
+        self.preprocessor.as_deref()
     }
 
     /// `model_type`.
@@ -98,9 +110,10 @@ impl Config {
     /// Token ids: none, one or a list. Negative ones, which stand for none, are left out.
     pub(crate) fn token_ids(&self, field: &str) -> Result<Vec<i32>> {
         let id = |value: &Value| {
-            value.as_i64().and_then(|id| i32::try_from(id).ok()).ok_or_else(|| {
-                Error::config(field, value, "must be a token id or a list of them")
-            })
+            value
+                .as_i64()
+                .and_then(|id| i32::try_from(id).ok())
+                .ok_or_else(|| Error::config(field, value, "must be a token id or a list of them"))
         };
         let ids = match self.get(field) {
             None => Vec::new(),
@@ -152,7 +165,8 @@ impl Config {
         match self.get(field) {
             None => Ok(None),
             Some(Value::Object(fields)) => {
-                Ok(Some(Self { file: format!("{}: {field}", self.file), fields: fields.clone() }))
+                let file = format!("{}: {field}", self.file);
+                Ok(Some(Self { file, fields: fields.clone(), preprocessor: None }))
             }
             Some(other) => Err(Error::config(field, other, "must be an object")),
         }
@@ -160,7 +174,8 @@ impl Config {
 
     /// A nested object; an empty one if there is none.
     pub(crate) fn object_or_empty(&self, field: &str) -> Result<Self> {
-        let empty = || Self { file: format!("{}: {field}", self.file), fields: Map::new() };
+        let file = format!("{}: {field}", self.file);
+        let empty = || Self { file, fields: Map::new(), preprocessor: None };
         Ok(self.object(field)?.unwrap_or_else(empty))
     }
 

@@ -6,7 +6,7 @@ use crate::ir::Graph;
 use crate::models::inputs::Inputs;
 use crate::models::layers::Names;
 use crate::models::llava::Llava;
-use crate::models::tiles::{image_rows, select_best_resolution};
+use crate::models::tiles::{image_rows, resolutions, select_best_resolution};
 use crate::models::{Config, Decoder, End, InputTypes, Model, Prompt};
 use crate::tensor::{DType, NamedTensors, Tensor};
 use crate::weights::{Weights, twin::Draw};
@@ -83,37 +83,6 @@ impl LlavaNext {
         let kept = images.zip(counts).flat_map(|(image, count)| &image[..count * tile]).copied().collect();
         taken.put(name, Tensor::f32([&[total], &self.inner.vision.pixels()[..]].concat(), kept));
         Ok(())
-    }
-}
-
-/// `image_grid_pinpoints`, each a number of whole tiles.
-fn resolutions(config: &Config, tile: usize) -> Result<Vec<[usize; 2]>> {
-    let name = "image_grid_pinpoints";
-    let Some(written) = config.get(name) else {
-        let defaults = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]];
-        return check_resolutions(defaults.to_vec(), tile);
-    };
-    let side = |side: &serde_json::Value| side.as_u64().and_then(|side| usize::try_from(side).ok());
-    let pair = |pair: &serde_json::Value| match pair.as_array().map(Vec::as_slice) {
-        Some([height, width]) => Some([side(height)?, side(width)?]),
-        _ => None,
-    };
-    let pairs: Option<Vec<_>> = written.as_array().and_then(|pairs| pairs.iter().map(pair).collect());
-    match pairs {
-        Some(pairs) if !pairs.is_empty() => check_resolutions(pairs, tile),
-        _ => Err(Error::config(name, written, "must list heights and widths")),
-    }
-}
-
-/// Hugging Face cuts tiles of `tile` pixels, and cannot put together those of a resolution that they do not fill.
-fn check_resolutions(resolutions: Vec<[usize; 2]>, tile: usize) -> Result<Vec<[usize; 2]>> {
-    let fits = |side: &usize| *side > 0 && *side < 1 << 16 && side.is_multiple_of(tile);
-    match resolutions.iter().find(|resolution| !resolution.iter().all(fits)) {
-        None => Ok(resolutions),
-        Some(bad) => {
-            let reason = format!("must hold multiples, below 65536, of the vision tower's image_size {tile}");
-            Err(Error::config("image_grid_pinpoints", format!("{bad:?}"), reason))
-        }
     }
 }
 

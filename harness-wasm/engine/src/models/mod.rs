@@ -17,7 +17,7 @@ mod qwen2;
 mod qwen3;
 mod swin;
 mod t5;
-mod tiles;
+pub(crate) mod tiles;
 mod vit;
 mod whisper;
 mod xclip;

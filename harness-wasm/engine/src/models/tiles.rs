@@ -1,9 +1,43 @@
 //! Which tiles an image of any size is cut into, and which of their rows stand for it, as Hugging Face computes it for
 //! LLaVA-NeXT. Sizes are `[height, width]`.
 
+use crate::error::{Error, Result};
+use crate::models::Config;
+
+/// `image_grid_pinpoints`, each a number of whole tiles.
+pub(crate) fn resolutions(config: &Config, tile: usize) -> Result<Vec<[usize; 2]>> {
+    let name = "image_grid_pinpoints";
+    let Some(written) = config.get(name) else {
+        let defaults = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]];
+        return check_resolutions(defaults.to_vec(), tile);
+    };
+    let side = |side: &serde_json::Value| side.as_u64().and_then(|side| usize::try_from(side).ok());
+    let pair = |pair: &serde_json::Value| match pair.as_array().map(Vec::as_slice) {
+        Some([height, width]) => Some([side(height)?, side(width)?]),
+        _ => None,
+    };
+    let pairs: Option<Vec<_>> = written.as_array().and_then(|pairs| pairs.iter().map(pair).collect());
+    match pairs {
+        Some(pairs) if !pairs.is_empty() => check_resolutions(pairs, tile),
+        _ => Err(Error::config(name, written, "must list heights and widths")),
+    }
+}
+
+/// Hugging Face cuts tiles of `tile` pixels, and cannot put together those of a resolution that they do not fill.
+fn check_resolutions(resolutions: Vec<[usize; 2]>, tile: usize) -> Result<Vec<[usize; 2]>> {
+    let fits = |side: &usize| *side > 0 && *side < 1 << 16 && side.is_multiple_of(tile);
+    match resolutions.iter().find(|resolution| !resolution.iter().all(fits)) {
+        None => Ok(resolutions),
+        Some(bad) => {
+            let reason = format!("must hold multiples, below 65536, of a tile's {tile} pixels");
+            Err(Error::config("image_grid_pinpoints", format!("{bad:?}"), reason))
+        }
+    }
+}
+
 /// The resolution among `choices` in which an image of this size keeps most of its pixels and, of several such, wastes
 /// least; the first of equals. None if there is no choice.
-pub(super) fn select_best_resolution(size: [u32; 2], choices: &[[usize; 2]]) -> Option<[usize; 2]> {
+pub(crate) fn select_best_resolution(size: [u32; 2], choices: &[[usize; 2]]) -> Option<[usize; 2]> {
     let [height, width] = size.map(f64::from);
     // Exact where it decides: no more is kept than there is in a choice.
     let pixels = |[height, width]: [f64; 2]| height * width;

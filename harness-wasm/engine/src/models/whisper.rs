@@ -1,25 +1,23 @@
 //! Whisper (Radford et al. 2022): `WhisperForConditionalGeneration`, with its log-mel front end.
 
 use crate::error::{Error, Result};
+use crate::frontend::LogMel;
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::inputs::{Inputs, fits};
+use crate::models::inputs::{Inputs, fits, rows};
 use crate::models::layers::{
-    Block, Cache, Conv1d, Linear, MelBank, MultiHead, Names, Norms, head_width, keep_memory, layer_norm, memory,
+    Block, Cache, Conv1d, Linear, MultiHead, Names, Norms, head_width, keep_memory, layer_norm, memory,
     weight,
 };
 use crate::models::{Config, Decoder, End, InputTypes, Model, Prompt};
-use crate::ops::{Binary, Op, Reduce, Stft, Unary};
+use crate::ops::{Op, Unary};
 use crate::tensor::{DType, NamedTensors, Tensor};
 use crate::weights::{Weights, twin::Draw};
-
-/// The front end that every Whisper checkpoint was trained with: 25 ms frames every 10 ms.
-const SAMPLING_RATE: f64 = 16_000.0;
-const STFT: Stft = Stft { frame: 400, hop: 160 };
 
 /// What `config.json` says of a Whisper.
 #[derive(Debug)]
 pub(super) struct Whisper {
     vocabulary: usize,
+    front_end: LogMel,
     mels: usize,
     width: usize,
     encoder: Stack,
@@ -56,13 +54,16 @@ impl Whisper {
     pub(super) fn new(config: &Config) -> Result<Self> {
         config.require_flag("tie_word_embeddings", true)?;
         let width = config.size("d_model")?;
+        let mels = config.size_or("num_mel_bins", 80)?;
+        let sources = config.size_or("max_source_positions", 1500)?;
         Ok(Self {
             vocabulary: config.size("vocab_size")?,
-            mels: config.size_or("num_mel_bins", 80)?,
+            front_end: front_end(config, mels, 2 * sources)?,
+            mels,
             width,
             encoder: Stack::new(config, "encoder", width)?,
             decoder: Stack::new(config, "decoder", width)?,
-            sources: config.size_or("max_source_positions", 1500)?,
+            sources,
             targets: config.size_or("max_target_positions", 448)?,
             activation: config.activation("activation_function", "gelu")?,
             start: config.token_ids("decoder_start_token_id")?.first().copied().unwrap_or(50257),
@@ -73,11 +74,6 @@ impl Whisper {
     /// Frames that the encoder reads.
     const fn frames(&self) -> usize {
         2 * self.sources
-    }
-
-    /// Samples that give so many frames.
-    const fn samples(&self) -> usize {
-        self.frames() * STFT.hop
     }
 
     /// Keys have no bias, in any Whisper.
@@ -92,26 +88,6 @@ impl Whisper {
             Linear::new(at.part("fc1"), self.width, stack.feed_forward).then(self.activation),
             Linear::new(at.part("fc2"), stack.feed_forward, self.width),
         ]
-    }
-
-    /// Audio `[batch, samples]` to `input_features [batch, mels, frames]`.
-    fn features(&self, b: &mut GraphBuilder<'_>, audio: ValueId) -> Result<ValueId> {
-        b.scope("feature_extractor");
-        let range = [0.0, SAMPLING_RATE / 2.0];
-        let bank = MelBank { mels: self.mels, sampling_rate: SAMPLING_RATE, range, stft: STFT };
-        let log = bank.log_power(b, audio)?;
-        let batch = b.shape(log)[0];
-        // The frame centred on the end is left out.
-        let log = b.slice(log, &[0, 0, 0], &[batch, self.frames(), self.mels])?;
-        let flat = b.reshape(log, [batch, self.frames() * self.mels])?;
-        let top = b.op(Op::Reduce(Reduce::Max), &[flat])?;
-        let [range, shift, scale] = [-8.0, 4.0, 0.25].map(|v| b.constant(Tensor::f32([1], vec![v])));
-        let floor = b.add(top, range)?;
-        let kept = b.op(Op::Binary(Binary::Max), &[flat, floor])?;
-        let kept = b.add(kept, shift)?;
-        let kept = b.mul(kept, scale)?;
-        let kept = b.reshape(kept, [batch, self.frames(), self.mels])?;
-        b.transpose(kept, &[0, 2, 1])
     }
 
     /// Features `[batch, mels, frames]` to `[batch, sources, width]`.
@@ -196,6 +172,20 @@ impl Whisper {
     }
 }
 
+/// The front end of `preprocessor_config.json`, which must give what the encoder reads, or every Whisper's.
+fn front_end(config: &Config, mels: usize, frames: usize) -> Result<LogMel> {
+    let Some(preprocessor) = config.preprocessor() else { return Ok(LogMel::whisper(mels, frames)) };
+    let made = LogMel::read_whisper(preprocessor)?;
+    for (field, made, read) in [("feature_size", made.mels(), mels), ("chunk_length", made.frames(0), frames)]
+    {
+        if made != read {
+            let reason = format!("the front end makes {made} mels or frames where the encoder reads {read}");
+            return Err(Error::config(field, made, reason));
+        }
+    }
+    Ok(made)
+}
+
 /// PyTorch's default, which no Whisper config changes.
 const EPSILON: f64 = 1e-5;
 
@@ -209,7 +199,7 @@ impl Model for Whisper {
             (Some(_), None) => {
                 let audio = taken.audio("audio")?;
                 let batch = audio.shape()[0];
-                taken.put("audio", fitted(&audio, self.samples()));
+                taken.put("audio", self.front_end.fill(&rows(&audio))?);
                 batch
             }
             _ => taken.floats("input_features", &[None, Some(self.mels), Some(self.frames())])?[0],
@@ -237,7 +227,7 @@ impl Model for Whisper {
     }
 
     fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
-        let samples = self.samples() * 3 / 4;
+        let samples = self.frames() * self.front_end.hop() * 3 / 4;
         let audio = (0..samples).map(|_| 0.1 * draw.normal()).collect();
         let ids = (0..4).map(|_| draw.below(self.vocabulary) as i32).collect();
         NamedTensors::from([
@@ -247,28 +237,20 @@ impl Model for Whisper {
     }
 }
 
-/// Each row cut or filled up with silence to `samples`.
-fn fitted(audio: &Tensor, samples: usize) -> Tensor {
-    let &[batch, given] = audio.shape() else { unreachable!("rank 2: taken") };
-    let mut rows = Vec::with_capacity(batch * samples);
-    for row in audio.as_f32().chunks_exact(given) {
-        rows.extend_from_slice(&row[..given.min(samples)]);
-        rows.resize(rows.len() + samples.saturating_sub(given), 0.0);
-    }
-    Tensor::f32([batch, samples], rows)
-}
-
 impl Decoder for Whisper {
     fn prefill(&self, weights: &Weights, inputs: &InputTypes, context: usize) -> Result<Graph> {
-        let &[batch, tokens] = &inputs["decoder_input_ids"].shape[..] else { unreachable!("prepared: rank 2") };
+        let &[batch, tokens] = &inputs["decoder_input_ids"].shape[..] else {
+            unreachable!("prepared: rank 2")
+        };
         let mut b = GraphBuilder::new(weights);
-        let features = if inputs.contains_key("audio") {
-            let audio = b.input("audio", DType::F32, [batch, self.samples()]);
-            let features = self.features(&mut b, audio)?;
-            b.output("input_features", features);
-            features
-        } else {
-            b.input("input_features", DType::F32, [batch, self.mels, self.frames()])
+        let features = match inputs.get("audio") {
+            Some(ty) => {
+                let audio = b.input("audio", DType::F32, ty.shape.as_slice());
+                let features = self.front_end.build(&mut b, audio)?;
+                b.output("input_features", features);
+                features
+            }
+            None => b.input("input_features", DType::F32, [batch, self.mels, self.frames()]),
         };
         let encoded = self.encode(&mut b, features)?;
         b.output("encoder_last_hidden_state", encoded);
@@ -285,8 +267,7 @@ impl Decoder for Whisper {
         let batch = inputs["decoder_input_ids"].shape[0];
         let mut b = GraphBuilder::new(weights);
         let shape = [batch, self.sources, self.width];
-        let logits =
-            self.decode(&mut b, [batch, tokens], context, |b, layer| Ok(memory(b, layer, shape)))?;
+        let logits = self.decode(&mut b, [batch, tokens], context, |b, layer| Ok(memory(b, layer, shape)))?;
         b.output("logits", logits);
         Ok(b.finish())
     }

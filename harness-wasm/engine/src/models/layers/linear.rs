@@ -30,7 +30,10 @@ impl Names {
     }
 
     fn endings(&self, endings: &[&str]) -> Vec<String> {
-        self.0.iter().flat_map(|prefix| endings.iter().map(move |ending| format!("{prefix}{ending}"))).collect()
+        self.0
+            .iter()
+            .flat_map(|prefix| endings.iter().map(move |ending| format!("{prefix}{ending}")))
+            .collect()
     }
 }
 

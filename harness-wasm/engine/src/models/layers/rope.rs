@@ -53,7 +53,12 @@ pub(in crate::models) struct Rotary {
 
 impl Rotary {
     /// Rotates the heads side by side in `x [batch, tokens, heads * head_dim]`.
-    pub(in crate::models) fn apply(&self, b: &mut GraphBuilder<'_>, heads: usize, x: ValueId) -> Result<ValueId> {
+    pub(in crate::models) fn apply(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        heads: usize,
+        x: ValueId,
+    ) -> Result<ValueId> {
         b.op(Op::Rope { heads }, &[x, self.cos, self.sin, self.position])
     }
 }
@@ -188,7 +193,8 @@ impl Scaling {
         };
         let attention = config.number_or("attention_factor", own)?;
         // The dimension that turns this often within the original length.
-        let turning = |turns: f64| width * libm::log(original / (turns * 2.0 * PI)) / (2.0 * libm::log(theta));
+        let turning =
+            |turns: f64| width * libm::log(original / (turns * 2.0 * PI)) / (2.0 * libm::log(theta));
         let (first, last) =
             (turning(config.number_or("beta_fast", 32.0)?), turning(config.number_or("beta_slow", 1.0)?));
         let (first, last) = if config.flag_or("truncate", true)? {

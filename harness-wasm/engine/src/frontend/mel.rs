@@ -6,22 +6,22 @@ use crate::ops::{Binary, Gemm, Op, Stft, Unary};
 use crate::tensor::Tensor;
 
 /// Frames of audio through a bank of triangular filters on Slaney's mel scale, each of area 1.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::models) struct MelBank {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct MelBank {
     /// Filters.
-    pub(in crate::models) mels: usize,
+    pub(super) mels: usize,
     /// Samples a second.
-    pub(in crate::models) sampling_rate: f64,
+    pub(super) sampling_rate: f64,
     /// Where the first filter begins and the last ends, in Hz.
-    pub(in crate::models) range: [f64; 2],
+    pub(super) range: [f64; 2],
     /// The frames.
-    pub(in crate::models) stft: Stft,
+    pub(super) stft: Stft,
 }
 
 impl MelBank {
     /// Audio `[batch, samples]` to the base-10 logarithm of its mel power, `[batch, frames, mels]`. Power
     /// below 1e-10 counts as that.
-    pub(in crate::models) fn log_power(&self, b: &mut GraphBuilder<'_>, audio: ValueId) -> Result<ValueId> {
+    pub(super) fn log_power(&self, b: &mut GraphBuilder<'_>, audio: ValueId) -> Result<ValueId> {
         let window = b.constant(self.window());
         let roots = b.constant(self.stft.roots());
         let power = b.op(Op::Stft(self.stft), &[audio, window, roots])?;
@@ -81,9 +81,5 @@ fn to_mel(hertz: f64) -> f64 {
 }
 
 fn from_mel(mel: f64) -> f64 {
-    if mel < BEND[1] {
-        mel * BEND[0] / BEND[1]
-    } else {
-        BEND[0] * libm::exp((mel - BEND[1]) / steepness())
-    }
+    if mel < BEND[1] { mel * BEND[0] / BEND[1] } else { BEND[0] * libm::exp((mel - BEND[1]) / steepness()) }
 }
