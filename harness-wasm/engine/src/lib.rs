@@ -14,6 +14,7 @@ pub mod models;
 pub mod ops;
 pub mod plan;
 pub mod run;
+pub mod tasks;
 pub mod tensor;
 pub mod weights;
 
