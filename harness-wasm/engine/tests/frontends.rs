@@ -1,13 +1,15 @@
 //! Every front end against what transformers' processors make of the same pictures and sounds.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use webmatrix_engine::backend::Backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::frontend::{Picture, Preprocessor};
-use webmatrix_engine::models::Config;
+use webmatrix_engine::models::{Config, model};
+use webmatrix_engine::run::{Options, Runner};
 use webmatrix_engine::tensor::{DType, NamedTensors, Tensor, read_safetensors};
+use webmatrix_engine::weights::{Checkpoint, Weights};
 
 /// A front end's fixture.
 struct Fixture {
@@ -15,6 +17,10 @@ struct Fixture {
     preprocessor: Preprocessor,
     inputs: NamedTensors,
     expected: NamedTensors,
+}
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
 }
 
 impl Fixture {
@@ -72,26 +78,72 @@ impl Fixture {
         .unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
-    /// How far it is off at worst.
-    #[expect(clippy::print_stderr, reason = "how close each is, for who asks with --nocapture")]
     fn check<B: Backend>(&self, backend: &mut B) {
         let made = self.run(backend);
         assert!(made.keys().eq(self.expected.keys()), "{}: gives {:?}", self.name, made.keys());
-        for (name, expected) in &self.expected {
-            let made = &made[name];
-            assert_eq!(made.shape(), expected.shape(), "{}: {name}", self.name);
-            if expected.dtype() == DType::I32 {
-                assert_eq!(made, expected, "{}: {name}", self.name);
-                continue;
-            }
-            let bound = bound(name, expected);
-            let pairs = made.as_f32().iter().zip(expected.as_f32());
-            // A NaN is worse than any bound.
-            let error = |(y, e): (&f32, &f32)| (f64::from(*y) - f64::from(*e)).abs();
-            let worst = pairs.map(error).fold(0.0, |worst, error| if error <= worst { worst } else { error });
-            eprintln!("{} on {}: {name} off by {worst:.1e}, of {bound:.1e}", self.name, backend.name());
-            assert!(worst <= bound, "{}: {name} is off by {worst:e}", self.name);
+        made.iter().for_each(|(name, made)| self.compare(backend.name(), name, made));
+    }
+
+    #[expect(clippy::print_stderr, reason = "how close each is, for who asks with --nocapture")]
+    fn compare(&self, place: &str, name: &str, made: &Tensor) {
+        let expected = &self.expected[name];
+        assert_eq!(made.shape(), expected.shape(), "{}: {name}", self.name);
+        if expected.dtype() == DType::I32 {
+            assert_eq!(made, expected, "{}: {name}", self.name);
+            return;
         }
+        let bound = bound(name, expected);
+        let pairs = made.as_f32().iter().zip(expected.as_f32());
+        // A NaN is worse than any bound.
+        let error = |(y, e): (&f32, &f32)| (f64::from(*y) - f64::from(*e)).abs();
+        let worst = pairs.map(error).fold(0.0, |worst, error| if error <= worst { worst } else { error });
+        eprintln!("{} {place}: {name} off by {worst:.1e}, of {bound:.1e}", self.name);
+        assert!(worst <= bound, "{} {place}: {name} is off by {worst:e}", self.name);
+    }
+}
+
+/// A model's own front end is this one, with the settings of the `preprocessor_config.json` beside its config.
+#[test]
+fn models_take_the_settings_of_their_preprocessor() {
+    for (front_end, class, folder) in [
+        ("whisper-80", "whisper", "variants/whisper-scaled"),
+        ("whisper-128", "whisper", "variants/whisper-mels-128"),
+        ("clap-as-on-hub", "clap", "goldens/clap"),
+    ] {
+        let fixture = Fixture::read(front_end.to_owned());
+        let folder = fixtures().join(folder);
+        let read = |folder: &Path, file: &str| fs::read(folder.join(file)).unwrap();
+        let config = |folder: &Path, file: &str| Config::parse(file, &read(folder, file)).unwrap();
+        let preprocessor = config(&fixtures().join("frontends").join(front_end), "preprocessor_config.json");
+        let model = model(class, &config(&folder, "config.json").with_preprocessor(preprocessor)).unwrap();
+        let shards = vec![("model.safetensors".to_owned(), read(&folder, "model.safetensors"))];
+        let weights = Weights::Files(Checkpoint::new(shards).unwrap());
+        let mut inputs = NamedTensors::from([("audio".to_owned(), fixture.inputs["audio_0"].clone())]);
+        if class == "clap" {
+            inputs.insert("input_ids".to_owned(), Tensor::i32([1, 2], vec![0, 2]));
+        }
+        let mut runner = Runner::new(&*model, &weights, Cpu::new(Kernels::Simd), Options::default());
+        let made = pollster::block_on(runner.infer(&inputs)).unwrap();
+        fixture.compare("in its model", "input_features", &made["input_features"]);
+    }
+}
+
+#[test]
+fn settings_that_do_not_fit_the_model_are_refused() {
+    let fixture = |folder: &str, file: &str| {
+        Config::parse(file, &fs::read(fixtures().join(folder).join(file)).unwrap()).unwrap()
+    };
+    for (class, folder, front_end, field) in [
+        ("whisper", "variants/whisper-scaled", "whisper-128", "feature_size"),
+        ("whisper", "goldens/whisper", "whisper-80", "chunk_length"),
+        ("clap", "goldens/clap", "clap-repeat", "feature_size"),
+        ("clap", "goldens/clap", "whisper-80", "feature_extractor_type"),
+        ("whisper", "goldens/whisper", "vit", "image_processor_type"),
+    ] {
+        let preprocessor = fixture(&format!("frontends/{front_end}"), "preprocessor_config.json");
+        let config = fixture(folder, "config.json").with_preprocessor(preprocessor);
+        let error = model(class, &config).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("config field {field} = ")), "{folder} with {front_end}: {error}");
     }
 }
 

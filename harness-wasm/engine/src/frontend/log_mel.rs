@@ -3,6 +3,7 @@
 //! The host brings sounds to their length; everything from the waveform on is a graph, so that it runs wherever the
 //! model runs, and models build it into theirs.
 
+use super::kind;
 use super::mel::MelBank;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
@@ -76,8 +77,20 @@ impl LogMel {
         }
     }
 
+    /// The `preprocessor_config.json` beside a Whisper's config.
+    pub(crate) fn of_whisper(config: &Config) -> Result<Self> {
+        require_class(config, "Whisper")?;
+        Self::read_whisper(config)
+    }
+
+    /// The `preprocessor_config.json` beside a CLAP's config.
+    pub(crate) fn of_clap(config: &Config) -> Result<Self> {
+        require_class(config, "Clap")?;
+        Self::read_clap(config)
+    }
+
     /// `WhisperFeatureExtractor`.
-    pub(crate) fn read_whisper(config: &Config) -> Result<Self> {
+    pub(super) fn read_whisper(config: &Config) -> Result<Self> {
         common(config)?;
         config.require_flag("do_normalize", false)?;
         if config.number_or("dither", 0.0)? != 0.0 {
@@ -100,7 +113,7 @@ impl LogMel {
     }
 
     /// `ClapFeatureExtractor`.
-    pub(crate) fn read_clap(config: &Config) -> Result<Self> {
+    pub(super) fn read_clap(config: &Config) -> Result<Self> {
         common(config)?;
         config.require_flag("return_attention_mask", false)?;
         match config.text_or("truncation", "fusion")? {
@@ -265,6 +278,14 @@ impl LogMel {
 /// Whisper's filters end there at any sampling rate.
 const WHISPER_RANGE: [f64; 2] = [0.0, 8_000.0];
 
+/// Refuses another class's front end.
+fn require_class(config: &Config, class: &str) -> Result<()> {
+    match kind(config)? {
+        (_, _, written) if written == class => Ok(()),
+        (field, written, _) => Err(Error::config(field, written, format!("is not {class}'s front end"))),
+    }
+}
+
 /// What both classes say of padding.
 fn common(config: &Config) -> Result<()> {
     config.require_text("padding_side", "right")?;
@@ -305,4 +326,29 @@ fn bank(mels: usize, rate: usize, range: [f64; 2], stft: Stft) -> Result<MelBank
         return Err(Error::config("frequency_min", range[0], reason));
     }
     Ok(MelBank { mels, sampling_rate: rate as f64, range, stft })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(how: Filling, samples: usize, sounds: &[&[f32]]) -> Vec<f32> {
+        let front = LogMel { fill: Some(Fill { samples, how }), ..LogMel::clap(64) };
+        front.fill(sounds).unwrap().as_f32().to_vec()
+    }
+
+    #[test]
+    fn sounds_are_filled_up_and_cut() {
+        let sound: &[f32] = &[1.0, 2.0, 3.0];
+        assert_eq!(filled(Filling::Silence, 5, &[sound]), [1.0, 2.0, 3.0, 0.0, 0.0]);
+        assert_eq!(filled(Filling::Repeats, 5, &[sound]), [1.0, 2.0, 3.0, 1.0, 2.0]);
+        assert_eq!(filled(Filling::WholeRepeats, 8, &[sound]), [1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 0.0, 0.0]);
+        for how in [Filling::Silence, Filling::Repeats, Filling::WholeRepeats] {
+            assert_eq!(filled(how, 2, &[sound, &[4.0]])[..2], [1.0, 2.0], "{how:?}");
+            assert_eq!(filled(how, 3, &[sound]), sound, "{how:?}");
+        }
+        assert!(LogMel::clap(64).fill(&[sound, &[1.0]]).is_err());
+        assert!(LogMel::whisper(80, 4).fill(&[]).is_err());
+        assert!(LogMel::whisper(80, 4).fill(&[sound, &[]]).is_err());
+    }
 }

@@ -75,7 +75,7 @@ impl Clap {
 /// as they are.
 fn front_end(config: &Config, mels: usize) -> Result<LogMel> {
     let Some(preprocessor) = config.preprocessor() else { return Ok(LogMel::clap(mels)) };
-    let made = LogMel::read_clap(preprocessor)?;
+    let made = LogMel::of_clap(preprocessor)?;
     if made.mels() == mels {
         Ok(made)
     } else {

@@ -175,7 +175,7 @@ impl Whisper {
 /// The front end of `preprocessor_config.json`, which must give what the encoder reads, or every Whisper's.
 fn front_end(config: &Config, mels: usize, frames: usize) -> Result<LogMel> {
     let Some(preprocessor) = config.preprocessor() else { return Ok(LogMel::whisper(mels, frames)) };
-    let made = LogMel::read_whisper(preprocessor)?;
+    let made = LogMel::of_whisper(preprocessor)?;
     for (field, made, read) in [("feature_size", made.mels(), mels), ("chunk_length", made.frames(0), frames)]
     {
         if made != read {
