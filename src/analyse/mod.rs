@@ -10,6 +10,7 @@ mod outcome;
 mod stats;
 mod support;
 mod verdict;
+mod verification;
 pub mod view;
 
 pub use agreement::compare;
@@ -18,3 +19,4 @@ pub use outcome::{Tally, exit_status};
 pub use stats::median;
 pub use support::unsupported;
 pub use verdict::Rules;
+pub use verification::{OutputLine, output_lines, verification_status};

@@ -203,7 +203,7 @@ impl<'a> Lane<'a> {
             model: material.model.clone(),
             warmup: self.ctx.run.warmup,
             samples: self.ctx.run.samples,
-            max_new_tokens: material.new_tokens().unwrap_or(info.new_tokens),
+            max_new_tokens: material.new_tokens.unwrap_or(info.new_tokens),
         }
     }
 

@@ -7,6 +7,8 @@
 mod attempt;
 mod context;
 mod end;
+mod folder;
+mod generation;
 mod goldens;
 mod journal;
 mod lane;
@@ -26,6 +28,7 @@ use webmatrix_wire::ProbeReport;
 
 pub use context::{Context, Launcher};
 pub use end::{End, Mortal};
+pub use folder::{FolderError, ModelFolder};
 pub use journal::{Journal, JournalError, read, runs};
 pub use record::{
     AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OutputsReceived, Record,

@@ -162,7 +162,7 @@ async fn cell_job(
         return Err(Failed { kind: FailureKind::NotImplemented, stage: "plan".into(), text });
     }
     let start = scribe.now();
-    let loaded = load(cell, files).map_err(|error| failed("load", &error))?;
+    let loaded = load(&cell.class, &cell.model, files).map_err(|error| failed("load", &error))?;
     scribe.timing(Phase::Load, scribe.now() - start);
     let start = scribe.now();
     let mut facts = BackendFacts::new(cell.backends.first().copied().unwrap_or(Backend::NativeCpu));
@@ -220,7 +220,8 @@ fn adapter_facts(device: &NativeDevice) -> AdapterFacts {
     }
 }
 
-fn load(cell: &CellJob, files: &Files) -> Result<Loaded> {
+/// Reads a model from the files of a job.
+pub(super) fn load(class: &str, model: &ModelSource, files: &Files) -> Result<Loaded> {
     let read = |name: &String| -> Result<Vec<u8>> {
         let fault = |reason: String| Error::Data { file: name.clone(), reason };
         match files.get(name) {
@@ -229,12 +230,12 @@ fn load(cell: &CellJob, files: &Files) -> Result<Loaded> {
             None => Err(fault("not among the job's files".into())),
         }
     };
-    match &cell.model {
+    match model {
         ModelSource::Files { config, weights, inputs } => {
             let shards = weights.iter().map(|name| Ok((name.clone(), read(name)?))).collect::<Result<_>>()?;
-            Loaded::from_files(&cell.class, &read(config)?, shards, &read(inputs)?)
+            Loaded::from_files(class, &read(config)?, shards, &read(inputs)?)
         }
-        ModelSource::Twin { size, seed } => Loaded::twin(&cell.class, size.as_str(), *seed),
+        ModelSource::Twin { size, seed } => Loaded::twin(class, size.as_str(), *seed),
     }
 }
 
@@ -244,7 +245,7 @@ fn load(cell: &CellJob, files: &Files) -> Result<Loaded> {
 /// browsers. Wrong models are caught by the goldens.
 pub(super) fn oracle(cell: &CellJob, files: &Files) -> std::result::Result<Bytes, String> {
     let answer = || -> Result<Bytes> {
-        let loaded = load(cell, files)?;
+        let loaded = load(&cell.class, &cell.model, files)?;
         let options = Options::greedy(cell.max_new_tokens as usize);
         let mut runner = Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), options);
         let outputs = block_on(runner.infer(&loaded.inputs))?;
