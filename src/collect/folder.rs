@@ -97,6 +97,10 @@ impl ModelFolder {
         let class = self.class;
         let weights =
             if self.path.join(INDEX).is_file() { self.path.join(INDEX) } else { self.path.join(WEIGHTS) };
+        let text = match error {
+            Error::Data { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        };
         let (path, remedy) = match error {
             Error::Config { .. } => (self.path.join(CONFIG), "change the field, or leave this model out"),
             Error::Weight { .. } => {
@@ -106,11 +110,10 @@ impl ModelFolder {
                 (self.path.join(EXPECTED), "expect fewer tokens in generated_ids")
             }
             Error::Input { .. } => (self.path.join(INPUTS), "save the inputs as the model takes them"),
-            // Its text begins with the file's name.
-            Error::Data { .. } => (self.path.clone(), "save the file anew, or name the class with --class"),
+            Error::Data { file, .. } => (self.path.join(file), "save the file as the model takes it"),
             _ => (self.path.clone(), "the model cannot be built from these files"),
         };
-        FolderError { path, reason: format!("as {class}: {error}; {remedy}") }
+        FolderError { path, reason: format!("as {class}: {text}; {remedy}") }
     }
 }
 

@@ -9,3 +9,4 @@ mod ops;
 mod protocol;
 mod resume;
 mod statuses;
+mod verify;

@@ -1,6 +1,6 @@
 //! `webmatrix verify`: a folder's model, in browsers, against the outputs that are expected of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use webmatrix_wire::Status;
 
@@ -81,7 +81,9 @@ fn text(lines: &[OutputLine]) -> String {
         ]
     };
     let header = ["browser", "backend", "output", "max abs", "max rel", "cosine", "verdict", "evidence", ""];
-    let passed = lines.iter().filter(|line| line.status == Status::Pass).count();
+    let mut counts = BTreeMap::<Status, usize>::new();
+    lines.iter().for_each(|line| *counts.entry(line.status).or_default() += 1);
+    let counts: Vec<String> = counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
     let rows: Vec<Vec<String>> = lines.iter().enumerate().map(row).collect();
-    format!("{}\n{passed} of {} outputs pass\n", table::table(&header, &rows), lines.len())
+    format!("{}\noutputs: {}\n", table::table(&header, &rows), counts.join(", "))
 }
