@@ -152,7 +152,7 @@ fn of_golden(class: ModelClass) -> Result<Material, SourceError> {
     let golden = golden(class.as_str()).ok_or(SourceError::NoGolden(class))?;
     let file = |name: &str, bytes| (name.to_owned(), FileSource::Bytes(Bytes::from_static(bytes)));
     let fit = |reason| SourceError::Expected { class, reason };
-    let new_tokens = new_tokens(class, golden.inputs, golden.expected).map_err(fit)?;
+    let new_tokens = new_tokens(class, golden.config, golden.inputs, golden.expected).map_err(fit)?;
     Ok(Material {
         model: files_source(vec![WEIGHTS.to_owned()]),
         files: Files::from([
@@ -193,7 +193,7 @@ pub(super) fn of_folder(class: ModelClass, folder: &Path) -> Result<Material, So
     let (expected, new_tokens) = if folder.join(EXPECTED).is_file() {
         let expected = read(EXPECTED)?;
         let fit = |reason| SourceError::Expected { class, reason };
-        let new_tokens = new_tokens(class, &inputs, &expected).map_err(fit)?;
+        let new_tokens = new_tokens(class, &read(CONFIG)?, &inputs, &expected).map_err(fit)?;
         (Some(("given", expected)), Some(new_tokens))
     } else {
         (None, None)

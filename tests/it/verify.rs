@@ -260,7 +260,7 @@ fn an_answer_that_proves_nothing_is_refused() {
     65 error: DIR/expected.safetensors: holds no tensor: save it anew
     65 error: DIR/expected.safetensors: tensor pooler_output is empty ([2, 0]), which proves nothing: leave it out
     65 error: DIR/expected.safetensors: tensor pooler_output has type F16, too narrow to compare with: save it as F32 or I64
-    65 error: DIR/expected.safetensors: generated_ids is 9 tokens wide and starts with 16: it holds no generated token
+    65 error: DIR/expected.safetensors: generated_ids is 9 tokens wide: it ends before the first generated one
     65 error: DIR/expected.safetensors: as llama: input max_new_tokens: prompt and new tokens need 4095 positions, the model has 256; expect fewer tokens in generated_ids
     ");
 }
