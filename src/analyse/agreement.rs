@@ -77,7 +77,15 @@ fn elements(tensor: &TensorView<'_>) -> Option<Elements> {
     })
 }
 
-fn output(name: &str, actual: &TensorView<'_>, expected: &TensorView<'_>) -> Result<OutputAgreement, String> {
+/// Compares one tensor with the one that is expected.
+///
+/// # Errors
+/// If the type of either cannot be compared.
+pub(super) fn output(
+    name: &str,
+    actual: &TensorView<'_>,
+    expected: &TensorView<'_>,
+) -> Result<OutputAgreement, String> {
     if actual.shape() != expected.shape() {
         let fault = format!("has shape {:?}, expected {:?}", actual.shape(), expected.shape());
         return Ok(failed(name, expected, fault));

@@ -268,6 +268,10 @@ pub(super) struct VerifyArgs {
     /// What to print: a table, or one line for each browser, backend and output
     #[arg(long, value_enum, default_value_t = VerifyFormat::Table, env = "WEBMATRIX_VERIFY_FORMAT")]
     pub(super) format: VerifyFormat,
+    /// Where a backend disagrees, run it once more with every intermediate result kept, and name the first
+    /// op that leaves the oracle
+    #[arg(long, env = "WEBMATRIX_TRACE")]
+    pub(super) trace: bool,
     /// Say nothing of the progress
     #[arg(long, short, env = "WEBMATRIX_QUIET")]
     pub(super) quiet: bool,

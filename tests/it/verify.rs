@@ -3,11 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
+use webmatrix::analyse::explain;
+use webmatrix::collect::Traced;
 use webmatrix::plan::MODELS;
+use webmatrix_engine::backend::cpu::{Cpu, Kernels};
+use webmatrix_engine::run::{Loaded, Options, trace};
+use webmatrix_engine::tensor::write_safetensors;
 
 use crate::command::{code, folder, stderr, stdout};
 use crate::fake::golden;
@@ -331,7 +338,6 @@ fn a_config_that_cannot_be_honoured_is_refused() {
         config("\"hidden_act\": \"gelu\"", "\"hidden_act\": \"celu\""),
         config("\"hidden_size\": 64", "\"hidden_size\": -1"),
         config("\"hidden_size\": 64", "\"hidden_size\": 2147483640"),
-        config("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 2000000000"),
     ];
     insta::assert_snapshot!(said.join("\n"), @r#"
     65 error: DIR/config.json: model_type "gpt2" is no class of the matrix: if it is built like one, use --class with one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr
@@ -339,8 +345,10 @@ fn a_config_that_cannot_be_honoured_is_refused() {
     65 error: DIR/config.json: as bert: config field hidden_act = celu: this activation is not implemented; change the field, or leave this model out
     65 error: DIR/config.json: as bert: config field hidden_size = -1: must be a positive whole number; change the field, or leave this model out
     65 error: DIR/model.safetensors: as bert: weight embeddings.word_embeddings.weight: has shape [512, 64] where config.json implies [512, 2147483640]; save the checkpoint and its config.json together, or name the class with --class
-    65 error: DIR/model.safetensors: as bert: weight encoder.layer.2.attention.self.query.weight: not in the checkpoint; save the checkpoint and its config.json together, or name the class with --class
     "#);
+    // Any weight of the third layer will do.
+    let deep = config("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 2000000000");
+    assert!(deep.starts_with("65 error: DIR/model.safetensors: as bert: weight encoder.layer.2."), "{deep}");
 }
 
 #[test]
@@ -476,4 +484,43 @@ fn chromium_agrees_with_a_right_folder_and_not_with_a_wrong_one() {
     let output = verify(model.path(), &both);
     assert_eq!(code(&output), 1, "{output:?}");
     assert!(lines(&output).iter().all(|line| line["status"] == "wrong"), "{output:?}");
+}
+
+/// The golden, and the golden with one weight spoilt, as the engine loads them.
+fn loaded(weights: &[u8]) -> Loaded {
+    let shards = vec![("model.safetensors".to_owned(), weights.to_vec())];
+    let (config, inputs) = (golden("bert", "config.json"), golden("bert", "inputs.safetensors"));
+    Loaded::from_files("bert", &config, shards, &inputs).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A backend with a faulty kernel is not to be had, but one with a faulty weight computes the same.
+#[test]
+fn a_trace_names_the_op_and_the_layer_that_go_wrong() {
+    let model = copy("bert");
+    change(model.path(), "model.safetensors", |t| element(t, WEIGHT, 77, 3.0));
+    let of = |loaded: &Loaded, kernels| {
+        let traced = pollster::block_on(trace(loaded, Cpu::new(kernels), Options::default()));
+        let tensors = traced.unwrap_or_else(|error| panic!("{error}"));
+        Bytes::from(write_safetensors(&tensors).unwrap_or_else(|error| panic!("{error}")))
+    };
+    let traced = Traced {
+        backend: Ok(of(&loaded(&get(model.path(), "model.safetensors")), Kernels::Simd)),
+        oracle: Ok(of(&loaded(&golden("bert", "model.safetensors")), Kernels::Oracle)),
+        reference: Arc::new(Err("not needed".to_owned())),
+    };
+    let said = explain(&traced);
+    assert!(said.starts_with("first leaves the oracle at op gemm of encoder.layer.1."), "{said}");
+}
+
+#[test]
+fn a_trace_of_a_bad_folder_does_not_blame_the_backend() {
+    let model = copy("bert");
+    change(model.path(), "model.safetensors", |t| element(t, WEIGHT, 77, 3.0));
+    let output = verify(model.path(), &["--browsers", "native", "--trace"]);
+    assert_eq!(code(&output), 1, "{output:?}");
+    let said = stderr(&output);
+    for backend in ["native-cpu", "native-gpu"] {
+        let trace = said.lines().find(|line| line.starts_with(&format!("trace: native {backend} ")));
+        assert!(trace.is_some_and(|trace| trace.contains("the backend is not at fault")), "{said}");
+    }
 }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use webmatrix_wire::Status;
 
 use super::run::{SetUp, UnderWay, has_pages};
-use crate::analyse::{OutputLine, output_lines, verification_status};
+use crate::analyse::{OutputLine, explain, output_lines, verification_status};
 use crate::cli::args::{PrintArgs, VerifyArgs, VerifyFormat};
 use crate::cli::config::{Machine, Places};
 use crate::cli::recording::Recording;
 use crate::cli::{out, reporter, table};
-use crate::collect::{ModelFolder, Sources, Verdict};
+use crate::collect::{self, Context, ModelFolder, Sources, Verdict};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Plan, Verification, verification};
 
@@ -41,6 +41,8 @@ pub(in crate::cli) async fn run(args: VerifyArgs) -> Result<ExitStatus, Failure>
     let set_up = SetUp { machine: &machine, plan: &plan, places: &places, launch: &args.launch, sources };
     let under_way = UnderWay::start(recording, reporting, set_up).await?;
     let collected = under_way.collect(args.jobs).await;
+    let traces =
+        if args.trace && collected.is_ok() { traces(&under_way.ctx, &plan).await? } else { Vec::new() };
     let status = under_way.finish(collected, verification_status)?;
     let lines = lines(&plan, &recorder.verdicts(), &folder.expected);
     match args.format {
@@ -51,7 +53,29 @@ pub(in crate::cli) async fn run(args: VerifyArgs) -> Result<ExitStatus, Failure>
             }
         }
     }
+    for trace in traces {
+        match args.format {
+            VerifyFormat::Table => out::line(&trace),
+            // Standard output is for lines of one kind.
+            VerifyFormat::Jsonl => out::note(&trace),
+        }
+    }
     Ok(status)
+}
+
+/// For each cell whose outputs are wrong, where it goes wrong.
+async fn traces(ctx: &Context, plan: &Plan) -> Result<Vec<String>, Failure> {
+    let verdicts = ctx.recorder.verdicts();
+    let is_wrong = |cell: &&Cell| verdicts.get(*cell).is_some_and(|verdict| verdict.status == Status::Wrong);
+    let mut traces = Vec::new();
+    for cell in plan.runnable().filter(is_wrong) {
+        if ctx.stop.is_asked() {
+            break;
+        }
+        let traced = collect::trace(ctx, cell).await.exit(ExitStatus::BadData)?;
+        traces.push(format!("trace: {} {} {}", cell.browser, cell.backend, explain(&traced)));
+    }
+    Ok(traces)
 }
 
 fn lines(plan: &Plan, verdicts: &HashMap<Cell, Verdict>, expected: &[String]) -> Vec<OutputLine> {
