@@ -6,6 +6,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use pollster::block_on;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -41,11 +43,12 @@ const LAYOUT: &str = "a folder to verify holds config.json, model.safetensors (o
                       model.safetensors.index.json), inputs.safetensors and expected.safetensors";
 
 impl ModelFolder {
-    /// Reads the folder; `class` is what it holds, else `config.json` says so.
+    /// Reads the folder; `class` is what it holds, else `config.json` says so. Building the model may take
+    /// as long as `patience`.
     ///
     /// # Errors
     /// Names the file and what is wrong with it.
-    pub fn open(folder: &Path, class: Option<ModelClass>) -> Result<Self, FolderError> {
+    pub fn open(folder: &Path, class: Option<ModelClass>, patience: Duration) -> Result<Self, FolderError> {
         let at = |name: &str| folder.join(name);
         let refuse = |path: PathBuf, reason: String| Err(FolderError { path, reason });
         if !folder.is_dir() {
@@ -71,23 +74,29 @@ impl ModelFolder {
         checked(INPUTS)?;
         let folder = Self { path: folder.to_owned(), class, expected: checked(EXPECTED)? };
         if class.info().implemented {
-            folder.build()?;
+            folder.build(patience)?;
         }
         Ok(folder)
     }
 
     /// Builds the model on the host, so that a weight that is missing or misshapen, or an input that
     /// does not fit, is told once and in full rather than by every page.
-    fn build(&self) -> Result<(), FolderError> {
+    fn build(&self, patience: Duration) -> Result<(), FolderError> {
         let material = of_folder(self.class, &self.path).map_err(|error| of_source(&self.path, error))?;
-        // On a thread of its own: a panic of the engine is then an error like any other.
-        let built = std::thread::scope(|scope| scope.spawn(|| compile(self.class, &material)).join());
-        match built {
+        let (class, (done, built)) = (self.class, mpsc::channel());
+        // On a thread of its own, which is left behind if it takes too long: neither a panic nor dimensions
+        // that nobody can compute with end more than this folder. A receiver that is gone has been told.
+        std::thread::spawn(move || done.send(compile(class, &material)).ok());
+        let fault = |reason: &str| Err(FolderError { path: self.path.clone(), reason: reason.to_owned() });
+        match built.recv_timeout(patience) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.of_engine(&error)),
-            Err(_) => {
-                let reason = "the engine panicked on this model: please report it".to_owned();
-                Err(FolderError { path: self.path.clone(), reason })
+            Err(mpsc::RecvTimeoutError::Timeout) => fault(
+                "the model is not built by the deadline: look for a size in config.json that is far too large, \
+                 or give it more time with --deadline",
+            ),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                fault("the engine panicked while it built this model: please report it")
             }
         }
     }

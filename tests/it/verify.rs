@@ -400,6 +400,17 @@ fn shards_are_found_by_their_index() {
     "#);
 }
 
+#[test]
+fn dimensions_that_nobody_can_compute_with_are_given_up_on() {
+    let model = copy("llama");
+    let text = String::from_utf8(get(model.path(), "config.json")).unwrap_or_else(|error| panic!("{error}"));
+    let mut config: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}"));
+    config["head_dim"] = 0x7fff_fffe.into();
+    put(model.path(), "config.json", config.to_string().as_bytes());
+    let output = verify(model.path(), &["--browsers", "native", "--deadline", "2"]);
+    assert_eq!(code(&output), 65, "{output:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_pipe_in_place_of_a_file_is_not_waited_for() {

@@ -1,6 +1,7 @@
 //! `webmatrix verify`: a folder's model, in browsers, against the outputs that are expected of it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use webmatrix_wire::Status;
 
@@ -12,10 +13,12 @@ use crate::cli::recording::Recording;
 use crate::cli::{out, reporter, table};
 use crate::collect::{self, Context, ModelFolder, Sources, Verdict};
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{Cell, Plan, Verification, verification};
+use crate::plan::{Cell, Deadlines, Plan, Verification, verification};
 
 pub(in crate::cli) async fn run(args: VerifyArgs) -> Result<ExitStatus, Failure> {
-    let folder = ModelFolder::open(&args.model_dir, args.class).exit(ExitStatus::BadData)?;
+    let patience = args.deadline.unwrap_or(Deadlines::default().attempt_s);
+    let patience = Duration::from_secs(u64::from(patience));
+    let folder = ModelFolder::open(&args.model_dir, args.class, patience).exit(ExitStatus::BadData)?;
     let machine = Machine::look(&args.paths, args.browsers.as_deref())?;
     let asked = Verification {
         class: folder.class,

@@ -8,6 +8,7 @@
 use crate::backend::{Backend, ProgramId, Tally};
 use crate::error::Result;
 use crate::ir::Graph;
+use crate::ops::Op;
 use crate::run::{Loaded, Options, Runner};
 use crate::tensor::{NamedTensors, Tensor};
 use crate::weights::Weights;
@@ -85,19 +86,29 @@ struct Exposure {
 }
 
 /// Names every node's result as an output.
-fn expose(graph: &Graph) -> (Graph, Vec<Exposure>) {
+///
+/// # Errors
+/// If a shape rule refuses what was built: a fault of this function.
+fn expose(graph: &Graph) -> Result<(Graph, Vec<Exposure>)> {
     let mut exposed = graph.clone();
     let mut exposures = Vec::with_capacity(graph.nodes().len());
     for (at, node) in graph.nodes().iter().enumerate() {
         let own = graph.outputs().iter().find(|(_, id)| *id == node.output);
         let output = own.map_or_else(|| format!("{MARK}{at:06}"), |(name, _)| name.clone());
         if own.is_none() {
-            exposed.outputs.push((output.clone(), node.output));
+            // A state's new value leaves the graph already, and WebNN lets nothing leave twice.
+            let result = if graph.states().iter().any(|state| state.after == node.output) {
+                let same = Op::Reshape { shape: graph.ty(node.output).shape.clone() };
+                exposed.push_node(same, &[node.output], &node.scope)?
+            } else {
+                node.output
+            };
+            exposed.outputs.push((output.clone(), result));
         }
         let (op, scope) = (node.op.name(), node.scope.clone());
         exposures.push(Exposure { node: at, op, scope, output, added: own.is_none() });
     }
-    (exposed, exposures)
+    Ok((exposed, exposures))
 }
 
 impl<B: Backend> Backend for Exposed<B> {
@@ -106,7 +117,7 @@ impl<B: Backend> Backend for Exposed<B> {
     }
 
     async fn compile(&mut self, graph: &Graph, weights: &Weights) -> Result<ProgramId> {
-        let (exposed, exposures) = expose(graph);
+        let (exposed, exposures) = expose(graph)?;
         self.programs.push((self.inner.compile(&exposed, weights).await?, exposures));
         Ok(ProgramId(self.programs.len() - 1))
     }
