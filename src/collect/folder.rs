@@ -129,7 +129,7 @@ impl ModelFolder {
 fn compile(class: ModelClass, material: &Material) -> Result<(), Error> {
     let loaded = native::load(class.as_str(), &material.model, &material.files)?;
     let max_new_tokens = material.new_tokens.unwrap_or_default() as usize;
-    let options = Options { max_new_tokens, ..Options::default() };
+    let options = Options::greedy(max_new_tokens);
     let mut runner = Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), options);
     block_on(runner.compile(&loaded.inputs))
 }

@@ -133,7 +133,7 @@ impl<B: Backend> Backend for Exposed<B> {
             };
             let Some(result) = result else { continue };
             // Once one is left out, all later ones are: a trace has no holes.
-            self.left = self.left.checked_sub(result.bytes().len()).unwrap_or_default();
+            self.left = self.left.saturating_sub(result.bytes().len());
             if self.left > 0 {
                 let Exposure { node, op, scope, .. } = exposure;
                 let step = Step { run: self.runs, node: *node, op: (*op).into(), scope: scope.clone() };
