@@ -256,11 +256,6 @@ fn an_answer_that_proves_nothing_is_refused() {
                 t.insert("generated_ids".to_owned(), (Dtype::I64, vec![1, 9], vec![0; 72]));
             });
         }),
-        spoilt("llama", |dir| {
-            change(dir, expected, |t| {
-                t.insert("generated_ids".to_owned(), (Dtype::I64, vec![1, 4096], vec![0; 8 * 4096]));
-            });
-        }),
     ];
     insta::assert_snapshot!(said.join("\n"), @r"
     65 error: DIR/expected.safetensors: tensor pooler_output holds NaN (element 3), which proves nothing: save it anew
@@ -268,8 +263,15 @@ fn an_answer_that_proves_nothing_is_refused() {
     65 error: DIR/expected.safetensors: tensor pooler_output is empty ([2, 0]), which proves nothing: leave it out
     65 error: DIR/expected.safetensors: tensor pooler_output has type F16, too narrow to compare with: save it as F32 or I64
     65 error: DIR/expected.safetensors: generated_ids is 9 tokens wide: it ends before the first generated one
-    65 error: DIR/expected.safetensors: as llama: input max_new_tokens: prompt and new tokens need 4095 positions, the model has 256; expect fewer tokens in generated_ids
     ");
+    let endless = spoilt("llama", |dir| {
+        change(dir, expected, |t| {
+            let width = (1 << 20) + 32;
+            t.insert("generated_ids".to_owned(), (Dtype::I64, vec![1, width], vec![0; 8 * width]));
+        });
+    });
+    let says = "65 error: DIR/expected.safetensors: as llama: input max_new_tokens: ";
+    assert!(endless.starts_with(says), "{endless}");
 }
 
 #[test]
