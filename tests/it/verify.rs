@@ -3,18 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
-use webmatrix::analyse::explain;
-use webmatrix::collect::Traced;
 use webmatrix::plan::MODELS;
-use webmatrix_engine::backend::cpu::{Cpu, Kernels};
-use webmatrix_engine::run::{Loaded, Options, trace};
-use webmatrix_engine::tensor::write_safetensors;
 
 use crate::command::{code, folder, stderr, stdout};
 use crate::fake::golden;
@@ -25,7 +18,7 @@ const FILES: [&str; 4] = ["config.json", "model.safetensors", "inputs.safetensor
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs `verify` on the folder; fails if it does not end.
-fn verify(model: &Path, further: &[&str]) -> Output {
+pub(crate) fn verify(model: &Path, further: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webmatrix"));
     command.arg("verify").arg("--model-dir").arg(model).arg("--quiet").args(further);
     if !further.contains(&"--format") {
@@ -50,13 +43,13 @@ fn on_the_host(model: &Path) -> Output {
 }
 
 /// The lines of an output, as JSON.
-fn lines(output: &Output) -> Vec<Value> {
+pub(crate) fn lines(output: &Output) -> Vec<Value> {
     let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     stdout(output).lines().map(parse).collect()
 }
 
 /// A copy of a golden.
-fn copy(class: &str) -> tempfile::TempDir {
+pub(crate) fn copy(class: &str) -> tempfile::TempDir {
     let copy = folder();
     FILES.iter().for_each(|file| put(copy.path(), file, &golden(class, file)));
     copy
@@ -66,12 +59,12 @@ fn put(folder: &Path, file: &str, bytes: &[u8]) {
     std::fs::write(folder.join(file), bytes).unwrap_or_else(|error| panic!("{error}"));
 }
 
-fn get(folder: &Path, file: &str) -> Vec<u8> {
+pub(crate) fn get(folder: &Path, file: &str) -> Vec<u8> {
     std::fs::read(folder.join(file)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Type, shape and bytes by name.
-type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+pub(crate) type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 fn tensors(folder: &Path, file: &str) -> Tensors {
     let bytes = get(folder, file);
@@ -95,18 +88,18 @@ fn save(folder: &Path, file: &str, tensors: &Tensors) {
 }
 
 /// Changes the tensors of a file.
-fn change(folder: &Path, file: &str, change: impl FnOnce(&mut Tensors)) {
+pub(crate) fn change(folder: &Path, file: &str, change: impl FnOnce(&mut Tensors)) {
     let mut changed = tensors(folder, file);
     change(&mut changed);
     save(folder, file, &changed);
 }
 
-fn element(tensors: &mut Tensors, name: &str, at: usize, value: f32) {
+pub(crate) fn element(tensors: &mut Tensors, name: &str, at: usize, value: f32) {
     let (_, _, data) = tensors.get_mut(name).unwrap_or_else(|| panic!("no {name}"));
     data[4 * at..][..4].copy_from_slice(&value.to_le_bytes());
 }
 
-fn token(tensors: &mut Tensors, name: &str, at: usize, value: i64) {
+pub(crate) fn token(tensors: &mut Tensors, name: &str, at: usize, value: i64) {
     let (_, _, data) = tensors.get_mut(name).unwrap_or_else(|| panic!("no {name}"));
     data[8 * at..][..8].copy_from_slice(&value.to_le_bytes());
 }
@@ -134,7 +127,7 @@ fn spoilt(class: &str, spoil: impl FnOnce(&Path)) -> String {
     format!("{} {}", code(&output), said.join("\n  "))
 }
 
-const WEIGHT: &str = "encoder.layer.1.output.dense.weight";
+pub(crate) const WEIGHT: &str = "encoder.layer.1.output.dense.weight";
 
 #[test]
 fn a_right_folder_passes_with_every_output_in_a_line() {
@@ -465,75 +458,4 @@ fn the_table_is_for_people() {
     let heads: Vec<&str> = text.lines().next().unwrap_or_default().split_whitespace().collect();
     assert_eq!(heads.join(" "), "browser backend output max abs max rel cosine verdict evidence", "{text}");
     assert!(text.ends_with("\noutputs: 2 pass\n"), "{text}");
-}
-
-/// Needs the harness and the browser, as `cargo xtask test` sees to: there what is missing fails the test.
-#[test]
-fn chromium_agrees_with_a_right_folder_and_not_with_a_wrong_one() {
-    let required = std::env::var("WEBMATRIX_REQUIRE_BROWSERS").is_ok_and(|value| value == "1");
-    let check =
-        Command::new(env!("CARGO_BIN_EXE_webmatrix")).args(["browsers", "check", "chromium"]).output();
-    if !check.is_ok_and(|check| check.status.success()) || !webmatrix::serve::has_harness() {
-        assert!(!required, "chromium or the harness is missing");
-        return;
-    }
-    let model = copy("bert");
-    let both = ["--browsers", "chromium", "--backends", "wasm", "webgpu"];
-    let output = verify(model.path(), &both);
-    assert_eq!(code(&output), 0, "{output:?}");
-    let of = |line: &Value| {
-        ["backend", "output", "status", "implementation"]
-            .map(|key| line[key].as_str().unwrap_or("-"))
-            .join(" ")
-    };
-    let right: Vec<String> = lines(&output).iter().map(of).collect();
-    insta::assert_snapshot!(right.join("\n"), @r"
-    wasm last_hidden_state pass REAL_WASM
-    wasm pooler_output pass REAL_WASM
-    webgpu last_hidden_state pass REAL_WEBGPU
-    webgpu pooler_output pass REAL_WEBGPU
-    ");
-    change(model.path(), "model.safetensors", |t| element(t, WEIGHT, 77, 3.0));
-    let output = verify(model.path(), &both);
-    assert_eq!(code(&output), 1, "{output:?}");
-    assert!(lines(&output).iter().all(|line| line["status"] == "wrong"), "{output:?}");
-}
-
-/// The golden, and the golden with one weight spoilt, as the engine loads them.
-fn loaded(weights: &[u8]) -> Loaded {
-    let shards = vec![("model.safetensors".to_owned(), weights.to_vec())];
-    let (config, inputs) = (golden("bert", "config.json"), golden("bert", "inputs.safetensors"));
-    Loaded::from_files("bert", &config, shards, &inputs).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// A backend with a faulty kernel is not to be had, but one with a faulty weight computes the same.
-#[test]
-fn a_trace_names_the_op_and_the_layer_that_go_wrong() {
-    let model = copy("bert");
-    change(model.path(), "model.safetensors", |t| element(t, WEIGHT, 77, 3.0));
-    let of = |loaded: &Loaded, kernels| {
-        let traced = pollster::block_on(trace(loaded, Cpu::new(kernels), Options::default()));
-        let tensors = traced.unwrap_or_else(|error| panic!("{error}"));
-        Bytes::from(write_safetensors(&tensors).unwrap_or_else(|error| panic!("{error}")))
-    };
-    let traced = Traced {
-        backend: Ok(of(&loaded(&get(model.path(), "model.safetensors")), Kernels::Simd)),
-        oracle: Ok(of(&loaded(&golden("bert", "model.safetensors")), Kernels::Oracle)),
-        reference: Arc::new(Err("not needed".to_owned())),
-    };
-    let said = explain(&traced);
-    assert!(said.starts_with("first leaves the oracle at op gemm of encoder.layer.1."), "{said}");
-}
-
-#[test]
-fn a_trace_of_a_bad_folder_does_not_blame_the_backend() {
-    let model = copy("bert");
-    change(model.path(), "model.safetensors", |t| element(t, WEIGHT, 77, 3.0));
-    let output = verify(model.path(), &["--browsers", "native", "--trace"]);
-    assert_eq!(code(&output), 1, "{output:?}");
-    let said = stderr(&output);
-    for backend in ["native-cpu", "native-gpu"] {
-        let trace = said.lines().find(|line| line.starts_with(&format!("trace: native {backend} ")));
-        assert!(trace.is_some_and(|trace| trace.contains("the backend is not at fault")), "{said}");
-    }
 }
