@@ -24,7 +24,7 @@ macro_rules! goldens {
     };
 }
 
-goldens!("bert" "clap" "llama" "qwen2" "qwen3" "t5" "vit" "whisper");
+goldens!("bert" "clap" "clip" "llama" "llava" "llava_next" "qwen2" "qwen3" "t5" "vit" "whisper" "xclip");
 
 /// The golden of a class.
 pub(super) fn golden(class: &str) -> Option<&'static Golden> {

@@ -20,8 +20,8 @@ use webmatrix_engine::weights::twin::Draw;
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
     AdapterFacts, AttemptId, Backend, BackendFacts, CellJob, Challenge, Done, Envelope, Failed, FailureKind,
-    Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Precision, Progress, Sample, Timing, Tokens,
-    Variant,
+    Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Precision, Progress, Sample, Timing,
+    Tokens, Variant,
 };
 
 use super::text;

@@ -35,14 +35,14 @@ pub static MODELS: [ModelInfo; 14] = [
     model("llama", "text generation", true, 16),
     model("qwen2", "text generation", true, 16),
     model("qwen3", "text generation", true, 16),
-    model("clip", "image and text embedding", false, 0),
+    model("clip", "image and text embedding", true, 0),
     model("vit", "image classification", true, 0),
     model("clap", "audio and text embedding", true, 0),
     model("whisper", "speech to text", true, 12),
     model("wav2vec2", "speech recognition", false, 0),
-    model("llava", "image and text to text", false, 12),
-    model("llava_next", "image and text to text", false, 12),
-    model("xclip", "video and text embedding", false, 0),
+    model("llava", "image and text to text", true, 12),
+    model("llava_next", "image and text to text", true, 12),
+    model("xclip", "video and text embedding", true, 0),
     model("detr", "object detection", false, 0),
 ];
 

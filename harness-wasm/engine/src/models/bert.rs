@@ -87,7 +87,8 @@ impl Bert {
             scope: at.today().to_owned(),
             attention,
             feed_forward: [
-                Linear::new(at.part("intermediate.dense"), self.width, self.intermediate).then(self.activation),
+                Linear::new(at.part("intermediate.dense"), self.width, self.intermediate)
+                    .then(self.activation),
                 Linear::new(at.part("output.dense"), self.intermediate, self.width),
             ],
             norms: [at.part("attention.output.LayerNorm"), at.part("output.LayerNorm")],

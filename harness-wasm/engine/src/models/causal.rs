@@ -97,8 +97,12 @@ impl Causal {
     /// Token ids `[batch, tokens]` to `[batch, tokens, width]`.
     pub(super) fn embed(&self, b: &mut GraphBuilder<'_>, ids: ValueId) -> Result<ValueId> {
         b.scope("embed_tokens");
-        let table =
-            weight(b, &self.dialect.model.part("embed_tokens"), &[".weight"], &[self.vocabulary, self.width])?;
+        let table = weight(
+            b,
+            &self.dialect.model.part("embed_tokens"),
+            &[".weight"],
+            &[self.vocabulary, self.width],
+        )?;
         b.op(Op::Gather { axis: 0 }, &[table, ids])
     }
 
@@ -127,8 +131,9 @@ impl Causal {
         }
         b.scope("lm_head");
         let x = rms_norm(b, &self.dialect.model.part("norm"), self.epsilon, x)?;
-        let head =
-            if self.tied { self.dialect.model.part("embed_tokens") } else { self.dialect.head.clone() };
+        // As Hugging Face: an output projection that a tied checkpoint stores all the same is used.
+        let tied = self.tied && !self.dialect.head.held_by(b.weights());
+        let head = if tied { self.dialect.model.part("embed_tokens") } else { self.dialect.head.clone() };
         Linear::new(head, self.width, self.vocabulary).bias(false).build(b, x)
     }
 
@@ -264,7 +269,8 @@ pub(super) fn windows(config: &Config) -> Result<Vec<Option<usize>>> {
         return Ok((0..layers).map(|layer| window.filter(|_| layer >= full)).collect());
     };
     let kinds = kinds.as_array().filter(|kinds| kinds.len() == layers);
-    let kinds = kinds.ok_or_else(|| Error::config("layer_types", "", format!("must name {layers} layers")))?;
+    let kinds =
+        kinds.ok_or_else(|| Error::config("layer_types", "", format!("must name {layers} layers")))?;
     kinds
         .iter()
         .map(|kind| match kind.as_str() {
@@ -273,7 +279,11 @@ pub(super) fn windows(config: &Config) -> Result<Vec<Option<usize>>> {
                 Some(window) => Ok(Some(window)),
                 None => Err(Error::config("sliding_window", "null", "layer_types asks for a window")),
             },
-            _ => Err(Error::config("layer_types", kind, "only full_attention and sliding_attention are implemented")),
+            _ => Err(Error::config(
+                "layer_types",
+                kind,
+                "only full_attention and sliding_attention are implemented",
+            )),
         })
         .collect()
 }

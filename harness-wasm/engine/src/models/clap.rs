@@ -49,8 +49,7 @@ impl Clap {
     /// Audio `[batch, samples]` to `input_features [batch, 1, frames, mels]`, in dB.
     fn features(&self, b: &mut GraphBuilder<'_>, audio: ValueId) -> Result<ValueId> {
         b.scope("feature_extractor");
-        let bank =
-            MelBank { mels: self.audio.mels, sampling_rate: SAMPLING_RATE, range: RANGE, stft: STFT };
+        let bank = MelBank { mels: self.audio.mels, sampling_rate: SAMPLING_RATE, range: RANGE, stft: STFT };
         let log = bank.log_power(b, audio)?;
         let tenfold = b.constant(Tensor::f32([1], vec![10.0]));
         let decibels = b.mul(log, tenfold)?;
@@ -63,9 +62,8 @@ impl Clap {
         let at = Names::from(at);
         b.scope(at.today());
         let from = b.shape(pooled)[1];
-        let inner = Linear::new(at.part("linear1"), from, self.projection)
-            .then(self.activation)
-            .build(b, pooled)?;
+        let inner =
+            Linear::new(at.part("linear1"), from, self.projection).then(self.activation).build(b, pooled)?;
         let y = Linear::new(at.part("linear2"), self.projection, self.projection).build(b, inner)?;
         l2_normalize(b, y)
     }
@@ -117,8 +115,8 @@ impl Model for Clap {
     fn forward(&self, weights: &Weights, inputs: &InputTypes) -> Result<Graph> {
         let mut b = GraphBuilder::new(weights);
         let shape = inputs["input_ids"].shape.as_slice();
-        let [ids, mask, places] = ["input_ids", "attention_mask", "position_ids"]
-            .map(|name| b.input(name, DType::I32, shape));
+        let [ids, mask, places] =
+            ["input_ids", "attention_mask", "position_ids"].map(|name| b.input(name, DType::I32, shape));
         let types = b.constant(Tensor::zeros(DType::I32, shape));
         let at = Names::from("text_model");
         let hidden = self.text.encode(&mut b, &at, [ids, types, mask], Some(places))?;

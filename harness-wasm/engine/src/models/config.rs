@@ -98,9 +98,10 @@ impl Config {
     /// Token ids: none, one or a list. Negative ones, which stand for none, are left out.
     pub(crate) fn token_ids(&self, field: &str) -> Result<Vec<i32>> {
         let id = |value: &Value| {
-            value.as_i64().and_then(|id| i32::try_from(id).ok()).ok_or_else(|| {
-                Error::config(field, value, "must be a token id or a list of them")
-            })
+            value
+                .as_i64()
+                .and_then(|id| i32::try_from(id).ok())
+                .ok_or_else(|| Error::config(field, value, "must be a token id or a list of them"))
         };
         let ids = match self.get(field) {
             None => Vec::new(),

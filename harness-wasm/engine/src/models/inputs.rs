@@ -103,7 +103,12 @@ impl<'t> Inputs<'t> {
                 shape.iter().map(|size| size.map_or("any".to_owned(), |size| size.to_string())).collect();
             return Err(Error::input(
                 name,
-                format!("is {:?} {:?} where floats of [{}] belong", tensor.dtype(), tensor.shape(), want.join(", ")),
+                format!(
+                    "is {:?} {:?} where floats of [{}] belong",
+                    tensor.dtype(),
+                    tensor.shape(),
+                    want.join(", ")
+                ),
             ));
         }
         self.taken.insert(name.to_owned(), tensor.clone());
@@ -119,7 +124,11 @@ impl<'t> Inputs<'t> {
             _ => [0, 0],
         };
         if tensor.dtype() != DType::F32 || shape.contains(&0) {
-            let reason = format!("is {:?} {:?} where floats of [batch, samples] belong", tensor.dtype(), tensor.shape());
+            let reason = format!(
+                "is {:?} {:?} where floats of [batch, samples] belong",
+                tensor.dtype(),
+                tensor.shape()
+            );
             return Err(Error::input(name, reason));
         }
         Ok(tensor.clone().reshaped(shape))

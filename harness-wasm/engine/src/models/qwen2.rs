@@ -9,7 +9,11 @@ use crate::models::layers::Names;
 /// The text model of a Qwen2, also inside other classes.
 pub(super) fn causal(config: &Config, model: Names, head: Names) -> Result<Causal> {
     let windows = windows(config)?;
-    Causal::new(config, Dialect { model, head, qkv_bias: true, out_bias: false, qk_norm: false, windows }, None)
+    Causal::new(
+        config,
+        Dialect { model, head, qkv_bias: true, out_bias: false, qk_norm: false, windows },
+        None,
+    )
 }
 
 /// Reads a Qwen2's config.

@@ -78,7 +78,10 @@ impl Swin {
                 return Err(Error::config(
                     "num_attention_heads",
                     heads,
-                    format!("stage {stage} is {sides:?} by {channels} channels, with windows of {}", swin.window),
+                    format!(
+                        "stage {stage} is {sides:?} by {channels} channels, with windows of {}",
+                        swin.window
+                    ),
                 ));
             }
         }
@@ -115,7 +118,8 @@ impl Swin {
             let picture = Picture { batch, height, width, channels: self.channels << stage };
             let at = at.part(&format!("layers.{stage}"));
             for block in 0..self.depths[stage] {
-                let shift = if block % 2 == 0 || height.min(width) <= self.window { 0 } else { self.window / 2 };
+                let shift =
+                    if block % 2 == 0 || height.min(width) <= self.window { 0 } else { self.window / 2 };
                 let at = at.part(&format!("blocks.{block}"));
                 x = self.block(b, &at, x, picture, self.heads[stage], shift)?;
             }
@@ -256,7 +260,8 @@ impl Swin {
         if shift == 0 {
             return Ok(scores);
         }
-        let region = |at: usize, size: usize| usize::from(at >= size - side) + usize::from(at >= size - shift);
+        let region =
+            |at: usize, size: usize| usize::from(at >= size - side) + usize::from(at >= size - shift);
         let columns = width / side;
         let of = |window: usize, place: usize| {
             let (y, x) = (window / columns * side + place / side, window % columns * side + place % side);

@@ -210,7 +210,8 @@ impl T5 {
             x = b.mul(x, scale)?;
         }
         let tied = ["shared".to_owned(), "encoder.embed_tokens".to_owned()];
-        let own = (!self.tied || b.weights().holds("lm_head.weight")).then(|| "lm_head".to_owned());
+        let own = !self.tied || Names::from("lm_head").held_by(b.weights());
+        let own = own.then(|| "lm_head".to_owned());
         let head = Names::any(own.into_iter().chain(tied));
         Linear::new(head, self.width, self.vocabulary).bias(false).build(b, x)
     }
@@ -265,17 +266,16 @@ impl Model for T5 {
         let mut ids = |tokens: usize| {
             Tensor::i32([1, tokens], (0..tokens).map(|_| draw.below(self.vocabulary) as i32).collect())
         };
-        NamedTensors::from([
-            ("input_ids".to_owned(), ids(32)),
-            ("decoder_input_ids".to_owned(), ids(8)),
-        ])
+        NamedTensors::from([("input_ids".to_owned(), ids(32)), ("decoder_input_ids".to_owned(), ids(8))])
     }
 }
 
 impl Decoder for T5 {
     fn prefill(&self, weights: &Weights, inputs: &InputTypes, context: usize) -> Result<Graph> {
         let shape = &inputs["input_ids"].shape;
-        let &[batch, tokens] = &inputs["decoder_input_ids"].shape[..] else { unreachable!("prepared: rank 2") };
+        let &[batch, tokens] = &inputs["decoder_input_ids"].shape[..] else {
+            unreachable!("prepared: rank 2")
+        };
         let mut b = GraphBuilder::new(weights);
         let ids = b.input("input_ids", DType::I32, shape.as_slice());
         let mask = b.input("attention_mask", DType::I32, shape.as_slice());
@@ -323,10 +323,12 @@ mod tests {
     #[test]
     fn buckets() {
         let relative = Relative { buckets: 32, distance: 128 };
-        let both: Vec<usize> =
-            [-200, -128, -64, -20, -8, -7, 0, 1, 7, 8, 11, 12, 90, 127, 128].map(|at| relative.bucket(at, true)).into();
+        let both: Vec<usize> = [-200, -128, -64, -20, -8, -7, 0, 1, 7, 8, 11, 12, 90, 127, 128]
+            .map(|at| relative.bucket(at, true))
+            .into();
         assert_eq!(both, [15, 15, 14, 10, 8, 7, 0, 17, 23, 24, 24, 25, 30, 31, 31]);
-        let back: Vec<usize> = [3, 0, -15, -16, -20, -60, -127, -500].map(|at| relative.bucket(at, false)).into();
+        let back: Vec<usize> =
+            [3, 0, -15, -16, -20, -60, -127, -500].map(|at| relative.bucket(at, false)).into();
         assert_eq!(back, [0, 0, 15, 16, 17, 26, 31, 31]);
     }
 }

@@ -139,8 +139,7 @@ impl Model for Vit {
         let normal = layer_norm(&mut b, &format!("{prefix}layernorm").into(), self.epsilon, raw)?;
         if weights.has("classifier.weight") {
             let first = self.first(&mut b, normal)?;
-            let logits =
-                Linear::new("classifier", self.width, self.labels).build(&mut b, first)?;
+            let logits = Linear::new("classifier", self.width, self.labels).build(&mut b, first)?;
             b.output("logits", logits);
             // As `hidden_states[-1]`: a classifier's last hidden state is not normalised.
             b.output("last_hidden_state", raw);

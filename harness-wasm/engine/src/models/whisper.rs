@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
 use crate::models::inputs::{Inputs, fits};
 use crate::models::layers::{
-    Block, Cache, Conv1d, Linear, MelBank, MultiHead, Names, Norms, head_width, keep_memory, layer_norm, memory,
-    weight,
+    Block, Cache, Conv1d, Linear, MelBank, MultiHead, Names, Norms, head_width, keep_memory, layer_norm,
+    memory, weight,
 };
 use crate::models::{Config, Decoder, End, InputTypes, Model, Prompt};
 use crate::ops::{Binary, Op, Reduce, Stft, Unary};
@@ -260,7 +260,9 @@ fn fitted(audio: &Tensor, samples: usize) -> Tensor {
 
 impl Decoder for Whisper {
     fn prefill(&self, weights: &Weights, inputs: &InputTypes, context: usize) -> Result<Graph> {
-        let &[batch, tokens] = &inputs["decoder_input_ids"].shape[..] else { unreachable!("prepared: rank 2") };
+        let &[batch, tokens] = &inputs["decoder_input_ids"].shape[..] else {
+            unreachable!("prepared: rank 2")
+        };
         let mut b = GraphBuilder::new(weights);
         let features = if inputs.contains_key("audio") {
             let audio = b.input("audio", DType::F32, [batch, self.samples()]);
@@ -285,8 +287,7 @@ impl Decoder for Whisper {
         let batch = inputs["decoder_input_ids"].shape[0];
         let mut b = GraphBuilder::new(weights);
         let shape = [batch, self.sources, self.width];
-        let logits =
-            self.decode(&mut b, [batch, tokens], context, |b, layer| Ok(memory(b, layer, shape)))?;
+        let logits = self.decode(&mut b, [batch, tokens], context, |b, layer| Ok(memory(b, layer, shape)))?;
         b.output("logits", logits);
         Ok(b.finish())
     }

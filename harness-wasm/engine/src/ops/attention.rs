@@ -90,8 +90,7 @@ impl Attention {
 
     pub(super) fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType> {
         let fault = |reason: String| Error::shape("attention", reason);
-        let count =
-            3 + usize::from(self.masked) + usize::from(self.biased) + usize::from(self.causal);
+        let count = 3 + usize::from(self.masked) + usize::from(self.biased) + usize::from(self.causal);
         if self.window.is_some_and(|window| window == 0 || !self.causal) {
             return Err(fault("a window needs causal attention and at least one key".into()));
         }

@@ -277,7 +277,8 @@ fn attention(cases: &mut Cases) {
     let biased = Attention { biased: true, ..Attention::new(3, 3, 8) };
     let windows = [qkv(5, 7, 3, 3, 8), vec![floats("bias", &[2, 3, 5, 7])]].concat();
     cases.add("biased", Op::Attention(biased), windows);
-    let shared = Attention { masked: true, causal: true, ..Attention { biased: true, ..Attention::new(4, 2, 8) } };
+    let shared =
+        Attention { masked: true, causal: true, ..Attention { biased: true, ..Attention::new(4, 2, 8) } };
     let all = Tensor::i32([2, 9], (0..18).map(|i| i32::from(i % 5 != 1)).collect());
     let operands = [qkv(6, 9, 4, 2, 8), vec![all, floats("bias", &[1, 4, 6, 9]), position(2)]].concat();
     cases.add("masked, biased, causal", Op::Attention(shared), operands);

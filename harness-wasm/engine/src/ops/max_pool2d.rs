@@ -27,7 +27,10 @@ impl MaxPool2d {
         let ([wh, ww], [top, bottom, left, right]) = (self.window, self.padding);
         // A window wholly in the padding would have no largest element.
         if top.max(bottom) >= wh || left.max(right) >= ww || self.strides.contains(&0) {
-            return Err(fault(format!("window {:?}, padding {:?}, strides {:?}", self.window, self.padding, self.strides)));
+            return Err(fault(format!(
+                "window {:?}, padding {:?}, strides {:?}",
+                self.window, self.padding, self.strides
+            )));
         }
         let extent = |size: usize, window: usize, stride: usize| Some(size.checked_sub(window)? / stride + 1);
         match (

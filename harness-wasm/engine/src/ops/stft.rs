@@ -68,10 +68,16 @@ impl Stft {
             return Err(fault(format!("x must be [batch, samples], not {:?}", x.shape)));
         };
         if samples <= self.frame / 2 {
-            return Err(fault(format!("{samples} samples are too few to mirror half a frame of {}", self.frame)));
+            return Err(fault(format!(
+                "{samples} samples are too few to mirror half a frame of {}",
+                self.frame
+            )));
         }
         if window.shape != [self.frame] || roots.shape != [self.frame, 2] {
-            return Err(fault(format!("window {:?} and roots {:?} of {}", window.shape, roots.shape, self.frame)));
+            return Err(fault(format!(
+                "window {:?} and roots {:?} of {}",
+                window.shape, roots.shape, self.frame
+            )));
         }
         Ok(TensorType::f32([batch, self.frames(samples), self.bins()]))
     }

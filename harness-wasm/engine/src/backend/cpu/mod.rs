@@ -172,11 +172,8 @@ impl Backend for Cpu {
                     Source::State(name) => {
                         // Taken where it is replaced, so that a cache has one owner and can be written in place.
                         let replaced = graph.states().iter().any(|state| state.name == *name);
-                        let now = if replaced {
-                            self.states.remove(name)
-                        } else {
-                            self.states.get(name).cloned()
-                        };
+                        let now =
+                            if replaced { self.states.remove(name) } else { self.states.get(name).cloned() };
                         Some(now.unwrap_or_else(|| {
                             Rc::new(Tensor::zeros(value.ty.dtype, value.ty.shape.as_slice()))
                         }))

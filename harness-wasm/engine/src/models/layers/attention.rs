@@ -67,7 +67,12 @@ pub(in crate::models) struct Cache {
 
 impl Cache {
     /// Writes `new [batch, tokens, width]` into the cache of that name and gives the whole cache.
-    pub(in crate::models) fn append(&self, b: &mut GraphBuilder<'_>, name: &str, new: ValueId) -> Result<ValueId> {
+    pub(in crate::models) fn append(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        name: &str,
+        new: ValueId,
+    ) -> Result<ValueId> {
         let &[batch, _, width] = b.shape(new) else {
             return Err(Error::shape("kvAppend", "new rows are [batch, tokens, width]"));
         };

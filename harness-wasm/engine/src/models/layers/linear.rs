@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::ir::{GraphBuilder, ValueId};
 use crate::ops::{Binary, Gemm, Op, Unary};
 use crate::tensor::Tensor;
+use crate::weights::Weights;
 
 /// Spellings of a module's name. Checkpoints of different ages name the same module differently; the first
 /// spelling is today's.
@@ -29,8 +30,16 @@ impl Names {
         self.0.first().map_or("", String::as_str)
     }
 
+    /// Whether a checkpoint has its weight under any spelling.
+    pub(in crate::models) fn held_by(&self, weights: &Weights) -> bool {
+        self.endings(&[".weight"]).iter().any(|name| weights.holds(name))
+    }
+
     fn endings(&self, endings: &[&str]) -> Vec<String> {
-        self.0.iter().flat_map(|prefix| endings.iter().map(move |ending| format!("{prefix}{ending}"))).collect()
+        self.0
+            .iter()
+            .flat_map(|prefix| endings.iter().map(move |ending| format!("{prefix}{ending}")))
+            .collect()
     }
 }
 

@@ -81,9 +81,5 @@ fn to_mel(hertz: f64) -> f64 {
 }
 
 fn from_mel(mel: f64) -> f64 {
-    if mel < BEND[1] {
-        mel * BEND[0] / BEND[1]
-    } else {
-        BEND[0] * libm::exp((mel - BEND[1]) / steepness())
-    }
+    if mel < BEND[1] { mel * BEND[0] / BEND[1] } else { BEND[0] * libm::exp((mel - BEND[1]) / steepness()) }
 }

@@ -53,7 +53,12 @@ pub(in crate::models) struct Rotary {
 
 impl Rotary {
     /// Rotates the heads side by side in `x [batch, tokens, heads * head_dim]`.
-    pub(in crate::models) fn apply(&self, b: &mut GraphBuilder<'_>, heads: usize, x: ValueId) -> Result<ValueId> {
+    pub(in crate::models) fn apply(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        heads: usize,
+        x: ValueId,
+    ) -> Result<ValueId> {
         b.op(Op::Rope { heads }, &[x, self.cos, self.sin, self.position])
     }
 }
@@ -75,8 +80,9 @@ impl Rope {
         if partial != 1.0 {
             return Err(Error::config("partial_rotary_factor", partial, "only 1 is implemented"));
         }
-        if !head.is_multiple_of(2) {
-            return Err(Error::config("head_dim", head, "rotary embedding needs an even width"));
+        // Tables are as wide as a head: a hostile width must not reach the allocator.
+        if !head.is_multiple_of(2) || head > 1 << 16 {
+            return Err(Error::config("head_dim", head, "rotary embedding needs an even width up to 65536"));
         }
         let scaling = match scaling {
             Some(scaling) => Scaling::new(&scaling, head, theta, positions as f64)?,
@@ -188,7 +194,8 @@ impl Scaling {
         };
         let attention = config.number_or("attention_factor", own)?;
         // The dimension that turns this often within the original length.
-        let turning = |turns: f64| width * libm::log(original / (turns * 2.0 * PI)) / (2.0 * libm::log(theta));
+        let turning =
+            |turns: f64| width * libm::log(original / (turns * 2.0 * PI)) / (2.0 * libm::log(theta));
         let (first, last) =
             (turning(config.number_or("beta_fast", 32.0)?), turning(config.number_or("beta_slow", 1.0)?));
         let (first, last) = if config.flag_or("truncate", true)? {
