@@ -63,6 +63,24 @@ impl Config {
         }
     }
 
+    /// A list of sizes, with a default.
+    pub(crate) fn sizes_or(&self, field: &str, default: &[usize]) -> Result<Vec<usize>> {
+        match self.get(field) {
+            None => Ok(default.to_vec()),
+            Some(Value::Array(sizes)) => sizes.iter().map(|size| as_size(field, size)).collect(),
+            Some(other) => Err(Error::config(field, other, "must be a list of positive whole numbers")),
+        }
+    }
+
+    /// `num_labels`, which the label table implies wherever one is written; two is Hugging Face's default.
+    pub(crate) fn labels(&self) -> Result<usize> {
+        match self.get("id2label") {
+            Some(Value::Object(labels)) => Ok(labels.len()),
+            Some(other) => Err(Error::config("id2label", other, "must be an object")),
+            None => self.size_or("num_labels", 2),
+        }
+    }
+
     /// A finite number, if there is one.
     pub(crate) fn number(&self, field: &str) -> Result<Option<f64>> {
         self.get(field).map(|value| as_number(field, value)).transpose()

@@ -4,12 +4,15 @@
 mod bert;
 mod causal;
 mod config;
+mod detr;
 mod inputs;
 mod layers;
 mod llama;
 mod qwen2;
 mod qwen3;
+mod resnet;
 mod vit;
+mod wav2vec2;
 
 use std::collections::BTreeMap;
 
@@ -123,10 +126,12 @@ impl End {
 pub fn model(class: &str, config: &Config) -> Result<Box<dyn Model>> {
     Ok(match class {
         "bert" => Box::new(bert::Bert::new(config)?),
+        "detr" => Box::new(detr::Detr::new(config)?),
         "llama" => Box::new(llama::new(config)?),
         "qwen2" => Box::new(qwen2::new(config)?),
         "qwen3" => Box::new(qwen3::new(config)?),
         "vit" => Box::new(vit::Vit::new(config)?),
+        "wav2vec2" => Box::new(wav2vec2::Wav2Vec2::new(config)?),
         _ => return Err(Error::UnknownClass(class.to_owned())),
     })
 }
@@ -149,6 +154,6 @@ macro_rules! twins {
 /// # Errors
 /// If the class is not implemented or the size unknown.
 pub fn twin_config(class: &str, size: &str) -> Result<Config> {
-    let text = twins!(class, size => "bert" "llama" "qwen2" "qwen3" "vit");
+    let text = twins!(class, size => "bert" "detr" "llama" "qwen2" "qwen3" "vit" "wav2vec2");
     Config::parse(&format!("{class}@{size}"), text.as_bytes())
 }
