@@ -73,6 +73,11 @@ impl Weights {
         }
     }
 
+    /// Whether a checkpoint has a tensor of that name: a twin, which could make any, holds none.
+    pub fn holds(&self, name: &str) -> bool {
+        matches!(self, Self::Files(files) if files.index.contains_key(name))
+    }
+
     /// The first of `names` that the checkpoint has: checkpoints of different ages spell the same
     /// weight differently. A twin uses the first.
     ///

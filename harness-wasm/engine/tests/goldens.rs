@@ -11,7 +11,7 @@ use webmatrix_engine::tensor::{NamedTensors, read_safetensors};
 use webmatrix_engine::weights::{Checkpoint, Weights};
 
 /// Classes with a golden.
-const CLASSES: &[&str] = &["bert", "detr", "llama", "qwen2", "qwen3", "vit", "wav2vec2"];
+const CLASSES: &[&str] = &["bert", "clap", "detr", "llama", "qwen2", "qwen3", "t5", "vit", "wav2vec2", "whisper"];
 
 /// The folders to run: all, or those whose name contains `WEBMATRIX_GOLDEN`.
 fn folders() -> Vec<PathBuf> {

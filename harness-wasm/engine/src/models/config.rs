@@ -63,12 +63,17 @@ impl Config {
         }
     }
 
+    /// As [`Self::size_pair`], with a default for both.
+    pub(crate) fn size_pair_or(&self, field: &str, default: usize) -> Result<[usize; 2]> {
+        if self.get(field).is_some() { self.size_pair(field) } else { Ok([default; 2]) }
+    }
+
     /// A list of sizes, with a default.
     pub(crate) fn sizes_or(&self, field: &str, default: &[usize]) -> Result<Vec<usize>> {
         match self.get(field) {
             None => Ok(default.to_vec()),
             Some(Value::Array(sizes)) => sizes.iter().map(|size| as_size(field, size)).collect(),
-            Some(other) => Err(Error::config(field, other, "must be a list of positive whole numbers")),
+            Some(other) => Err(Error::config(field, other, "must be a list of sizes")),
         }
     }
 
@@ -115,10 +120,14 @@ impl Config {
         }
     }
 
-    /// A nested object that must be there.
-    pub(crate) fn part(&self, field: &str) -> Result<Self> {
-        self.required(field)?;
-        Ok(self.object(field)?.expect("required"))
+    /// A nested object, over the defaults that its class has for fields left out.
+    pub(crate) fn part_over(&self, field: &str, defaults: &str) -> Result<Self> {
+        let mut part = Self::parse(field, defaults.as_bytes())?;
+        if let Some(written) = self.object(field)? {
+            part.file = written.file;
+            part.fields.extend(written.fields.into_iter().filter(|(_, value)| !value.is_null()));
+        }
+        Ok(part)
     }
 
     /// Refuses any value but `only`, which is also the default.
@@ -161,7 +170,12 @@ impl Config {
 
     /// An activation by Hugging Face's name.
     pub(crate) fn activation(&self, field: &str, default: &str) -> Result<Unary> {
-        match self.text_or(field, default)? {
+        Self::activation_named(field, self.text_or(field, default)?)
+    }
+
+    /// The activation of that name, which `field` implies.
+    pub(crate) fn activation_named(field: &str, name: &str) -> Result<Unary> {
+        match name {
             "gelu" | "gelu_python" => Ok(Unary::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_accurate" => Ok(Unary::GeluTanh),
             "quick_gelu" => Ok(Unary::QuickGelu),

@@ -229,7 +229,7 @@ fn backbone(config: &Config) -> Result<ResNet> {
         }
         return ResNet::new(&Config::parse("backbone_config", b"{}")?);
     }
-    let extra = config.object("backbone_kwargs")?.unwrap_or(Config::parse("backbone_kwargs", b"{}")?);
+    let extra = config.part_over("backbone_kwargs", "{}")?;
     let stride = if config.flag_or("dilation", false)? { 16 } else { 32 };
     ResNet::timm(
         &extra,

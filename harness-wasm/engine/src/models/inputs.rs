@@ -125,6 +125,21 @@ impl<'t> Inputs<'t> {
         Ok(tensor.shape().to_vec())
     }
 
+    /// Audio, `[samples]` or `[batch, samples]`, as the latter.
+    pub(crate) fn audio(&mut self, name: &'static str) -> Result<Tensor> {
+        let tensor = self.required(name)?;
+        let shape = match *tensor.shape() {
+            [samples] => [1, samples],
+            [batch, samples] => [batch, samples],
+            _ => [0, 0],
+        };
+        if tensor.dtype() != DType::F32 || shape.contains(&0) {
+            let reason = format!("is {:?} {:?} where floats of [batch, samples] belong", tensor.dtype(), tensor.shape());
+            return Err(Error::input(name, reason));
+        }
+        Ok(tensor.clone().reshaped(shape))
+    }
+
     /// The inputs taken; one that was given but never looked at is an error, since ignoring it would
     /// silently compute something else than was asked.
     pub(crate) fn finish(self) -> Result<NamedTensors> {

@@ -3,6 +3,7 @@
 
 mod bert;
 mod causal;
+mod clap;
 mod config;
 mod detr;
 mod inputs;
@@ -11,8 +12,11 @@ mod llama;
 mod qwen2;
 mod qwen3;
 mod resnet;
+mod swin;
+mod t5;
 mod vit;
 mod wav2vec2;
+mod whisper;
 
 use std::collections::BTreeMap;
 
@@ -126,12 +130,15 @@ impl End {
 pub fn model(class: &str, config: &Config) -> Result<Box<dyn Model>> {
     Ok(match class {
         "bert" => Box::new(bert::Bert::new(config)?),
+        "clap" => Box::new(clap::Clap::new(config)?),
         "detr" => Box::new(detr::Detr::new(config)?),
         "llama" => Box::new(llama::new(config)?),
         "qwen2" => Box::new(qwen2::new(config)?),
         "qwen3" => Box::new(qwen3::new(config)?),
+        "t5" => Box::new(t5::T5::new(config)?),
         "vit" => Box::new(vit::Vit::new(config)?),
         "wav2vec2" => Box::new(wav2vec2::Wav2Vec2::new(config)?),
+        "whisper" => Box::new(whisper::Whisper::new(config)?),
         _ => return Err(Error::UnknownClass(class.to_owned())),
     })
 }
@@ -154,6 +161,6 @@ macro_rules! twins {
 /// # Errors
 /// If the class is not implemented or the size unknown.
 pub fn twin_config(class: &str, size: &str) -> Result<Config> {
-    let text = twins!(class, size => "bert" "detr" "llama" "qwen2" "qwen3" "vit" "wav2vec2");
+    let text = twins!(class, size => "bert" "clap" "detr" "llama" "qwen2" "qwen3" "t5" "vit" "wav2vec2" "whisper");
     Config::parse(&format!("{class}@{size}"), text.as_bytes())
 }

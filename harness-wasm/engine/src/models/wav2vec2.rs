@@ -3,9 +3,9 @@
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
 use crate::models::inputs::Inputs;
-use crate::models::layers::{Block, Linear, MultiHead, Names, Norms, conv1d, head_width, layer_norm, weight};
+use crate::models::layers::{Block, Conv1d, Linear, MultiHead, Names, Norms, head_width, layer_norm, weight};
 use crate::models::{Config, InputTypes, Model};
-use crate::ops::{Binary, Conv2d, Op, Reduce, Unary};
+use crate::ops::{Binary, Op, Reduce, Unary};
 use crate::tensor::{DType, NamedTensors, Tensor};
 use crate::weights::{Weights, twin::Draw};
 
@@ -143,7 +143,7 @@ impl Wav2Vec2 {
                 true => Some(weight(b, &at.part("conv"), &[".bias"], &[conv.to])?),
                 false => None,
             };
-            x = conv1d(b, Conv2d { strides: [1, conv.stride], ..Conv2d::default() }, x, filter, bias)?;
+            x = Conv1d { stride: conv.stride, ..Conv1d::default() }.build(b, x, filter, bias)?;
             x = match self.conv_norm {
                 ConvNorm::Group if i > 0 => x,
                 ConvNorm::Group => channel_norm(b, &at.part("layer_norm"), x)?,
@@ -167,10 +167,10 @@ impl Wav2Vec2 {
         let filter = positional_filter(b, &at, [self.width, self.width / groups, taps])?;
         let bias = weight(b, &at, &[".bias"], &[self.width])?;
         let x = b.transpose(x, &[0, 2, 1])?;
-        // Half the taps on either side; an even number makes one frame too many, which is cut off behind.
-        let (before, after) = (taps / 2, (taps - 1) / 2);
-        let op = Conv2d { padding: [0, 0, before, after], groups, ..Conv2d::default() };
-        let y = conv1d(b, op, x, filter, Some(bias))?;
+        let y = Conv1d { padding: taps / 2, groups, ..Conv1d::default() }.build(b, x, filter, Some(bias))?;
+        // Half the taps on either side make one frame too many of an even number.
+        let shape = b.shape(x).to_vec();
+        let y = b.slice(y, &[0, 0, 0], &shape)?;
         let y = b.unary(self.conv_activation, y)?;
         b.transpose(y, &[0, 2, 1])
     }
@@ -245,8 +245,8 @@ impl Wav2Vec2 {
             let at = at.part(&format!("layers.{layer}.conv"));
             let filter = weight(b, &at, &[".weight"], &[2 * op.width, op.width, op.taps])?;
             let bias = weight(b, &at, &[".bias"], &[2 * op.width])?;
-            let conv = Conv2d { strides: [1, op.stride], padding: [0, 0, 1, 1], ..Conv2d::default() };
-            let y = conv1d(b, conv, x, filter, Some(bias))?;
+            let conv = Conv1d { stride: op.stride, padding: 1, groups: 1 };
+            let y = conv.build(b, x, filter, Some(bias))?;
             let &[batch, _, frames] = b.shape(y) else { unreachable!("rank 3: a convolution over time") };
             // A gated linear unit: the second half of the channels decides what passes of the first.
             let kept = b.slice(y, &[0, 0, 0], &[batch, op.width, frames])?;
@@ -334,36 +334,33 @@ fn normalized(audio: &[f32], samples: usize, lengths: &[usize]) -> Vec<f32> {
 impl Model for Wav2Vec2 {
     fn prepare(&self, inputs: &NamedTensors) -> Result<NamedTensors> {
         let mut taken = Inputs::new(inputs);
-        let audio = taken.given("audio");
-        let values = taken.given("input_values");
-        let (name, given) = match (values, audio) {
-            (Some(values), _) => ("input_values", values),
-            (None, Some(audio)) => ("audio", audio),
-            (None, None) => return Err(Error::input("input_values", "missing, and so is audio")),
+        let has_values = taken.given("input_values").is_some();
+        let audio = if taken.given("audio").is_some() { Some(taken.audio("audio")?) } else { None };
+        let shape = match (&audio, has_values) {
+            (_, true) => taken.floats("input_values", &[None, None])?,
+            (Some(audio), false) => audio.shape().to_vec(),
+            (None, false) => return Err(Error::input("input_values", "missing, and so is audio")),
         };
-        let shape = waveforms(name, given)?;
-        let mask = taken.mask("attention_mask", &shape)?;
-        let [batch, samples] = shape;
+        let &[batch, samples] = &shape[..] else { unreachable!("rank 2: checked") };
         if self.frames(samples).is_none() {
+            let name = if has_values { "input_values" } else { "audio" };
             return Err(Error::input(name, format!("{samples} samples are too few for one frame")));
         }
+        let mask = taken.mask("attention_mask", &shape)?;
         if let Some(mask) = mask {
-            taken.put("frame_mask", self.frame_mask(mask, shape)?);
+            taken.put("frame_mask", self.frame_mask(mask, [batch, samples])?);
         }
-        let mut x = given.as_f32().to_vec();
-        if let Some(audio) = audio {
-            if waveforms("audio", audio)? != shape {
-                let reason = format!("has shape {:?} beside input_values {shape:?}", audio.shape());
-                return Err(Error::input("audio", reason));
-            }
-            let lengths = mask.map_or(vec![samples; batch], |mask| lengths(mask, samples).collect());
-            let own = normalized(audio.as_f32(), samples, &lengths);
-            match values {
-                None => x = own,
-                Some(_) => agree(&x, &own)?,
-            }
+        let Some(audio) = audio else { return taken.finish() };
+        if audio.shape() != shape {
+            let reason = format!("is {:?} beside input_values of {shape:?}", audio.shape());
+            return Err(Error::input("audio", reason));
         }
-        taken.put("input_values", Tensor::f32(shape, x));
+        let lengths = mask.map_or(vec![samples; batch], |mask| lengths(mask, samples).collect());
+        let own = normalized(audio.as_f32(), samples, &lengths);
+        match inputs.get("input_values") {
+            Some(values) => agree(values.as_f32(), &own)?,
+            None => taken.put("input_values", Tensor::f32(shape, own)),
+        }
         taken.finish()
     }
 
@@ -403,17 +400,6 @@ impl Model for Wav2Vec2 {
     fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
         let samples = (0..16_000).map(|_| draw.normal()).collect();
         NamedTensors::from([("input_values".to_owned(), Tensor::f32([1, 16_000], samples))])
-    }
-}
-
-/// `[batch, samples]` of waveforms; one alone may come without a batch.
-fn waveforms(name: &str, tensor: &Tensor) -> Result<[usize; 2]> {
-    match (tensor.dtype(), tensor.shape()) {
-        (DType::F32, &[samples]) if name == "audio" && samples > 0 => Ok([1, samples]),
-        (DType::F32, &[batch, samples]) if batch > 0 && samples > 0 => Ok([batch, samples]),
-        (dtype, shape) => {
-            Err(Error::input(name, format!("is {dtype:?} {shape:?} where floats of [batch, samples] belong")))
-        }
     }
 }
 

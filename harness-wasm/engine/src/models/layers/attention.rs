@@ -92,3 +92,27 @@ pub(in crate::models) fn head_width(width: usize, heads: usize) -> Result<usize>
         Err(Error::config("num_attention_heads", heads, format!("does not divide hidden_size {width}")))
     }
 }
+
+/// The states that hold the keys and values that a decoder's layer reads of the encoder's result.
+fn memory_names(layer: usize) -> [String; 2] {
+    ["key", "value"].map(|part| format!("memory.{layer}.{part}"))
+}
+
+/// Keeps projected keys and values for the steps to come, and gives them back.
+pub(in crate::models) fn keep_memory(
+    b: &mut GraphBuilder<'_>,
+    layer: usize,
+    pair: [ValueId; 2],
+) -> Result<[ValueId; 2]> {
+    for (name, new) in memory_names(layer).iter().zip(pair) {
+        let shape = b.shape(new).to_vec();
+        let before = b.state(name, DType::F32, shape);
+        b.set_state(before, new)?;
+    }
+    Ok(pair)
+}
+
+/// What [`keep_memory`] kept, `[batch, keys, width]` each.
+pub(in crate::models) fn memory(b: &mut GraphBuilder<'_>, layer: usize, shape: [usize; 3]) -> [ValueId; 2] {
+    memory_names(layer).map(|name| b.state(&name, DType::F32, shape))
+}

@@ -1,29 +1,52 @@
-//! Convolutions over time, and convolutions with a frozen batch norm.
+//! One-dimensional convolution, and convolution with batch norm.
 
 use crate::error::{Error, Result};
 use crate::ir::{GraphBuilder, ValueId};
-use crate::models::layers::{Names, weight};
-use crate::ops::{Binary, Conv2d, Op, Unary};
-use crate::tensor::Tensor;
+use crate::models::layers::{Names, batch_norm, weight};
+use crate::ops::{Conv2d, Op};
 
-/// Convolution of `x [batch, from, time]` by `filter [to, from / groups, taps]` with `bias [to]`: one of height 1.
-/// `op` speaks of that: what it says of the height must leave it alone.
-pub(in crate::models) fn conv1d(
-    b: &mut GraphBuilder<'_>,
-    op: Conv2d,
-    x: ValueId,
-    filter: ValueId,
-    bias: Option<ValueId>,
-) -> Result<ValueId> {
-    let flat = |b: &mut GraphBuilder<'_>, value: ValueId| match *b.shape(value) {
-        [outer, inner, width] => b.reshape(value, [outer, inner, 1, width]),
-        _ => Err(Error::shape("conv2d", "a convolution over time takes rank 3")),
-    };
-    let mut operands = vec![flat(b, x)?, flat(b, filter)?];
-    operands.extend(bias);
-    let y = b.op(Op::Conv2d(op), &operands)?;
-    let &[batch, to, _, time] = b.shape(y) else { unreachable!("rank 4: inferred") };
-    b.reshape(y, [batch, to, time])
+/// How a filter goes along the one axis.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::models) struct Conv1d {
+    /// Steps.
+    pub(in crate::models) stride: usize,
+    /// Zeros before and after.
+    pub(in crate::models) padding: usize,
+    /// Independent parts of the channels.
+    pub(in crate::models) groups: usize,
+}
+
+impl Default for Conv1d {
+    fn default() -> Self {
+        Self { stride: 1, padding: 0, groups: 1 }
+    }
+}
+
+impl Conv1d {
+    /// `x [batch, in, width]` by `filter [out, in / groups, taps]`: `conv2d` of height 1.
+    pub(in crate::models) fn build(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        x: ValueId,
+        filter: ValueId,
+        bias: Option<ValueId>,
+    ) -> Result<ValueId> {
+        let (&[batch, channels, width], &[out, per_group, taps]) = (b.shape(x), b.shape(filter)) else {
+            return Err(Error::shape("conv1d", "x and filter need rank 3"));
+        };
+        let flat = b.reshape(x, [batch, channels, 1, width])?;
+        let filter = b.reshape(filter, [out, per_group, 1, taps])?;
+        let op = Conv2d {
+            strides: [1, self.stride],
+            padding: [0, 0, self.padding, self.padding],
+            groups: self.groups,
+            ..Conv2d::default()
+        };
+        let inputs: Vec<ValueId> = [flat, filter].into_iter().chain(bias).collect();
+        let y = b.op(Op::Conv2d(op), &inputs)?;
+        let width = b.shape(y)[3];
+        b.reshape(y, [batch, out, width])
+    }
 }
 
 /// Convolution of `x [batch, from, height, width]` by a filter of this shape, without a bias, followed by batch norm
@@ -35,21 +58,10 @@ pub(in crate::models) fn conv_norm(
     shape: [usize; 4],
     x: ValueId,
 ) -> Result<ValueId> {
-    /// PyTorch's, which no config changes.
-    const EPSILON: f32 = 1e-5;
-    let to = shape[0];
+    // PyTorch's epsilon, which no config changes.
+    let [factor, shift] = batch_norm(b, norm, shape[0], 1e-5)?;
     let filter = weight(b, conv, &[".weight"], &shape)?;
-    let [scale, shift, mean, variance] = {
-        let mut of = |ending: &str| weight(b, norm, &[ending], &[to]);
-        [of(".weight")?, of(".bias")?, of(".running_mean")?, of(".running_var")?]
-    };
-    let epsilon = b.constant(Tensor::f32([1], vec![EPSILON]));
-    let variance = b.add(variance, epsilon)?;
-    let deviation = b.unary(Unary::Sqrt, variance)?;
-    let scale = b.op(Op::Binary(Binary::Div), &[scale, deviation])?;
-    let mean = b.mul(mean, scale)?;
-    let bias = b.op(Op::Binary(Binary::Sub), &[shift, mean])?;
-    let scale = b.reshape(scale, [to, 1, 1, 1])?;
-    let filter = b.mul(filter, scale)?;
-    b.op(Op::Conv2d(op), &[x, filter, bias])
+    let factor = b.reshape(factor, [shape[0], 1, 1, 1])?;
+    let filter = b.mul(filter, factor)?;
+    b.op(Op::Conv2d(op), &[x, filter, shift])
 }

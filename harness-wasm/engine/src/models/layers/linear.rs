@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::ir::{GraphBuilder, ValueId};
-use crate::ops::{Gemm, Op, Unary};
+use crate::ops::{Binary, Gemm, Op, Unary};
+use crate::tensor::Tensor;
 
 /// Spellings of a module's name. Checkpoints of different ages name the same module differently; the first
 /// spelling is today's.
@@ -132,4 +133,31 @@ pub(in crate::models) fn rms_norm(
     let width = *b.shape(x).last().ok_or_else(|| Error::shape("rmsNormalization", "x needs an axis"))?;
     let scale = weight(b, names, &[".weight"], &[width])?;
     b.op(Op::RmsNormalization { epsilon: epsilon as f32 }, &[x, scale])
+}
+
+/// Each row of `x [rows, width]` divided by its length.
+pub(in crate::models) fn l2_normalize(b: &mut GraphBuilder<'_>, x: ValueId) -> Result<ValueId> {
+    let width = *b.shape(x).last().ok_or_else(|| Error::shape("l2", "x needs an axis"))?;
+    // The root mean square is the length divided by the root of the width.
+    let scale = b.constant(Tensor::f32([width], vec![1.0 / (width as f32).sqrt(); width]));
+    b.op(Op::RmsNormalization { epsilon: 0.0 }, &[x, scale])
+}
+
+/// What a batch norm multiplies its channels by, and adds to them, by its running statistics.
+pub(in crate::models) fn batch_norm(
+    b: &mut GraphBuilder<'_>,
+    names: &Names,
+    channels: usize,
+    epsilon: f64,
+) -> Result<[ValueId; 2]> {
+    let mut part = |ending: &str| weight(b, names, &[ending], &[channels]);
+    let [scale, bias, mean, variance] =
+        [part(".weight")?, part(".bias")?, part(".running_mean")?, part(".running_var")?];
+    let epsilon = b.constant(Tensor::f32([1], vec![epsilon as f32]));
+    let variance = b.add(variance, epsilon)?;
+    let deviation = b.unary(Unary::Sqrt, variance)?;
+    let factor = b.op(Op::Binary(Binary::Div), &[scale, deviation])?;
+    let middle = b.mul(mean, factor)?;
+    let shift = b.op(Op::Binary(Binary::Sub), &[bias, middle])?;
+    Ok([factor, shift])
 }

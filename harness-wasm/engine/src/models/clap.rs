@@ -1,0 +1,179 @@
+//! CLAP (Wu et al. 2022): `ClapModel`, with its log-mel front end.
+
+use crate::error::{Error, Result};
+use crate::ir::{Graph, GraphBuilder, ValueId};
+use crate::models::bert::Bert;
+use crate::models::inputs::{Inputs, fits};
+use crate::models::layers::{Linear, MelBank, Names, l2_normalize};
+use crate::models::swin::Swin;
+use crate::models::{Config, InputTypes, Model};
+use crate::ops::{Gemm, Op, Stft, Unary};
+use crate::tensor::{DType, NamedTensors, Tensor};
+use crate::weights::{Weights, twin::Draw};
+
+/// The front end that the checkpoints were trained with.
+const SAMPLING_RATE: f64 = 48_000.0;
+const STFT: Stft = Stft { frame: 1024, hop: 480 };
+const RANGE: [f64; 2] = [50.0, 14_000.0];
+
+/// `ClapTextConfig`'s defaults.
+const TEXT: &str = r#"{
+    "vocab_size": 50265, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+    "intermediate_size": 3072, "max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 1
+}"#;
+
+/// What `config.json` says of a CLAP.
+#[derive(Debug)]
+pub(super) struct Clap {
+    text: Bert,
+    padding: i32,
+    audio: Swin,
+    projection: usize,
+    /// Of the text's and the audio's projection.
+    activations: [Unary; 2],
+}
+
+impl Clap {
+    pub(super) fn new(config: &Config) -> Result<Self> {
+        let text = config.part_over("text_config", TEXT)?;
+        let audio = config.part_over("audio_config", "{}")?;
+        let projection = config.size_or("projection_dim", 512)?;
+        for part in [&text, &audio] {
+            if part.size_or("projection_dim", projection)? != projection {
+                let reason = format!("differs from the model's projection_dim {projection}");
+                return Err(Error::config("projection_dim", part.size("projection_dim")?, reason));
+            }
+        }
+        let activation = |part: &Config| part.activation("projection_hidden_act", "relu");
+        Ok(Self {
+            padding: text.token_ids("pad_token_id")?.first().copied().unwrap_or(1),
+            activations: [activation(&text)?, activation(&audio)?],
+            text: Bert::new(&text)?,
+            audio: Swin::new(&audio)?,
+            projection,
+        })
+    }
+
+    /// Audio `[batch, samples]` to `input_features [batch, 1, frames, mels]`, in dB.
+    fn features(&self, b: &mut GraphBuilder<'_>, audio: ValueId) -> Result<ValueId> {
+        b.scope("feature_extractor");
+        let bank =
+            MelBank { mels: self.audio.mels, sampling_rate: SAMPLING_RATE, range: RANGE, stft: STFT };
+        let log = bank.log_power(b, audio)?;
+        let tenfold = b.constant(Tensor::f32([1], vec![10.0]));
+        let decibels = b.mul(log, tenfold)?;
+        let &[batch, frames, mels] = b.shape(decibels) else { unreachable!("rank 3: inferred") };
+        b.reshape(decibels, [batch, 1, frames, mels])
+    }
+
+    /// Two linear layers, then length 1.
+    fn project(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        side: usize,
+        pooled: ValueId,
+    ) -> Result<ValueId> {
+        let at = Names::from(["text_projection", "audio_projection"][side]);
+        b.scope(at.today());
+        let from = b.shape(pooled)[1];
+        let inner = Linear::new(at.part("linear1"), from, self.projection)
+            .then(self.activations[side])
+            .build(b, pooled)?;
+        let y = Linear::new(at.part("linear2"), self.projection, self.projection).build(b, inner)?;
+        l2_normalize(b, y)
+    }
+
+    /// RoBERTa's positions: tokens count from behind the padding's own place, which padding keeps.
+    fn positions(&self, ids: &Tensor) -> Tensor {
+        let places = ids.as_i32().chunks_exact(ids.shape()[1]).flat_map(|row| {
+            let mut place = self.padding;
+            row.iter().map(move |&id| {
+                if id == self.padding {
+                    return self.padding;
+                }
+                place += 1;
+                place
+            })
+        });
+        Tensor::i32(ids.shape(), places.collect())
+    }
+}
+
+impl Model for Clap {
+    fn prepare(&self, inputs: &NamedTensors) -> Result<NamedTensors> {
+        let mut taken = Inputs::new(inputs);
+        let shape = taken.ids("input_ids", self.text.vocabulary)?;
+        fits("input_ids", shape[1] + self.padding as usize + 1, self.text.positions)?;
+        taken.ids_or("attention_mask", shape, 1, 2)?;
+        taken.put("position_ids", self.positions(&inputs["input_ids"]));
+        // Says which clips were cut short; only fusion, which is refused, looks at it.
+        taken.given("is_longer");
+        let frames = match (inputs.get("audio"), inputs.get("input_features")) {
+            (Some(_), Some(_)) => {
+                return Err(Error::input("audio", "give either audio or input_features, not both"));
+            }
+            (Some(_), None) => {
+                let audio = taken.audio("audio")?;
+                let frames = STFT.frames(audio.shape()[1]);
+                taken.put("audio", audio);
+                frames
+            }
+            _ => taken.floats("input_features", &[None, Some(1), None, Some(self.audio.mels)])?[2],
+        };
+        if frames > self.audio.frames() {
+            let reason = format!("{frames} frames exceed the {} that spec_size allows", self.audio.frames());
+            return Err(Error::input("audio", reason));
+        }
+        taken.finish()
+    }
+
+    fn forward(&self, weights: &Weights, inputs: &InputTypes) -> Result<Graph> {
+        let mut b = GraphBuilder::new(weights);
+        let shape = inputs["input_ids"].shape.as_slice();
+        let [ids, mask, places] = ["input_ids", "attention_mask", "position_ids"]
+            .map(|name| b.input(name, DType::I32, shape));
+        let types = b.constant(Tensor::zeros(DType::I32, shape));
+        let at = Names::from("text_model");
+        let hidden = self.text.encode(&mut b, &at, [ids, types, mask], Some(places))?;
+        let pooled = self.text.pool(&mut b, &at, hidden)?;
+        let text = self.project(&mut b, 0, pooled)?;
+
+        let features = match inputs.get("audio") {
+            Some(ty) => {
+                let audio = b.input("audio", DType::F32, ty.shape.as_slice());
+                let features = self.features(&mut b, audio)?;
+                b.output("input_features", features);
+                features
+            }
+            None => b.input("input_features", DType::F32, inputs["input_features"].shape.as_slice()),
+        };
+        let pooled = self.audio.encode(&mut b, &"audio_model.audio_encoder".into(), features)?;
+        let audio = self.project(&mut b, 1, pooled)?;
+        b.output("text_embeds", text);
+        b.output("audio_embeds", audio);
+
+        b.scope("logits");
+        let scale = b.weight(&["logit_scale_a"], [])?;
+        let scale = b.reshape(scale, [1])?;
+        let scale = b.unary(Unary::Exp, scale)?;
+        let cosines = b.op(Op::Gemm(Gemm::default()), &[audio, text])?;
+        let logits = b.mul(cosines, scale)?;
+        b.output("logits_per_audio", logits);
+        Ok(b.finish())
+    }
+
+    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
+        let tokens = 12.min(self.text.positions - self.padding as usize - 1);
+        let mut ids: Vec<i32> = (0..2 * tokens).map(|_| draw.below(self.text.vocabulary) as i32).collect();
+        // The second text is shorter.
+        ids[2 * tokens - 3..].fill(self.padding);
+        let mask = ids.iter().map(|&id| i32::from(id != self.padding)).collect();
+        let samples = (self.audio.frames() - 1).min(200) * STFT.hop;
+        let audio = (0..samples).map(|_| 0.1 * draw.normal()).collect();
+        NamedTensors::from([
+            ("input_ids".to_owned(), Tensor::i32([2, tokens], ids)),
+            ("attention_mask".to_owned(), Tensor::i32([2, tokens], mask)),
+            ("audio".to_owned(), Tensor::f32([1, samples], audio)),
+        ])
+    }
+}
