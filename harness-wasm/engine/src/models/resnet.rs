@@ -81,7 +81,7 @@ impl ResNet {
             dilations: [1, 1],
         };
         let mut stages: Vec<Stage> = widths.iter().zip(depths).enumerate().map(stage).collect();
-        stages.truncate(last_stage(config, stages.len())?);
+        stages.truncate(last_stage(config, Spelling::Transformers, stages.len())?);
         Ok(Self {
             spelling: Spelling::Transformers,
             channels: config.size_or("num_channels", 3)?,
@@ -130,7 +130,7 @@ impl ResNet {
             total *= stride;
             stages.push(Stage { to: (64 << i) * expansion, blocks, stride, dilations: [before, dilation] });
         }
-        stages.truncate(last_stage(config, stages.len())?);
+        stages.truncate(last_stage(config, Spelling::Timm, stages.len())?);
         Ok(Self { spelling: Spelling::Timm, channels, stem: 64, stages, block, activation: Unary::Relu })
     }
 
@@ -245,24 +245,31 @@ impl Conv {
 
 /// How many of a backbone's stages lead to the last of the feature maps that `out_features` or `out_indices` asks for;
 /// map 0 is the stem's. Without either it is the last stage's.
-fn last_stage(config: &Config, stages: usize) -> Result<usize> {
+fn last_stage(config: &Config, spelling: Spelling, stages: usize) -> Result<usize> {
     let (field, wanted) = match (config.get("out_features"), config.get("out_indices")) {
         (Some(names), _) => ("out_features", names),
         (None, Some(indices)) => ("out_indices", indices),
         (None, None) => return Ok(stages),
     };
+    // timm's map 0 is taken before the stem's pool, and so is none of this backbone's.
+    let (prefix, first) = match spelling {
+        Spelling::Transformers => ("stage", 0),
+        Spelling::Timm => ("layer", 1),
+    };
     let at = |value: &serde_json::Value| -> Option<usize> {
         match (value.as_str(), value.as_i64()) {
             (Some("stem"), _) => Some(0),
-            (Some(name), _) => name.strip_prefix("stage")?.parse().ok().filter(|&at| at > 0),
-            (_, Some(index)) if index < 0 => (stages + 1).checked_sub(usize::try_from(-index).ok()?),
+            (Some(name), _) => name.strip_prefix(prefix)?.parse().ok().filter(|&at| at > 0),
+            (_, Some(index)) if index < 0 => {
+                (stages + 1).checked_sub(usize::try_from(index.unsigned_abs()).ok()?)
+            }
             (_, Some(index)) => usize::try_from(index).ok(),
             _ => None,
         }
     };
     let all: Option<Vec<usize>> = wanted.as_array().and_then(|all| all.iter().map(at).collect());
     match all.as_ref().and_then(|all| all.iter().max()) {
-        Some(&last) if last <= stages => Ok(last),
+        Some(last) if (first..=stages).contains(last) => Ok(*last),
         _ => Err(Error::config(field, wanted, format!("must name some of the {stages} stages"))),
     }
 }
@@ -302,5 +309,8 @@ mod tests {
         {
             assert!(ResNet::new(&config(text)).is_err(), "{text}");
         }
+        let timm = |text: &str| ResNet::timm(&config(text), "resnet18", 3, 32);
+        assert_eq!(timm(r#"{"out_features": ["layer1", "layer3"]}"#).unwrap().stages.len(), 3);
+        assert!(timm(r#"{"out_indices": [0]}"#).is_err());
     }
 }
