@@ -101,7 +101,7 @@ async fn finish<B: backend::Backend>(
     facts: BackendFacts,
     reporter: &Reporter,
 ) -> Result<(), Failure> {
-    let options = Options { max_new_tokens: cell.max_new_tokens as usize };
+    let options = Options::greedy(cell.max_new_tokens as usize);
     let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
     let measured = measure(loaded, backend, options, schedule, reporter).await?;
     // Same input, same graph, same machine: anything but the same bits is worth knowing.

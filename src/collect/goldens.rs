@@ -24,7 +24,7 @@ macro_rules! goldens {
     };
 }
 
-goldens!("bert" "llama" "vit");
+goldens!("bert" "clap" "llama" "qwen2" "qwen3" "t5" "vit" "whisper");
 
 /// The golden of a class.
 pub(super) fn golden(class: &str) -> Option<&'static Golden> {

@@ -192,7 +192,8 @@ async fn finish<B: backend::Backend>(
     scribe: &Scribe<'_, '_>,
 ) -> std::result::Result<Vec<String>, Failed> {
     let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
-    let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
+    let options = Options::greedy(cell.max_new_tokens as usize);
+    let measured = measure(loaded, backend, options, schedule, scribe).await?;
     let repeatable = f64::from(u8::from(measured.repeatable));
     scribe.say(Message::Metric(Metric { name: "repeatable".into(), value: repeatable, unit: "bool".into() }));
     let count = |(op, count): (&str, u64)| OpCount { op: op.to_owned(), backend: facts.backend, count };
@@ -201,10 +202,6 @@ async fn finish<B: backend::Backend>(
     let bytes = write_safetensors(&measured.outputs).map_err(|error| failed("outputs", &error))?;
     scribe.0.borrow_mut().hand_in(bytes);
     Ok(measured.outputs.into_keys().collect())
-}
-
-fn options(cell: &CellJob) -> Options {
-    Options { max_new_tokens: cell.max_new_tokens as usize }
 }
 
 fn adapter_facts(device: &NativeDevice) -> AdapterFacts {
@@ -245,7 +242,7 @@ pub(super) fn oracle(cell: &CellJob, files: &Files) -> std::result::Result<Bytes
     let answer = || -> Result<Bytes> {
         let loaded = load(cell, files)?;
         let mut runner =
-            Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), options(cell));
+            Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), Options::greedy(cell.max_new_tokens as usize));
         let outputs = block_on(runner.infer(&loaded.inputs))?;
         write_safetensors(&outputs).map(Bytes::from)
     };

@@ -62,8 +62,7 @@ fn run<B: Backend>(folder: &Path, backend: B) -> Result<(NamedTensors, NamedTens
     let expected = read_safetensors("expected", &read(folder, "expected.safetensors")).unwrap();
     let max_new_tokens =
         expected.get("generated_ids").map_or(0, |ids| new_tokens(&*model, &inputs, ids.shape()[1]));
-    let options = Options { max_new_tokens, ..Options::default() };
-    let mut runner = Runner::new(&*model, &weights, backend, options);
+    let mut runner = Runner::new(&*model, &weights, backend, Options::greedy(max_new_tokens));
     let got = pollster::block_on(async {
         runner.compile(&inputs).await?;
         runner.infer(&inputs).await

@@ -3,12 +3,15 @@
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::inputs::{Inputs, fits};
+use crate::models::inputs::Inputs;
 use crate::models::layers::{Cache, Linear, MultiHead, Names, Rope, Rotary, head_width, rms_norm, weight};
 use crate::models::{Config, Decoder, End, InputTypes, Model, Prompt};
 use crate::ops::{Attention, Binary, Op, Unary};
 use crate::tensor::{DType, NamedTensors, Tensor};
 use crate::weights::{Weights, twin::Draw};
+
+/// Longer sequences than any checkpoint takes: bounds what a hostile length can make us allocate.
+pub(super) const LONGEST: usize = 1 << 20;
 
 /// What tells one class from another.
 #[derive(Clone, Debug)]
@@ -100,11 +103,17 @@ impl Causal {
     }
 
     /// Embeddings `[batch, tokens, width]` to logits `[batch, tokens, vocabulary]`, with keys and values
-    /// appended to caches of `context` positions from the input `position` on.
-    pub(super) fn logits(&self, b: &mut GraphBuilder<'_>, mut x: ValueId, context: usize) -> Result<ValueId> {
+    /// appended to caches of `context` positions from the input `position` on; the first `prompt` of them are
+    /// taken at once.
+    pub(super) fn logits(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        mut x: ValueId,
+        [prompt, context]: [usize; 2],
+    ) -> Result<ValueId> {
         let position = b.input("position", DType::I32, [1]);
         let cache = Cache { context, position };
-        let rotary = self.rope.build(b, context, position);
+        let rotary = self.rope.build(b, [prompt, context], position);
         for layer in 0..self.layers {
             let at = self.dialect.model.part(&format!("layers.{layer}"));
             b.scope(format!("{}.self_attn", at.today()));
@@ -182,12 +191,12 @@ impl Causal {
         linear("down_proj", self.intermediate, self.width).build(b, gated)
     }
 
-    /// The graph of `tokens` text tokens.
-    pub(super) fn step(&self, weights: &Weights, batch: usize, tokens: usize, context: usize) -> Result<Graph> {
+    /// The graph of `[batch, tokens]` text tokens, after a prompt or of one.
+    pub(super) fn text(&self, weights: &Weights, shape: [usize; 2], lengths: [usize; 2]) -> Result<Graph> {
         let mut b = GraphBuilder::new(weights);
-        let ids = b.input("input_ids", DType::I32, [batch, tokens]);
+        let ids = b.input("input_ids", DType::I32, shape);
         let x = self.embed(&mut b, ids)?;
-        let logits = self.logits(&mut b, x, context)?;
+        let logits = self.logits(&mut b, x, lengths)?;
         b.output("logits", logits);
         Ok(b.finish())
     }
@@ -198,7 +207,6 @@ impl Model for Causal {
     fn prepare(&self, inputs: &NamedTensors) -> Result<NamedTensors> {
         let mut taken = Inputs::new(inputs);
         let [batch, tokens] = taken.ids("input_ids", self.vocabulary)?;
-        fits("input_ids", tokens, self.positions)?;
         taken.full_mask("attention_mask", [batch, tokens])?;
         taken.finish()
     }
@@ -221,11 +229,12 @@ impl Model for Causal {
 impl Decoder for Causal {
     fn prefill(&self, weights: &Weights, inputs: &InputTypes, context: usize) -> Result<Graph> {
         let &[batch, tokens] = &inputs["input_ids"].shape[..] else { unreachable!("prepared: rank 2") };
-        self.step(weights, batch, tokens, context)
+        self.text(weights, [batch, tokens], [tokens, context])
     }
 
     fn step(&self, weights: &Weights, inputs: &InputTypes, tokens: usize, context: usize) -> Result<Graph> {
-        Self::step(self, weights, inputs["input_ids"].shape[0], tokens, context)
+        let &[batch, prompt] = &inputs["input_ids"].shape[..] else { unreachable!("prepared: rank 2") };
+        self.text(weights, [batch, tokens], [prompt, context])
     }
 
     fn prompt(&self) -> Prompt {
@@ -236,8 +245,9 @@ impl Decoder for Causal {
         &self.end
     }
 
+    /// Rotary positions have no table that could end: what the model was trained for is no limit.
     fn max_context(&self) -> usize {
-        self.positions
+        LONGEST
     }
 }
 
@@ -250,7 +260,7 @@ pub(super) fn windows(config: &Config) -> Result<Vec<Option<usize>>> {
         _ => None,
     };
     let Some(kinds) = config.get("layer_types") else {
-        let full = config.size_or("max_window_layers", 28)?;
+        let full = config.count_or("max_window_layers", 28)?;
         return Ok((0..layers).map(|layer| window.filter(|_| layer >= full)).collect());
     };
     let kinds = kinds.as_array().filter(|kinds| kinds.len() == layers);

@@ -29,28 +29,20 @@ pub(super) struct Clap {
     padding: i32,
     audio: Swin,
     projection: usize,
-    /// Of the text's and the audio's projection.
-    activations: [Unary; 2],
+    activation: Unary,
 }
 
 impl Clap {
     pub(super) fn new(config: &Config) -> Result<Self> {
         let text = config.part_over("text_config", TEXT)?;
         let audio = config.part_over("audio_config", "{}")?;
-        let projection = config.size_or("projection_dim", 512)?;
-        for part in [&text, &audio] {
-            if part.size_or("projection_dim", projection)? != projection {
-                let reason = format!("differs from the model's projection_dim {projection}");
-                return Err(Error::config("projection_dim", part.size("projection_dim")?, reason));
-            }
-        }
-        let activation = |part: &Config| part.activation("projection_hidden_act", "relu");
         Ok(Self {
             padding: text.token_ids("pad_token_id")?.first().copied().unwrap_or(1),
-            activations: [activation(&text)?, activation(&audio)?],
+            // What the parts say of their projections, the whole overrules.
+            activation: config.activation("projection_hidden_act", "relu")?,
+            projection: config.size_or("projection_dim", 512)?,
             text: Bert::new(&text)?,
             audio: Swin::new(&audio)?,
-            projection,
         })
     }
 
@@ -67,17 +59,12 @@ impl Clap {
     }
 
     /// Two linear layers, then length 1.
-    fn project(
-        &self,
-        b: &mut GraphBuilder<'_>,
-        side: usize,
-        pooled: ValueId,
-    ) -> Result<ValueId> {
-        let at = Names::from(["text_projection", "audio_projection"][side]);
+    fn project(&self, b: &mut GraphBuilder<'_>, at: &str, pooled: ValueId) -> Result<ValueId> {
+        let at = Names::from(at);
         b.scope(at.today());
         let from = b.shape(pooled)[1];
         let inner = Linear::new(at.part("linear1"), from, self.projection)
-            .then(self.activations[side])
+            .then(self.activation)
             .build(b, pooled)?;
         let y = Linear::new(at.part("linear2"), self.projection, self.projection).build(b, inner)?;
         l2_normalize(b, y)
@@ -136,7 +123,7 @@ impl Model for Clap {
         let at = Names::from("text_model");
         let hidden = self.text.encode(&mut b, &at, [ids, types, mask], Some(places))?;
         let pooled = self.text.pool(&mut b, &at, hidden)?;
-        let text = self.project(&mut b, 0, pooled)?;
+        let text = self.project(&mut b, "text_projection", pooled)?;
 
         let features = match inputs.get("audio") {
             Some(ty) => {
@@ -148,7 +135,7 @@ impl Model for Clap {
             None => b.input("input_features", DType::F32, inputs["input_features"].shape.as_slice()),
         };
         let pooled = self.audio.encode(&mut b, &"audio_model.audio_encoder".into(), features)?;
-        let audio = self.project(&mut b, 1, pooled)?;
+        let audio = self.project(&mut b, "audio_projection", pooled)?;
         b.output("text_embeds", text);
         b.output("audio_embeds", audio);
 

@@ -52,6 +52,14 @@ impl Config {
         self.get(field).map_or(Ok(default), |value| as_size(field, value))
     }
 
+    /// A whole number that may be 0, with a default.
+    pub(crate) fn count_or(&self, field: &str, default: usize) -> Result<usize> {
+        match self.get(field) {
+            Some(value) if value.as_u64() == Some(0) => Ok(0),
+            _ => self.size_or(field, default),
+        }
+    }
+
     /// A size given once for both axes or as `[height, width]`.
     pub(crate) fn size_pair(&self, field: &str) -> Result<[usize; 2]> {
         match self.required(field)? {

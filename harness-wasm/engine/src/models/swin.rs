@@ -64,12 +64,13 @@ impl Swin {
             activation: config.activation("hidden_act", "gelu")?,
             epsilon: config.number_or("layer_norm_eps", 1e-5)?,
         };
-        if !swin.spec.is_multiple_of(swin.mels) || swin.heads.len() != swin.depths.len() || swin.depths.is_empty() {
-            return Err(Error::config(
-                "spec_size",
-                swin.spec,
-                format!("must be a multiple of {} mels, and depths as many as heads", swin.mels),
-            ));
+        if swin.heads.len() != swin.depths.len() || swin.depths.is_empty() {
+            let reason = format!("must be as many as num_attention_heads, {}", swin.heads.len());
+            return Err(Error::config("depths", format!("{:?}", swin.depths), reason));
+        }
+        if swin.mels > swin.spec || !swin.spec.is_multiple_of(swin.ratio()) {
+            let reason = format!("does not hold whole pieces of {} mels", swin.mels);
+            return Err(Error::config("spec_size", swin.spec, reason));
         }
         for (stage, &heads) in swin.heads.iter().enumerate() {
             let (channels, sides) = (swin.channels << stage, swin.stride.map(|s| (swin.spec / s) >> stage));
@@ -136,10 +137,18 @@ impl Swin {
             let stretch = b.constant(bicubic(frames, self.frames()));
             x = b.op(Op::Matmul, &[stretch, x])?;
         }
-        let ratio = self.ratio();
+        let (ratio, height) = (self.ratio(), self.spec / self.ratio());
         let x = b.reshape(x, [batch, ratio, self.spec, mels])?;
-        let x = b.transpose(x, &[0, 1, 3, 2])?;
-        b.reshape(x, [batch, 1, ratio * mels, self.spec])
+        let mut x = b.transpose(x, &[0, 1, 3, 2])?;
+        if mels < height {
+            if frames < self.frames() {
+                let reason = "a spectrogram that is too small both ways is not implemented: pad the audio";
+                return Err(Error::input("input_features", reason));
+            }
+            let stretch = b.constant(bicubic(mels, height));
+            x = b.op(Op::Matmul, &[stretch, x])?;
+        }
+        b.reshape(x, [batch, 1, self.spec, self.spec])
     }
 
     /// A picture `[batch, 1, height, width]` to `[batch, patches, channels]`.

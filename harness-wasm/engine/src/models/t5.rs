@@ -51,8 +51,10 @@ impl T5 {
             }
             None => (false, projection),
         };
-        // What v1.1 calls GELU is the tanh curve.
+        // What v1.1 calls GELU is the tanh curve. Newer configs also spell out what the projection implies.
         let name = if projection == "gated-gelu" { "gelu_new" } else { name };
+        let name = config.text_or("dense_act_fn", name)?;
+        let gated = config.flag_or("is_gated_act", gated)?;
         let layers = config.size("num_layers")?;
         let tied = config.flag_or("tie_word_embeddings", true)?;
         let relative = Relative {

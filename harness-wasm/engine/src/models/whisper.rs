@@ -28,7 +28,6 @@ pub(super) struct Whisper {
     sources: usize,
     targets: usize,
     activation: Unary,
-    scale_embedding: bool,
     start: i32,
     end: End,
 }
@@ -66,7 +65,6 @@ impl Whisper {
             sources: config.size_or("max_source_positions", 1500)?,
             targets: config.size_or("max_target_positions", 448)?,
             activation: config.activation("activation_function", "gelu")?,
-            scale_embedding: config.flag_or("scale_embedding", false)?,
             start: config.token_ids("decoder_start_token_id")?.first().copied().unwrap_or(50257),
             end: End::of(config)?,
         })
@@ -163,11 +161,8 @@ impl Whisper {
         let at = Names::from("model.decoder");
         b.scope(at.today());
         let table = weight(b, &at.part("embed_tokens"), &[".weight"], &[self.vocabulary, self.width])?;
-        let mut x = b.op(Op::Gather { axis: 0 }, &[table, ids])?;
-        if self.scale_embedding {
-            let scale = b.constant(Tensor::f32([1], vec![(self.width as f64).sqrt() as f32]));
-            x = b.mul(x, scale)?;
-        }
+        // `scale_embedding` is written in configs, but Hugging Face's Whisper never scales.
+        let x = b.op(Op::Gather { axis: 0 }, &[table, ids])?;
         let positions = weight(b, &at.part("embed_positions"), &[".weight"], &[self.targets, self.width])?;
         let places = cache.places(b, shape[1])?;
         let positions = b.op(Op::Gather { axis: 0 }, &[positions, places])?;

@@ -32,6 +32,13 @@ pub struct Options {
     pub stops: bool,
 }
 
+impl Options {
+    /// Exactly so many new tokens, the likeliest each time.
+    pub fn greedy(max_new_tokens: usize) -> Self {
+        Self { max_new_tokens, ..Self::default() }
+    }
+}
+
 /// A model on a backend, with the graphs compiled so far.
 #[derive(Debug)]
 pub struct Runner<'m, B> {

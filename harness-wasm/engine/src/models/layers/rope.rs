@@ -85,29 +85,42 @@ impl Rope {
         Ok(Self { rotated: head, theta, scaling })
     }
 
-    /// The tables for `context` positions, in a graph whose tokens begin at `position`.
-    pub(in crate::models) fn build(&self, b: &mut GraphBuilder<'_>, context: usize, position: ValueId) -> Rotary {
-        let (cos, sin) = self.tables(context);
+    /// The tables for `context` positions, of which a prompt of `prompt` tokens is taken at once, in a graph
+    /// whose tokens begin at `position`.
+    pub(in crate::models) fn build(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        [prompt, context]: [usize; 2],
+        position: ValueId,
+    ) -> Rotary {
+        let (cos, sin) = self.tables(prompt, context);
         Rotary { cos: b.constant(cos), sin: b.constant(sin), position }
     }
 
     /// Cosines and sines, each `[positions, rotated / 2]`.
-    fn tables(&self, positions: usize) -> (Tensor, Tensor) {
+    fn tables(&self, prompt: usize, positions: usize) -> (Tensor, Tensor) {
         let half = self.rotated / 2;
-        let frequencies: Vec<f32> = (0..half).map(|i| self.frequency(i, positions)).collect();
+        let frequencies = |length: usize| (0..half).map(|i| self.frequency(i, length)).collect::<Vec<f32>>();
+        // A cached key keeps the rotation of the length at which it was computed.
+        let dynamic = matches!(self.scaling, Scaling::Dynamic { .. });
+        let fixed = frequencies(prompt);
+        let mut angles = Vec::with_capacity(positions * half);
+        for p in 0..positions {
+            let grown = (dynamic && p >= prompt).then(|| frequencies(p + 1));
+            angles.extend(grown.as_ref().unwrap_or(&fixed).iter().map(|w| p as f32 * w));
+        }
         let magnitude = match self.scaling {
             Scaling::Yarn { attention, .. } => attention,
             _ => 1.0,
         };
         let table = |f: fn(f64) -> f64| {
-            let angles = (0..positions).flat_map(|p| frequencies.iter().map(move |w| p as f32 * w));
-            let values = angles.map(|angle| (f(f64::from(angle)) * magnitude) as f32);
+            let values = angles.iter().map(|angle| (f(f64::from(*angle)) * magnitude) as f32);
             Tensor::f32([positions, half], values.collect())
         };
         (table(libm::cos), table(libm::sin))
     }
 
-    fn frequency(&self, i: usize, positions: usize) -> f32 {
+    fn frequency(&self, i: usize, length: usize) -> f32 {
         let width = self.rotated as f64;
         let of = |theta: f64| 1.0 / libm::pow(theta, (2 * i) as f64 / width);
         let plain = of(self.theta);
@@ -115,7 +128,7 @@ impl Rope {
             Scaling::None => plain,
             Scaling::Linear { factor } => plain / factor,
             Scaling::Dynamic { factor, original } => {
-                let length = (positions as f64).max(original);
+                let length = (length as f64).max(original);
                 let growth = factor * length / original - (factor - 1.0);
                 of(self.theta * libm::pow(growth, width / (width - 2.0)))
             }
