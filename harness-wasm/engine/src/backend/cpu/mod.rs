@@ -134,9 +134,7 @@ impl Cpu {
             (Kernels::Oracle, op) => op.eval(&inputs),
             (Kernels::Simd, Op::Attention(op)) => attention::run(op, &inputs),
             (Kernels::Simd, Op::Binary(op)) => elementwise::binary(*op, inputs[0], inputs[1]),
-            (Kernels::Simd, Op::Conv2d(op)) => {
-                conv2d::run(*op, &inputs, &graph.ty(node.output).shape)
-            }
+            (Kernels::Simd, Op::Conv2d(op)) => conv2d::run(*op, &inputs, &graph.ty(node.output).shape),
             (Kernels::Simd, Op::Unary(op)) => elementwise::unary(*op, inputs[0]),
             (Kernels::Simd, Op::Gemm(op)) => {
                 let bias = inputs.get(2).map(|c| c.as_f32());
