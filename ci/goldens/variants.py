@@ -768,6 +768,18 @@ variant(
     images=3,
     steps=6,
 )
+variant(
+    "llava-qwen2-tied",
+    "Qwen2 as text model; tied embeddings; one vision layer used of three",
+    classes.llava,
+    llava(
+        llm(32, 48, 4, 2, max_position_embeddings=128, model_type="qwen2", tie_word_embeddings=True),
+        vision(24, 36, 3, 2, 12, 4),
+        vision_feature_layer=-3,
+    ),
+    images=2,
+    steps=6,
+)
 PINPOINTS = [[12, 24], [24, 12], [24, 24], [36, 12], [12, 36]]
 variant(
     "llava_next-wide",
@@ -786,6 +798,14 @@ variant(
     classes.llava_next,
     llava(MISTRAL, vision(24, 36, 2, 2, 12, 3), image_grid_pinpoints=PINPOINTS, vision_feature_layer=[-2, -1]),
     sizes=[[90, 18]],
+    steps=6,
+)
+variant(
+    "llava_next-mistral",
+    "Mistral as text model, whose sliding_window is null: none; an image that fills its tiles; odd image_size",
+    classes.llava_next,
+    llava(dict(MISTRAL, sliding_window=None), vision(24, 36, 2, 2, 13, 4), image_grid_pinpoints=[[26, 13], [26, 26]]),
+    sizes=[[52, 26]],
     steps=6,
 )
 variant(

@@ -141,6 +141,10 @@ impl Witness for Reporter {
         Self::sample(self, index, warmup, ms);
     }
 
+    fn tokens(&self, index: u32, ms: Vec<f64>) {
+        Self::tokens(self, index, ms);
+    }
+
     fn failed(&self, stage: &'static str, error: webmatrix_engine::Error) -> Failure {
         Failure::engine(stage, &error)
     }

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use wasm_bindgen::JsValue;
 use webmatrix_wire::{
     AttemptId, Batch, Done, Envelope, Failed, FailureKind, Hello, Log, LogLevel, Message, Metric, Phase,
-    Progress, Sample, Timing, Variant, WIRE_VERSION,
+    Progress, Sample, Timing, Tokens, Variant, WIRE_VERSION,
 };
 
 use crate::client::Client;
@@ -133,6 +133,10 @@ impl Reporter {
 
     pub(crate) fn sample(&self, index: u32, warmup: bool, ms: f64) {
         self.send(Message::Sample(Sample { index, warmup, ms: ms.max(0.0) }));
+    }
+
+    pub(crate) fn tokens(&self, sample: u32, ms: Vec<f64>) {
+        self.send(Message::Tokens(Tokens { sample, ms }));
     }
 
     pub(crate) fn metric(&self, name: &str, value: f64, unit: &str) {

@@ -20,7 +20,7 @@ use webmatrix_engine::weights::twin::Draw;
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
     AdapterFacts, AttemptId, Backend, BackendFacts, CellJob, Challenge, Done, Envelope, Failed, FailureKind,
-    Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Precision, Progress, Sample, Timing,
+    Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Precision, Progress, Sample, Timing, Tokens,
     Variant,
 };
 
@@ -106,6 +106,10 @@ impl Witness for Scribe<'_, '_> {
 
     fn sample(&self, index: u32, warmup: bool, ms: f64) {
         self.say(Message::Sample(Sample { index, warmup, ms }));
+    }
+
+    fn tokens(&self, sample: u32, ms: Vec<f64>) {
+        self.say(Message::Tokens(Tokens { sample, ms }));
     }
 
     fn failed(&self, stage: &'static str, error: Error) -> Failed {
@@ -241,8 +245,8 @@ fn load(cell: &CellJob, files: &Files) -> Result<Loaded> {
 pub(super) fn oracle(cell: &CellJob, files: &Files) -> std::result::Result<Bytes, String> {
     let answer = || -> Result<Bytes> {
         let loaded = load(cell, files)?;
-        let mut runner =
-            Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), Options::greedy(cell.max_new_tokens as usize));
+        let options = Options::greedy(cell.max_new_tokens as usize);
+        let mut runner = Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), options);
         let outputs = block_on(runner.infer(&loaded.inputs))?;
         write_safetensors(&outputs).map(Bytes::from)
     };

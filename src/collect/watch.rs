@@ -100,6 +100,7 @@ impl Watch {
             Message::Hello(_)
             | Message::Timing(_)
             | Message::Sample(_)
+            | Message::Tokens(_)
             | Message::Metric(_)
             | Message::Log(_) => {}
         }

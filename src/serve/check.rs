@@ -73,6 +73,17 @@ fn values(envelope: &Envelope) -> Result<(), BadBatch> {
     match &envelope.message {
         Message::Timing(timing) => time("timing.ms", timing.ms),
         Message::Sample(sample) => time("sample.ms", sample.ms),
+        Message::Tokens(tokens) => {
+            let mut before = 0.0;
+            tokens.ms.iter().try_for_each(|&ms| {
+                time("tokens.ms", ms)?;
+                if ms < before {
+                    return refuse("tokens.ms", ms);
+                }
+                before = ms;
+                Ok(())
+            })
+        }
         Message::Done(done) => time("done.page_ms", done.page_ms),
         Message::Metric(metric) if !metric.value.is_finite() => refuse("metric.value", metric.value),
         Message::Progress(progress) if !(0.0..=1.0).contains(&progress.fraction) => {

@@ -194,6 +194,12 @@ impl Rows<'_> {
                 "INSERT INTO sample VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 params![attempt.0, sample.index, sample.warmup, sample.ms],
             ),
+            Message::Tokens(tokens) => tokens.ms.iter().zip(0_u32..).try_for_each(|(ms, index)| {
+                self.execute(
+                    "INSERT INTO token_event VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    params![attempt.0, tokens.sample, index, ms],
+                )
+            }),
             Message::Timing(timing) => self.metric(attempt, phase(timing.phase), timing.ms, "ms"),
             Message::Metric(metric) => self.metric(attempt, &metric.name, metric.value, &metric.unit),
             Message::Backend(facts) => self.backend(attempt, facts),

@@ -359,7 +359,13 @@ impl Database {
 
     /// The metrics of a run's attempts.
     pub fn metrics(&self, run: &str) -> Result<Vec<MetricRow>, StoreError> {
-        let sql = "SELECT m.attempt, m.name, m.value, m.unit FROM metric m JOIN attempt USING (attempt)
+        let sql = "WITH every AS (
+                       SELECT attempt, name, value, unit FROM metric
+                       UNION ALL SELECT attempt, 'time_to_first_token', time_to_first_token_ms, 'ms' FROM token_rate
+                       UNION ALL SELECT attempt, 'tokens_per_second', tokens_per_second, '1/s' FROM token_rate
+                       WHERE tokens_per_second IS NOT NULL
+                   )
+                   SELECT m.attempt, m.name, m.value, m.unit FROM every m JOIN attempt USING (attempt)
                    WHERE run = ? ORDER BY m.attempt, m.name";
         self.rows(sql, params![run], MetricRow::read)
     }

@@ -1,8 +1,11 @@
 //! Every golden and every variant on the backends that run on the host.
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use support::Decomposed;
 use webmatrix_engine::backend::Backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::models::{Config, model};
@@ -11,7 +14,22 @@ use webmatrix_engine::tensor::{NamedTensors, read_safetensors};
 use webmatrix_engine::weights::{Checkpoint, Weights};
 
 /// Classes with a golden.
-const CLASSES: &[&str] = &["bert", "clap", "detr", "llama", "qwen2", "qwen3", "t5", "vit", "wav2vec2", "whisper"];
+const CLASSES: &[&str] = &[
+    "bert",
+    "clap",
+    "clip",
+    "detr",
+    "llama",
+    "llava",
+    "llava_next",
+    "qwen2",
+    "qwen3",
+    "t5",
+    "vit",
+    "wav2vec2",
+    "whisper",
+    "xclip",
+];
 
 /// The folders to run: all, or those whose name contains `WEBMATRIX_GOLDEN`.
 fn folders() -> Vec<PathBuf> {
@@ -22,9 +40,7 @@ fn folders() -> Vec<PathBuf> {
         folders.extend(variants.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()));
     }
     let wanted = std::env::var("WEBMATRIX_GOLDEN").unwrap_or_default();
-    folders.retain(|folder| {
-        CLASSES.contains(&class_of(folder)) && name(folder).contains(&wanted)
-    });
+    folders.retain(|folder| CLASSES.contains(&class_of(folder)) && name(folder).contains(&wanted));
     folders.sort();
     assert!(!folders.is_empty(), "no folder is called {wanted}");
     folders
@@ -101,6 +117,7 @@ fn check(got: &NamedTensors, expected: &NamedTensors) -> Result<f64, String> {
     Ok(worst)
 }
 
+#[expect(clippy::print_stderr, reason = "how close each is, for who asks with --nocapture")]
 fn all_agree<B: Backend>(backend: impl Fn() -> B) {
     let mut faults = Vec::new();
     for folder in folders() {
@@ -120,6 +137,12 @@ fn oracle_agrees_with_pytorch() {
 #[test]
 fn simd_agrees_with_pytorch() {
     all_agree(|| Cpu::new(Kernels::Simd));
+}
+
+/// What WebNN is given: the graphs without extensions.
+#[test]
+fn decompositions_agree_with_pytorch() {
+    all_agree(|| Decomposed(Cpu::new(Kernels::Oracle)));
 }
 
 #[cfg(feature = "native-gpu")]

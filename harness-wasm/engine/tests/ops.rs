@@ -1,12 +1,11 @@
 //! Every op case on every backend that runs on the host, against the oracle.
 
-use webmatrix_engine::Result;
+mod support;
+
+use support::Decomposed;
+use webmatrix_engine::backend::Backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
-use webmatrix_engine::backend::{Backend, ProgramId, Tally};
-use webmatrix_engine::ir::Graph;
 use webmatrix_engine::ops::cases::all;
-use webmatrix_engine::plan::decompose::decompose;
-use webmatrix_engine::tensor::NamedTensors;
 use webmatrix_engine::weights::Weights;
 
 fn run_all<B: Backend>(mut backend: B) {
@@ -54,33 +53,4 @@ fn wgsl_agrees_with_the_oracle() {
 #[test]
 fn decompositions_agree_with_the_oracle() {
     run_all(Decomposed(Cpu::new(Kernels::Oracle)));
-}
-
-/// Decomposes every graph before it reaches the backend.
-struct Decomposed<B>(B);
-
-impl<B: Backend> Backend for Decomposed<B> {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    async fn compile(&mut self, graph: &Graph, weights: &Weights) -> Result<ProgramId> {
-        self.0.compile(&decompose(graph)?, weights).await
-    }
-
-    async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
-        self.0.run(program, inputs).await
-    }
-
-    fn reset(&mut self) {
-        self.0.reset();
-    }
-
-    fn take_tally(&mut self) -> Tally {
-        self.0.take_tally()
-    }
-
-    fn dispatches(&self) -> u64 {
-        self.0.dispatches()
-    }
 }

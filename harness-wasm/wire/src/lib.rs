@@ -16,14 +16,14 @@ pub use axis::{Backend, EvidenceGrade, Implementation, Precision, Status, Unknow
 pub use job::{AttemptId, CellJob, Job, JobKind, ModelSource, TwinSize};
 pub use message::{
     AdapterFacts, BackendFacts, Batch, Challenge, Done, Envelope, Failed, FailureKind, Hello, Log, LogLevel,
-    Message, Metric, OpCount, Phase, Progress, Receipt, Sample, StepDown, Timing,
+    Message, Metric, OpCount, Phase, Progress, Receipt, Sample, StepDown, Timing, Tokens,
 };
 pub use probe::{
     Capability, EnvironmentFacts, OpSupport, ProbeReport, TimerFacts, WasmFacts, WebGpuFacts, WebNnFacts,
 };
 
 /// The version of everything in this crate. Controller and page refuse to talk across versions.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -56,7 +56,20 @@ pub enum Message {
     Timing(Timing),
     /// One timed inference.
     Sample(Sample),
-    /// A named number.
+    /// When a timed inference gave its tokens.
+    Tokens(Tokens),
+    /// When the tokens of a timed inference came.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    /// The sample's index.
+    pub sample: u32,
+    /// Milliseconds from the start of the inference to each new token, never falling.
+    pub ms: Vec<f64>,
+}
+
+/// A named number.
     Metric(Metric),
     /// A line for the log.
     Log(Log),
@@ -255,11 +268,11 @@ pub struct Sample {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Metric {
-    /// Such as `tokens_per_second`.
+    /// Such as `repeatable`.
     pub name: String,
     /// Finite.
     pub value: f64,
-    /// Such as `1/s`.
+    /// Such as `ms`.
     pub unit: String,
 }
 

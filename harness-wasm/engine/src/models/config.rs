@@ -167,6 +167,23 @@ impl Config {
         }
     }
 
+    /// A nested object; an empty one if there is none.
+    pub(crate) fn object_or_empty(&self, field: &str) -> Result<Self> {
+        let empty = || Self { file: format!("{}: {field}", self.file), fields: Map::new() };
+        Ok(self.object(field)?.unwrap_or_else(empty))
+    }
+
+    /// The same config, with what is not written in it taken from `defaults`, an object. A null counts as written:
+    /// it is how a config says that there is none of something.
+    pub(crate) fn with_defaults(mut self, defaults: Value) -> Self {
+        if let Value::Object(defaults) = defaults {
+            for (field, value) in defaults {
+                self.fields.entry(field).or_insert(value);
+            }
+        }
+        self
+    }
+
     /// A text field, with a default.
     pub(crate) fn text_or<'c>(&'c self, field: &str, default: &'c str) -> Result<&'c str> {
         match self.get(field) {
@@ -225,6 +242,12 @@ mod tests {
         ] {
             assert!(error.to_string().starts_with("config field "), "{error}");
         }
+        let filled = Config::parse("config.json", br#"{"a": null, "b": 2}"#).unwrap();
+        let filled = filled.with_defaults(serde_json::json!({"a": 1, "b": 1, "c": 1}));
+        assert_eq!(
+            ["a", "b", "c"].map(|field| filled.get(field).and_then(Value::as_u64)),
+            [None, Some(2), Some(1)]
+        );
         assert_eq!(config.size("zz").unwrap_err().to_string(), "config.json: field zz is missing");
     }
 }

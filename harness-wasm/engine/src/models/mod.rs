@@ -4,19 +4,26 @@
 mod bert;
 mod causal;
 mod clap;
+mod clip;
+mod clip_towers;
 mod config;
 mod detr;
 mod inputs;
 mod layers;
 mod llama;
+mod llava;
+mod llava_next;
+mod mistral;
 mod qwen2;
 mod qwen3;
 mod resnet;
 mod swin;
 mod t5;
+mod tiles;
 mod vit;
 mod wav2vec2;
 mod whisper;
+mod xclip;
 
 use std::collections::BTreeMap;
 
@@ -131,14 +138,18 @@ pub fn model(class: &str, config: &Config) -> Result<Box<dyn Model>> {
     Ok(match class {
         "bert" => Box::new(bert::Bert::new(config)?),
         "clap" => Box::new(clap::Clap::new(config)?),
+        "clip" => Box::new(clip::Clip::new(config)?),
         "detr" => Box::new(detr::Detr::new(config)?),
         "llama" => Box::new(llama::new(config)?),
+        "llava" => Box::new(llava::Llava::new(config)?),
+        "llava_next" => Box::new(llava_next::LlavaNext::new(config)?),
         "qwen2" => Box::new(qwen2::new(config)?),
         "qwen3" => Box::new(qwen3::new(config)?),
         "t5" => Box::new(t5::T5::new(config)?),
         "vit" => Box::new(vit::Vit::new(config)?),
         "wav2vec2" => Box::new(wav2vec2::Wav2Vec2::new(config)?),
         "whisper" => Box::new(whisper::Whisper::new(config)?),
+        "xclip" => Box::new(xclip::XClip::new(config)?),
         _ => return Err(Error::UnknownClass(class.to_owned())),
     })
 }
@@ -161,6 +172,8 @@ macro_rules! twins {
 /// # Errors
 /// If the class is not implemented or the size unknown.
 pub fn twin_config(class: &str, size: &str) -> Result<Config> {
-    let text = twins!(class, size => "bert" "clap" "detr" "llama" "qwen2" "qwen3" "t5" "vit" "wav2vec2" "whisper");
+    let text = twins!(class, size =>
+        "bert" "clap" "clip" "detr" "llama" "llava" "llava_next" "qwen2" "qwen3" "t5" "vit" "wav2vec2" "whisper"
+        "xclip");
     Config::parse(&format!("{class}@{size}"), text.as_bytes())
 }

@@ -56,6 +56,7 @@ impl<B: Backend> Runner<'_, B> {
         &mut self,
         decoder: &dyn Decoder,
         mut inputs: NamedTensors,
+        chosen: &mut dyn FnMut(),
     ) -> Result<NamedTensors> {
         let plan = Plan::new(decoder, &inputs, self.options.max_new_tokens)?;
         let token_input = decoder.prompt().input();
@@ -79,6 +80,7 @@ impl<B: Backend> Runner<'_, B> {
             chooser.choose(&self.backend.run(step.id, &fed).await?["logits"])?
         };
         for made in 1..=plan.new {
+            chosen();
             for (row, &token) in rows.iter_mut().zip(&next) {
                 row.push(token);
             }

@@ -44,6 +44,9 @@ pub trait Witness {
     /// One inference.
     fn sample(&self, index: u32, warmup: bool, ms: f64);
 
+    /// When the tokens of an inference were chosen, in milliseconds since it began.
+    fn tokens(&self, index: u32, ms: Vec<f64>);
+
     /// The engine failed during `stage`.
     fn failed(&self, stage: &'static str, error: Error) -> Self::Stop;
 }
@@ -92,8 +95,15 @@ pub async fn measure<B: Backend, W: Witness>(
     for index in 0..total {
         witness.progress("Measuring", 0.6 + 0.35 * f64::from(index) / f64::from(total)).await?;
         let start = witness.now();
-        outputs = runner.infer(&loaded.inputs).await.map_err(failed("sample"))?;
-        witness.sample(index, index < schedule.warmup, witness.now() - start);
+        let mut tokens = Vec::new();
+        let mut chosen = || tokens.push(witness.now() - start);
+        let inferred = runner.infer_watched(&loaded.inputs, &mut chosen).await;
+        outputs = inferred.map_err(failed("sample"))?;
+        let warmup = index < schedule.warmup;
+        witness.sample(index, warmup, witness.now() - start);
+        if !warmup && !tokens.is_empty() {
+            witness.tokens(index, tokens);
+        }
     }
     let repeatable = first.iter().zip(&outputs).all(|((_, a), (_, b))| a.bytes() == b.bytes());
     let dispatches = runner.into_backend().dispatches();

@@ -106,9 +106,21 @@ impl<'m, B: Backend> Runner<'m, B> {
     /// # Errors
     /// If an input, a weight or the device refuses.
     pub async fn infer(&mut self, inputs: &NamedTensors) -> Result<NamedTensors> {
+        self.infer_watched(inputs, &mut || {}).await
+    }
+
+    /// As [`Self::infer`]; `chosen` is called whenever every row has its next token.
+    ///
+    /// # Errors
+    /// If an input, a weight or the device refuses.
+    pub async fn infer_watched(
+        &mut self,
+        inputs: &NamedTensors,
+        chosen: &mut dyn FnMut(),
+    ) -> Result<NamedTensors> {
         let mut inputs = self.model.prepare(inputs)?;
         if let Some(decoder) = self.generates() {
-            return self.generate(decoder, inputs).await;
+            return self.generate(decoder, inputs, chosen).await;
         }
         let program = self.forward_program(&types(&inputs)).await?;
         if self.model.decoder().is_some() {

@@ -35,8 +35,23 @@ impl Block {
         x: ValueId,
         extras: &[ValueId],
     ) -> Result<ValueId> {
+        let x = self.attend(b, x, extras)?;
+        self.feed(b, x)
+    }
+
+    /// The first half: attention with its residual and norm.
+    pub(in crate::models) fn attend(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        x: ValueId,
+        extras: &[ValueId],
+    ) -> Result<ValueId> {
         b.scope(format!("{}.attention", self.scope));
-        let x = self.residual(b, 0, x, |b, x| self.attention.build(b, x, x, extras))?;
+        self.residual(b, 0, x, |b, x| self.attention.build(b, x, x, extras))
+    }
+
+    /// The second half: feed-forward with its residual and norm.
+    pub(in crate::models) fn feed(&self, b: &mut GraphBuilder<'_>, x: ValueId) -> Result<ValueId> {
         b.scope(format!("{}.feed_forward", self.scope));
         self.residual(b, 1, x, |b, x| {
             let inner = self.feed_forward[0].build(b, x)?;
