@@ -25,6 +25,11 @@ impl Names {
         Self(self.0.iter().map(joined).collect())
     }
 
+    /// A part of the module that has spellings of its own.
+    pub(in crate::models) fn part_of(&self, spellings: &[&str]) -> Self {
+        Self(spellings.iter().flat_map(|name| self.part(name).0).collect())
+    }
+
     /// Today's spelling.
     pub(in crate::models) fn today(&self) -> &str {
         self.0.first().map_or("", String::as_str)
