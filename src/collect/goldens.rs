@@ -24,7 +24,9 @@ macro_rules! goldens {
     };
 }
 
-goldens!("bert" "clap" "clip" "llama" "llava" "llava_next" "qwen2" "qwen3" "t5" "vit" "whisper" "xclip");
+goldens!(
+    "bert" "clap" "clip" "detr" "llama" "llava" "llava_next" "qwen2" "qwen3" "t5" "vit" "wav2vec2" "whisper" "xclip"
+);
 
 /// The golden of a class.
 pub(super) fn golden(class: &str) -> Option<&'static Golden> {

@@ -39,11 +39,11 @@ pub static MODELS: [ModelInfo; 14] = [
     model("vit", "image classification", true, 0),
     model("clap", "audio and text embedding", true, 0),
     model("whisper", "speech to text", true, 12),
-    model("wav2vec2", "speech recognition", false, 0),
+    model("wav2vec2", "speech recognition", true, 0),
     model("llava", "image and text to text", true, 12),
     model("llava_next", "image and text to text", true, 12),
     model("xclip", "video and text embedding", true, 0),
-    model("detr", "object detection", false, 0),
+    model("detr", "object detection", true, 0),
 ];
 
 /// The names of [`MODELS`].

@@ -167,22 +167,21 @@ impl Backend for Cpu {
         let graph = &program.graph;
         let mut slots: Vec<Option<Arc<Tensor>>> = vec![None; graph.values().len()];
         for (slot, value) in slots.iter_mut().zip(graph.values()) {
-            *slot =
-                match &value.source {
-                    Source::Input(name) => Some(Arc::new(checked_input(inputs, name, &value.ty)?.clone())),
-                    Source::Weight(name) => self.weights.get(name).cloned(),
-                    Source::Constant(tensor) => Some(Arc::clone(tensor)),
-                    Source::State(name) => {
-                        // Taken where it is replaced, so that a cache has one owner and can be written in place.
-                        let replaced = graph.states().iter().any(|state| state.name == *name);
-                        let now =
-                            if replaced { self.states.remove(name) } else { self.states.get(name).cloned() };
-                        Some(now.unwrap_or_else(|| {
-                            Arc::new(Tensor::zeros(value.ty.dtype, value.ty.shape.as_slice()))
-                        }))
-                    }
-                    Source::Node(_) => None,
-                };
+            *slot = match &value.source {
+                Source::Input(name) => Some(Arc::new(checked_input(inputs, name, &value.ty)?.clone())),
+                Source::Weight(name) => self.weights.get(name).cloned(),
+                Source::Constant(tensor) => Some(Arc::clone(tensor)),
+                Source::State(name) => {
+                    // Taken where it is replaced, so that a cache has one owner and can be written in place.
+                    let replaced = graph.states().iter().any(|state| state.name == *name);
+                    let now =
+                        if replaced { self.states.remove(name) } else { self.states.get(name).cloned() };
+                    Some(now.unwrap_or_else(|| {
+                        Arc::new(Tensor::zeros(value.ty.dtype, value.ty.shape.as_slice()))
+                    }))
+                }
+                Source::Node(_) => None,
+            };
         }
         for (at, node) in graph.nodes().iter().enumerate() {
             let last = node.inputs.first().is_some_and(|id| program.last[id.index()] == Some(at));
