@@ -14,6 +14,7 @@ use crate::backend::{Backend, ProgramId, Tally, checked_input};
 use crate::error::Result;
 use crate::ir::{Graph, Source, TensorType};
 use crate::plan::decompose::decompose;
+use crate::plan::fold::fold;
 use crate::plan::liveness::last_uses;
 use crate::tensor::{NamedTensors, Tensor};
 use crate::weights::Weights;
@@ -86,7 +87,8 @@ impl<C: Context> Backend for WebNn<C> {
     }
 
     async fn compile(&mut self, graph: &Graph, weights: &Weights) -> Result<ProgramId> {
-        let plain = decompose(graph)?;
+        // Again after decomposing: what extensions do to constants alone is done here.
+        let plain = fold(&decompose(graph)?, weights)?;
         let (built, tally) = lower::lower(&self.context, &plain, weights).await?;
         let used = last_uses(&plain);
         let (mut inputs, mut reads) = (Vec::new(), Vec::new());
