@@ -45,8 +45,8 @@ mod tests {
     use crate::plan::MODELS;
 
     #[test]
-    fn every_implemented_class_has_its_golden() {
-        for model in MODELS.iter().filter(|model| model.implemented) {
+    fn every_class_has_its_golden() {
+        for model in &MODELS {
             assert!(super::golden(model.name).is_some(), "{}", model.name);
         }
     }

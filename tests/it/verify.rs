@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
-use webmatrix::plan::MODELS;
 
 use crate::command::{code, folder, stderr, stdout};
 use crate::fake::golden;
@@ -417,16 +416,6 @@ fn a_pipe_in_place_of_a_file_is_not_waited_for() {
         });
         assert!(fault.starts_with(&format!("65 error: DIR/{file}: is no plain file")), "{fault}");
     }
-}
-
-#[test]
-fn a_class_that_is_not_built_yet_is_no_success() {
-    let Some(class) = MODELS.iter().find(|model| !model.implemented) else { return };
-    let model = copy("bert");
-    let output = verify(model.path(), &["--class", class.name, "--browsers", "native"]);
-    assert_eq!(code(&output), 3, "{output:?}");
-    let lines = lines(&output);
-    assert!(!lines.is_empty() && lines.iter().all(|line| line["status"] == "not_implemented"), "{lines:?}");
 }
 
 #[test]
