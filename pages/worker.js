@@ -35,7 +35,8 @@ onmessage = async ({ data: { attempt, token, started } }) => {
     const response = await fetch(`/api/attempts/${attempt}/job`, { headers: { authorization: `Bearer ${token}` } });
     if (!response.ok) throw new Error(`the job could not be fetched: ${response.status} ${await response.text()}`);
     const job = await response.text();
-    const { variant, reason } = choose(JSON.parse(job).kind.cell?.variant);
+    const { cell, trace } = JSON.parse(job).kind;
+    const { variant, reason } = choose((cell ?? trace)?.variant);
     harness = await import(`/harness/${variant}/harness.js`);
     await harness.default({ module_or_path: `/harness/${variant}/harness_bg.wasm` });
     await harness.run(job, token, variant, reason, performance.timeOrigin + performance.now() - started, (update) =>

@@ -4,7 +4,7 @@ use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
-use webmatrix_engine::run::{Loaded, Options, Schedule, Span, Witness, measure};
+use webmatrix_engine::run::{Loaded, Options, Schedule, Span, Witness, measure, trace as engine_trace};
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_wire::{
     Backend, BackendFacts, CellJob, FailureKind, Job, LogLevel, Message, ModelSource, OpCount, Phase,
@@ -101,9 +101,8 @@ async fn finish<B: backend::Backend>(
     facts: BackendFacts,
     reporter: &Reporter,
 ) -> Result<(), Failure> {
-    let options = Options::greedy(cell.max_new_tokens as usize);
     let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
-    let measured = measure(loaded, backend, options, schedule, reporter).await?;
+    let measured = measure(loaded, backend, options(cell), schedule, reporter).await?;
     // Same input, same graph, same machine: anything but the same bits is worth knowing.
     reporter.metric("repeatable", f64::from(u8::from(measured.repeatable)), "bool");
     let count = |(op, count): (&str, u64)| OpCount { op: op.to_owned(), backend: facts.backend, count };
@@ -111,6 +110,45 @@ async fn finish<B: backend::Backend>(
     reporter.send(Message::Backend(Box::new(BackendFacts { ops, dispatches: measured.dispatches, ..facts })));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(measured.outputs.into_keys().collect(), &bytes).await
+}
+
+fn options(cell: &CellJob) -> Options {
+    Options::greedy(cell.max_new_tokens as usize)
+}
+
+/// Runs the model once on the backend asked for, with every intermediate result kept: for the controller
+/// to hold against the oracle.
+pub(crate) async fn trace(job: &Job, cell: &CellJob, reporter: &Reporter) -> Result<(), Failure> {
+    reporter.progress("Loading the model", 0.05).await?;
+    let loaded = load(cell, reporter).await?;
+    reporter.progress("Tracing", 0.3).await?;
+    match cell.backends.first() {
+        Some(Backend::Wasm) => traced(cell, &loaded, Cpu::new(Kernels::Simd), reporter).await,
+        Some(Backend::WebGpu) => {
+            let (device, _) = webgpu::WebDevice::create(job.nonce).await?;
+            traced(cell, &loaded, WebGpu::new(device), reporter).await
+        }
+        Some(Backend::WebNn) => {
+            let (context, _) = webnn::WebContext::create(job.nonce).await?;
+            traced(cell, &loaded, WebNn::new(context), reporter).await
+        }
+        Some(Backend::NativeCpu | Backend::NativeGpu) | None => {
+            Err(Failure::new(FailureKind::Unsupported, "backend", "the job names no backend of a page"))
+        }
+    }
+}
+
+async fn traced<B: backend::Backend>(
+    cell: &CellJob,
+    loaded: &Loaded,
+    backend: B,
+    reporter: &Reporter,
+) -> Result<(), Failure> {
+    let results = engine_trace(loaded, backend, options(cell)).await;
+    let results = results.map_err(|error| Failure::engine("trace", &error))?;
+    let bytes = write_safetensors(&results).map_err(|error| Failure::engine("outputs", &error))?;
+    // The names are in the file; a message has no room for all of them.
+    reporter.outputs(Vec::new(), &bytes).await
 }
 
 impl Witness for Reporter {

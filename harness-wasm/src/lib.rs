@@ -51,6 +51,7 @@ pub async fn run(
     let outcome = match &job.kind {
         JobKind::Probe {} => probe::run(&job, &reporter).await,
         JobKind::Cell(cell) => cell::run(&job, cell, &reporter).await,
+        JobKind::Trace(cell) => cell::trace(&job, cell, &reporter).await,
         JobKind::Ops { backend } => ops::run(&job, *backend, &reporter).await,
     };
     reporter.finish(outcome, now() - start).await?;

@@ -17,7 +17,7 @@ const RELATIVE: f64 = 1e-4;
 pub fn compare(outputs: &[u8], reference: &Reference) -> Result<Agreement, String> {
     let expected = SafeTensors::deserialize(&reference.tensors)
         .map_err(|error| format!("the {} answer is not a safetensors file: {error}", reference.source))?;
-    let actual = SafeTensors::deserialize(outputs)
+    let outputs = SafeTensors::deserialize(outputs)
         .map_err(|error| format!("the outputs are not a safetensors file: {error}"))?;
     let mut names = expected.names();
     names.sort_unstable();
@@ -27,13 +27,21 @@ pub fn compare(outputs: &[u8], reference: &Reference) -> Result<Agreement, Strin
     let mut compared = Vec::new();
     for name in names {
         let expected = expected.tensor(name).map_err(|error| error.to_string())?;
-        compared.push(match actual.tensor(name) {
+        compared.push(match outputs.tensor(name) {
             Ok(actual) => output(name, &actual, &expected)?,
-            Err(_) => failed(name, &expected, "missing".to_owned()),
+            Err(_) => failed(name, &expected, missing(&outputs)),
         });
     }
     let ok = compared.iter().all(|output| output.ok);
     Ok(Agreement { ok, reference: reference.source.clone(), outputs: compared })
+}
+
+/// What to say of an output that is not among those that came.
+fn missing(outputs: &SafeTensors<'_>) -> String {
+    let mut given = outputs.names();
+    given.sort_unstable();
+    let given = if given.is_empty() { "nothing".to_owned() } else { given.join(", ") };
+    format!("missing: the model gave {given}")
 }
 
 fn failed(name: &str, expected: &TensorView<'_>, fault: String) -> OutputAgreement {
@@ -41,9 +49,9 @@ fn failed(name: &str, expected: &TensorView<'_>, fault: String) -> OutputAgreeme
         name: name.to_owned(),
         ok: false,
         elements: expected.shape().iter().product::<usize>() as u64,
-        max_abs: 0.0,
-        max_rel: 0.0,
-        cosine: 0.0,
+        max_abs: None,
+        max_rel: None,
+        cosine: None,
         fault: Some(fault),
     }
 }
@@ -69,10 +77,21 @@ fn elements(tensor: &TensorView<'_>) -> Option<Elements> {
     })
 }
 
-fn output(name: &str, actual: &TensorView<'_>, expected: &TensorView<'_>) -> Result<OutputAgreement, String> {
+/// Compares one tensor with the one that is expected.
+///
+/// # Errors
+/// If the type of either cannot be compared.
+pub(super) fn output(
+    name: &str,
+    actual: &TensorView<'_>,
+    expected: &TensorView<'_>,
+) -> Result<OutputAgreement, String> {
     if actual.shape() != expected.shape() {
         let fault = format!("has shape {:?}, expected {:?}", actual.shape(), expected.shape());
         return Ok(failed(name, expected, fault));
+    }
+    if expected.shape().contains(&0) {
+        return Ok(failed(name, expected, "holds no element: that proves nothing".to_owned()));
     }
     let of = |tensor| {
         elements(tensor).ok_or_else(|| format!("{name}: type {:?} cannot be compared", tensor.dtype()))
@@ -97,15 +116,12 @@ fn integers(name: &str, actual: &[i64], expected: &[i64]) -> OutputAgreement {
     distance.agreement(name, expected.len(), fault)
 }
 
-/// Floats agree if every one is within tolerance. What is not finite must be so on both sides alike.
+/// Floats agree if every one is within tolerance. An infinity must be expected as such; NaN agrees with
+/// nothing, itself included: whatever went wrong on both sides proves neither of them.
 fn floats(name: &str, actual: &[f64], expected: &[f64]) -> OutputAgreement {
     let absolute = ABSOLUTE * deviation(expected).max(1.0);
     let agrees = |y: f64, e: f64| {
-        if y.is_finite() && e.is_finite() {
-            (y - e).abs() <= absolute + RELATIVE * e.abs()
-        } else {
-            y == e || (y.is_nan() && e.is_nan())
-        }
+        if y.is_finite() && e.is_finite() { (y - e).abs() <= absolute + RELATIVE * e.abs() } else { y == e }
     };
     let out: Vec<usize> = (0..expected.len()).filter(|at| !agrees(actual[*at], expected[*at])).collect();
     let fault = out.first().map(|at| {
@@ -130,33 +146,36 @@ fn deviation(values: &[f64]) -> f64 {
     (finite.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt()
 }
 
-/// How far apart two tensors are, for people and plots; the verdict does not rest on it.
+/// How far apart two tensors are, for people and plots; the verdict does not rest on it. None of the
+/// numbers is there where nothing could be compared.
+#[derive(Default)]
 struct Distance {
-    max_abs: f64,
-    max_rel: f64,
-    cosine: f64,
+    max_abs: Option<f64>,
+    max_rel: Option<f64>,
+    cosine: Option<f64>,
 }
 
 impl Distance {
     fn between(actual: &[f64], expected: &[f64]) -> Self {
-        let (mut max_abs, mut max_rel) = (0.0_f64, 0.0_f64);
+        let mut distance = Self::default();
+        let larger = |most: &mut Option<f64>, value: f64| *most = Some(most.map_or(value, |m| m.max(value)));
         let (mut dot, mut yy, mut ee) = (0.0, 0.0, 0.0);
         for (y, e) in actual.iter().zip(expected) {
             if !(y.is_finite() && e.is_finite()) {
                 continue;
             }
             let apart = (y - e).abs();
-            max_abs = max_abs.max(apart);
+            larger(&mut distance.max_abs, apart);
             if *e != 0.0 {
-                max_rel = max_rel.max(apart / e.abs());
+                larger(&mut distance.max_rel, apart / e.abs());
             }
             dot += y * e;
             yy += y * y;
             ee += e * e;
         }
         let norm = (yy * ee).sqrt();
-        let cosine = if norm > 0.0 && norm.is_finite() { (dot / norm).clamp(-1.0, 1.0) } else { 0.0 };
-        Self { max_abs, max_rel, cosine }
+        distance.cosine = (norm > 0.0 && norm.is_finite()).then(|| (dot / norm).clamp(-1.0, 1.0));
+        distance
     }
 
     fn agreement(self, name: &str, elements: usize, fault: Option<String>) -> OutputAgreement {
@@ -229,11 +248,15 @@ mod tests {
     }
 
     #[test]
-    fn non_finite_values_agree_only_with_their_like() {
-        assert!(check(&floats(&[f32::NEG_INFINITY, f32::NAN]), floats(&[f32::NEG_INFINITY, f32::NAN])).ok);
-        for (y, e) in
-            [(f32::NAN, 1.0), (1.0, f32::NAN), (f32::INFINITY, f32::NEG_INFINITY), (f32::INFINITY, 3e38)]
-        {
+    fn infinities_agree_only_with_their_like_and_nan_with_nothing() {
+        assert!(check(&floats(&[f32::NEG_INFINITY, 1.0]), floats(&[f32::NEG_INFINITY, 1.0])).ok);
+        for (y, e) in [
+            (f32::NAN, 1.0),
+            (1.0, f32::NAN),
+            (f32::NAN, f32::NAN),
+            (f32::INFINITY, f32::NEG_INFINITY),
+            (f32::INFINITY, 3e38),
+        ] {
             assert!(!check(&floats(&[y]), floats(&[e])).ok, "{y} {e}");
         }
     }
@@ -246,7 +269,7 @@ mod tests {
         let faults =
             [&other, &reshaped, &floats(&[1.0]), &ids(&[1, 2])].map(|actual| fault(actual, expected()));
         insta::assert_snapshot!(faults.join("\n"), @r"
-        missing
+        missing: the model gave z
         has shape [1, 2], expected [2]
         has shape [1], expected [2]
         has type I64, expected F32
@@ -263,6 +286,16 @@ mod tests {
         let narrow =
             file(&[("y", Dtype::I32, &[2], [5_i32, 6].iter().flat_map(|v| v.to_le_bytes()).collect())]);
         assert!(check(&narrow, ids(&[5, 6])).ok);
+    }
+
+    #[test]
+    fn where_nothing_was_compared_there_are_no_numbers() {
+        for (actual, expected) in
+            [(floats(&[f32::NAN]), floats(&[1.0])), (ids(&[1]), floats(&[1.0])), (floats(&[]), floats(&[]))]
+        {
+            let output = check(&actual, expected).outputs.remove(0);
+            assert_eq!((output.ok, output.max_abs, output.max_rel, output.cosine), (false, None, None, None));
+        }
     }
 
     #[test]

@@ -9,7 +9,9 @@ mod evidence;
 mod outcome;
 mod stats;
 mod support;
+mod trace;
 mod verdict;
+mod verification;
 pub mod view;
 
 pub use agreement::compare;
@@ -17,4 +19,6 @@ pub use evidence::{Grade, grade};
 pub use outcome::{Tally, exit_status};
 pub use stats::median;
 pub use support::unsupported;
+pub use trace::explain;
 pub use verdict::Rules;
+pub use verification::{OutputLine, output_lines, verification_status};

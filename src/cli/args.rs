@@ -33,6 +33,8 @@ pub(super) enum Command {
     Browsers(BrowsersArgs),
     /// Find out what browsers can do: WebGPU, WebNN, WebAssembly, timers
     Probe(ProbeArgs),
+    /// Compare a model folder's outputs with its expected ones, in real browsers
+    Verify(VerifyArgs),
     /// Write a report of one or more runs
     Report(ReportArgs),
 }
@@ -246,6 +248,56 @@ pub(super) struct ProbeArgs {
     pub(super) store: StoreArgs,
     #[command(flatten)]
     pub(super) print: PrintArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct VerifyArgs {
+    /// A folder with config.json, model.safetensors (or shards and their index), inputs.safetensors and
+    /// expected.safetensors
+    #[arg(long, env = "WEBMATRIX_MODEL_DIR", value_name = "DIR")]
+    pub(super) model_dir: PathBuf,
+    /// The model's class, where `model_type` in config.json does not say it
+    #[arg(long, env = "WEBMATRIX_CLASS", value_name = "CLASS")]
+    pub(super) class: Option<ModelClass>,
+    /// Browser labels, `all`, or `native` for the host [default: every browser found]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL")]
+    pub(super) browsers: Option<Vec<String>>,
+    /// Backends [default: wasm webgpu webnn; on the host native-cpu native-gpu]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BACKENDS", value_name = "BACKEND")]
+    pub(super) backends: Option<Vec<Backend>>,
+    /// What to print: a table, or one line for each browser, backend and output
+    #[arg(long, value_enum, default_value_t = VerifyFormat::Table, env = "WEBMATRIX_VERIFY_FORMAT")]
+    pub(super) format: VerifyFormat,
+    /// Where a backend disagrees, run it once more with every intermediate result kept, and name the first
+    /// op that leaves the oracle
+    #[arg(long, env = "WEBMATRIX_TRACE")]
+    pub(super) trace: bool,
+    /// Say nothing of the progress
+    #[arg(long, short, env = "WEBMATRIX_QUIET")]
+    pub(super) quiet: bool,
+    /// Seconds for one browser and backend
+    #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) deadline: Option<u32>,
+    /// Seconds for everything
+    #[arg(long, env = "WEBMATRIX_TOTAL_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) total_deadline: Option<u32>,
+    /// Browsers at a time
+    #[arg(long, default_value_t = 1, env = "WEBMATRIX_JOBS", value_name = "N")]
+    pub(super) jobs: usize,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+    #[command(flatten)]
+    pub(super) launch: LaunchArgs,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum VerifyFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Jsonl,
 }
 
 #[derive(Debug, clap::Args)]

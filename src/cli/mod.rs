@@ -56,6 +56,7 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
         Command::Plan(args) => commands::plan::run(&args),
         Command::Browsers(args) => commands::browsers::run(&args),
         Command::Probe(args) => commands::probe::run(args).await,
+        Command::Verify(args) => commands::verify::run(args).await,
         Command::Report(args) => commands::report::run(&args),
     }
 }

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use webmatrix_wire::{AttemptId, CellJob, Job, JobKind, ProbeReport, Status, WIRE_VERSION};
 
 use super::CollectError;
 use super::attempt::{self, Over, Place};
 use super::context::Context;
 use super::end::End;
+use super::native;
 use super::record::{AttemptEnded, AttemptStarted, CellDecided, Record, SessionStarted};
 use super::source::Material;
 use super::stop::Total;
@@ -68,6 +70,39 @@ impl<'a> Lane<'a> {
         let outcome = self.probe().await;
         self.close().await;
         outcome.map(|()| self.probe)
+    }
+
+    /// Runs a cell's model once more with every intermediate result kept.
+    pub(super) async fn trace_only(mut self, cell: &Cell) -> Result<Traced, CollectError> {
+        let outcome = self.trace(cell).await;
+        self.close().await;
+        outcome
+    }
+
+    async fn trace(&mut self, cell: &Cell) -> Result<Traced, CollectError> {
+        let material = match self.ctx.sources.material(cell, self.ctx.run.seed) {
+            Ok(material) => material,
+            Err(error) => return Ok(Traced::not(&error.to_string())),
+        };
+        let work = self.work(cell, &material);
+        let session = if cell.is_native() { None } else { self.ensure_running().await? };
+        if session.is_none() && !cell.is_native() {
+            return Ok(Traced::not(self.hopeless.as_deref().unwrap_or("the run was stopped")));
+        }
+        let title = format!("trace of {cell}");
+        let job = self.job(title, self.ctx.deadlines.attempt_s, JobKind::Trace(work.clone()))?;
+        self.started(&job, None, 1, session)?;
+        let over = self.send(&job, material.files.clone()).await;
+        let Judged { end, watch, .. } = self.ended(&job, over, None).await?;
+        let backend = match (end, watch.outputs) {
+            (End::Done(_), Some(outputs)) => Ok(outputs),
+            (End::Failed(failed), _) => Err(format!("{}: {}", failed.stage, failed.text)),
+            (end, _) => Err(format!("it came to no end: {end:?}")),
+        };
+        let reference = self.reference(cell, &work, &material).await;
+        let oracle = tokio::task::spawn_blocking(move || native::oracle_trace(&work, &material.files)).await;
+        let oracle = oracle.unwrap_or_else(|error| Err(format!("the oracle failed: {error}")));
+        Ok(Traced { backend, oracle, reference })
     }
 
     async fn all(&mut self, mut cells: VecDeque<Cell>) -> Result<(), CollectError> {
@@ -203,7 +238,7 @@ impl<'a> Lane<'a> {
             model: material.model.clone(),
             warmup: self.ctx.run.warmup,
             samples: self.ctx.run.samples,
-            max_new_tokens: material.new_tokens().unwrap_or(info.new_tokens),
+            max_new_tokens: material.new_tokens.unwrap_or(info.new_tokens),
         }
     }
 
@@ -349,6 +384,25 @@ impl<'a> Lane<'a> {
         if let Some(running) = self.running.take() {
             running.session.close().await;
         }
+    }
+}
+
+/// One inference of a cell's model with every intermediate result, on its backend and by the oracle; each
+/// with the outputs, named tensors, safetensors.
+#[derive(Debug)]
+pub struct Traced {
+    /// On the cell's backend, or why not.
+    pub backend: Result<Bytes, String>,
+    /// By the oracle on the host, or why not.
+    pub oracle: Result<Bytes, String>,
+    /// The independent answer that the cell was judged by.
+    pub reference: Arc<Result<Reference, String>>,
+}
+
+impl Traced {
+    fn not(why: &str) -> Self {
+        let not = || Err(why.to_owned());
+        Self { backend: not(), oracle: not(), reference: Arc::new(Err(why.to_owned())) }
     }
 }
 

@@ -7,6 +7,8 @@
 mod attempt;
 mod context;
 mod end;
+mod folder;
+mod generation;
 mod goldens;
 mod journal;
 mod lane;
@@ -24,9 +26,14 @@ use std::io;
 use futures_util::{TryStreamExt, stream};
 use webmatrix_wire::ProbeReport;
 
+/// Names what a trace holds.
+pub use webmatrix_engine::run::Step;
+
 pub use context::{Context, Launcher};
 pub use end::{End, Mortal};
+pub use folder::{FolderError, ModelFolder};
 pub use journal::{Journal, JournalError, read, runs};
+pub use lane::Traced;
 pub use record::{
     AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OutputsReceived, Record,
     RunStarted, SessionStarted, Versions,
@@ -70,6 +77,11 @@ pub async fn collect(ctx: &Context, plan: &Plan, jobs: usize) -> Result<(), Coll
     });
     let lanes: Vec<_> = lanes.collect();
     stream::iter(lanes.into_iter().map(Ok)).try_for_each_concurrent(jobs.max(1), |lane| lane).await
+}
+
+/// Runs a cell's model once more, with every intermediate result, on its backend and by the oracle.
+pub async fn trace(ctx: &Context, cell: &Cell) -> Result<Traced, CollectError> {
+    Lane::new(ctx, &cell.browser, Total::from_now(ctx.deadlines.total_s)).trace_only(cell).await
 }
 
 /// What a browser can do, as its own page finds out; none if it gave no answer.

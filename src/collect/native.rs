@@ -14,14 +14,14 @@ use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu, known_answer};
 use webmatrix_engine::models::{Config, model};
-use webmatrix_engine::run::{Loaded, Options, Runner, Schedule, Span, Witness, measure};
+use webmatrix_engine::run::{Loaded, Options, Runner, Schedule, Span, Witness, measure, trace};
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_engine::weights::twin::Draw;
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
     AdapterFacts, AttemptId, Backend, BackendFacts, CellJob, Challenge, Done, Envelope, Failed, FailureKind,
-    Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Precision, Progress, Sample, Timing, Tokens,
-    Variant,
+    Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Precision, Progress, Sample, Timing,
+    Tokens, Variant,
 };
 
 use super::text;
@@ -132,8 +132,9 @@ fn failed(stage: &str, error: &Error) -> Failed {
 pub(super) fn work(job: &Job, files: &Files, voice: &mut Voice<'_>) -> io::Result<()> {
     let outcome = match &job.kind {
         JobKind::Cell(cell) => block_on(cell_job(cell, job.nonce, files, &Scribe(RefCell::new(voice)))),
+        JobKind::Trace(cell) => trace_job(cell, files, &Scribe(RefCell::new(voice))),
         JobKind::Probe {} | JobKind::Ops { .. } => {
-            let text = "the host is asked for cells only".to_owned();
+            let text = "the host is asked for models only".to_owned();
             Err(Failed { kind: FailureKind::NotImplemented, stage: "start".into(), text })
         }
     };
@@ -162,7 +163,7 @@ async fn cell_job(
         return Err(Failed { kind: FailureKind::NotImplemented, stage: "plan".into(), text });
     }
     let start = scribe.now();
-    let loaded = load(cell, files).map_err(|error| failed("load", &error))?;
+    let loaded = load(&cell.class, &cell.model, files).map_err(|error| failed("load", &error))?;
     scribe.timing(Phase::Load, scribe.now() - start);
     let start = scribe.now();
     let mut facts = BackendFacts::new(cell.backends.first().copied().unwrap_or(Backend::NativeCpu));
@@ -196,8 +197,7 @@ async fn finish<B: backend::Backend>(
     scribe: &Scribe<'_, '_>,
 ) -> std::result::Result<Vec<String>, Failed> {
     let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
-    let options = Options::greedy(cell.max_new_tokens as usize);
-    let measured = measure(loaded, backend, options, schedule, scribe).await?;
+    let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
     let repeatable = f64::from(u8::from(measured.repeatable));
     scribe.say(Message::Metric(Metric { name: "repeatable".into(), value: repeatable, unit: "bool".into() }));
     let count = |(op, count): (&str, u64)| OpCount { op: op.to_owned(), backend: facts.backend, count };
@@ -206,6 +206,41 @@ async fn finish<B: backend::Backend>(
     let bytes = write_safetensors(&measured.outputs).map_err(|error| failed("outputs", &error))?;
     scribe.0.borrow_mut().hand_in(bytes);
     Ok(measured.outputs.into_keys().collect())
+}
+
+/// Runs the model once with every intermediate result kept, and hands them in.
+fn trace_job(
+    cell: &CellJob,
+    files: &Files,
+    scribe: &Scribe<'_, '_>,
+) -> std::result::Result<Vec<String>, Failed> {
+    let traced = || -> Result<Vec<u8>> {
+        let loaded = load(&cell.class, &cell.model, files)?;
+        let results = match cell.backends.first() {
+            Some(Backend::NativeGpu) => {
+                let device = block_on(NativeDevice::create())?;
+                block_on(trace(&loaded, WebGpu::new(device), options(cell)))?
+            }
+            _ => block_on(trace(&loaded, Cpu::new(Kernels::Simd), options(cell)))?,
+        };
+        write_safetensors(&results)
+    };
+    scribe.0.borrow_mut().hand_in(traced().map_err(|error| failed("trace", &error))?);
+    Ok(Vec::new())
+}
+
+/// As [`oracle`], with every intermediate result.
+pub(super) fn oracle_trace(cell: &CellJob, files: &Files) -> std::result::Result<Bytes, String> {
+    let traced = || -> Result<Bytes> {
+        let loaded = load(&cell.class, &cell.model, files)?;
+        let results = block_on(trace(&loaded, Cpu::new(Kernels::Oracle), options(cell)))?;
+        write_safetensors(&results).map(Bytes::from)
+    };
+    traced().map_err(|error| format!("the native-cpu oracle: {error}"))
+}
+
+fn options(cell: &CellJob) -> Options {
+    Options::greedy(cell.max_new_tokens as usize)
 }
 
 fn adapter_facts(device: &NativeDevice) -> AdapterFacts {
@@ -220,7 +255,8 @@ fn adapter_facts(device: &NativeDevice) -> AdapterFacts {
     }
 }
 
-fn load(cell: &CellJob, files: &Files) -> Result<Loaded> {
+/// Reads a model from the files of a job.
+pub(super) fn load(class: &str, model: &ModelSource, files: &Files) -> Result<Loaded> {
     let read = |name: &String| -> Result<Vec<u8>> {
         let fault = |reason: String| Error::Data { file: name.clone(), reason };
         match files.get(name) {
@@ -229,12 +265,12 @@ fn load(cell: &CellJob, files: &Files) -> Result<Loaded> {
             None => Err(fault("not among the job's files".into())),
         }
     };
-    match &cell.model {
+    match model {
         ModelSource::Files { config, weights, inputs } => {
             let shards = weights.iter().map(|name| Ok((name.clone(), read(name)?))).collect::<Result<_>>()?;
-            Loaded::from_files(&cell.class, &read(config)?, shards, &read(inputs)?)
+            Loaded::from_files(class, &read(config)?, shards, &read(inputs)?)
         }
-        ModelSource::Twin { size, seed } => Loaded::twin(&cell.class, size.as_str(), *seed),
+        ModelSource::Twin { size, seed } => Loaded::twin(class, size.as_str(), *seed),
     }
 }
 
@@ -244,9 +280,9 @@ fn load(cell: &CellJob, files: &Files) -> Result<Loaded> {
 /// browsers. Wrong models are caught by the goldens.
 pub(super) fn oracle(cell: &CellJob, files: &Files) -> std::result::Result<Bytes, String> {
     let answer = || -> Result<Bytes> {
-        let loaded = load(cell, files)?;
-        let options = Options::greedy(cell.max_new_tokens as usize);
-        let mut runner = Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), options);
+        let loaded = load(&cell.class, &cell.model, files)?;
+        let mut runner =
+            Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), options(cell));
         let outputs = block_on(runner.infer(&loaded.inputs))?;
         write_safetensors(&outputs).map(Bytes::from)
     };

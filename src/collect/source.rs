@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use safetensors::SafeTensors;
 use webmatrix_wire::{CellJob, ModelSource};
 
+use super::folder::ModelFolder;
+use super::generation::new_tokens;
 use super::goldens::golden;
 use super::native;
 use super::verdict::Reference;
@@ -48,6 +49,14 @@ pub enum SourceError {
         /// Why none can be made.
         reason: String,
     },
+    /// The expected outputs do not fit the model.
+    #[error("weights of {class}: {EXPECTED}: {reason}")]
+    Expected {
+        /// The class.
+        class: ModelClass,
+        /// What does not fit.
+        reason: String,
+    },
     /// There is no golden of the class.
     #[error("no golden model of {0} is built in")]
     NoGolden(ModelClass),
@@ -62,24 +71,9 @@ pub(super) struct Material {
     pub(super) model: ModelSource,
     pub(super) files: Files,
     /// The answer that comes with the model, if one does.
-    expected: Option<(&'static str, Bytes)>,
-}
-
-impl Material {
-    /// How many tokens the given answer generates; none if no answer is given.
-    pub(super) fn new_tokens(&self) -> Option<u32> {
-        let (_, answer) = self.expected.as_ref()?;
-        let width = |tensors: &SafeTensors<'_>, name: &str| Some(*tensors.tensor(name).ok()?.shape().get(1)?);
-        let all = width(&SafeTensors::deserialize(answer).ok()?, "generated_ids");
-        let prompt = match self.files.get(INPUTS)? {
-            FileSource::Bytes(bytes) => width(&SafeTensors::deserialize(bytes).ok()?, "input_ids"),
-            FileSource::Disk(path) => {
-                width(&SafeTensors::deserialize(&std::fs::read(path).ok()?).ok()?, "input_ids")
-            }
-        };
-        // An answer without generated tokens asks for none.
-        Some(all.map_or(0, |all| all.saturating_sub(prompt.unwrap_or(0)) as u32))
-    }
+    pub(super) expected: Option<(&'static str, Bytes)>,
+    /// How many tokens that answer generates; none if no answer comes.
+    pub(super) new_tokens: Option<u32>,
 }
 
 /// An answer, or why there is none.
@@ -89,19 +83,27 @@ type Answer = Arc<Result<Reference, String>>;
 #[derive(Debug, Default)]
 pub struct Sources {
     own: OwnWeights,
+    /// Own weights count only with the answer that comes with them.
+    answers_are_given: bool,
     answers: Mutex<HashMap<(ModelClass, Size), Answer>>,
 }
 
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
-const INPUTS: &str = "inputs.safetensors";
-const EXPECTED: &str = "expected.safetensors";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const WEIGHTS: &str = "model.safetensors";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+pub(super) const INPUTS: &str = "inputs.safetensors";
+pub(super) const EXPECTED: &str = "expected.safetensors";
 
 impl Sources {
     /// Sources with the weights that the user gives.
     pub fn new(own: OwnWeights) -> Self {
-        Self { own, answers: Mutex::default() }
+        Self { own, ..Self::default() }
+    }
+
+    /// A folder that is to be verified: without its answer there is nothing to compare with.
+    pub fn of_folder(folder: &ModelFolder) -> Self {
+        let own = OwnWeights::from([(folder.class, folder.path.clone())]);
+        Self { own, answers_are_given: true, ..Self::default() }
     }
 
     /// Reads what must be there before anything is started.
@@ -113,12 +115,20 @@ impl Sources {
     pub(super) fn material(&self, cell: &Cell, seed: u64) -> Result<Material, SourceError> {
         match (cell.size, cell.size.twin()) {
             (Size::Tiny, _) => of_golden(cell.model),
-            (_, Some(size)) => {
-                Ok(Material { model: ModelSource::Twin { size, seed }, files: Files::new(), expected: None })
-            }
+            (_, Some(size)) => Ok(Material {
+                model: ModelSource::Twin { size, seed },
+                files: Files::new(),
+                expected: None,
+                new_tokens: None,
+            }),
             (_, None) => {
                 let folder = self.own.get(&cell.model).ok_or(SourceError::NotGiven(cell.model))?;
-                of_folder(cell.model, folder)
+                let material = of_folder(cell.model, folder)?;
+                if self.answers_are_given && material.expected.is_none() {
+                    let reason = "was there and is gone".to_owned();
+                    return Err(SourceError::Expected { class: cell.model, reason });
+                }
+                Ok(material)
             }
         }
     }
@@ -141,6 +151,8 @@ impl Sources {
 fn of_golden(class: ModelClass) -> Result<Material, SourceError> {
     let golden = golden(class.as_str()).ok_or(SourceError::NoGolden(class))?;
     let file = |name: &str, bytes| (name.to_owned(), FileSource::Bytes(Bytes::from_static(bytes)));
+    let fit = |reason| SourceError::Expected { class, reason };
+    let new_tokens = new_tokens(class, golden.config, golden.inputs, golden.expected).map_err(fit)?;
     Ok(Material {
         model: files_source(vec![WEIGHTS.to_owned()]),
         files: Files::from([
@@ -149,6 +161,7 @@ fn of_golden(class: ModelClass) -> Result<Material, SourceError> {
             file(INPUTS, golden.inputs),
         ]),
         expected: Some(("pytorch-golden", golden.expected())),
+        new_tokens: Some(new_tokens),
     })
 }
 
@@ -156,37 +169,41 @@ fn files_source(weights: Vec<String>) -> ModelSource {
     ModelSource::Files { config: CONFIG.to_owned(), weights, inputs: INPUTS.to_owned() }
 }
 
-fn of_folder(class: ModelClass, folder: &Path) -> Result<Material, SourceError> {
+pub(super) fn of_folder(class: ModelClass, folder: &Path) -> Result<Material, SourceError> {
     let fault = |path: PathBuf| move |error| SourceError::Io { class, path, error };
     let present = |name: &str| {
         let path = folder.join(name);
         std::fs::metadata(&path).map_err(fault(path.clone())).map(|_| FileSource::Disk(path))
+    };
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read(&path).map(Bytes::from).map_err(fault(path))
     };
     let mut files = Files::from([(CONFIG.to_owned(), present(CONFIG)?)]);
     let weights = shards(class, folder)?;
     for shard in &weights {
         files.insert(shard.clone(), present(shard)?);
     }
-    let inputs = folder.join(INPUTS);
-    let inputs = if inputs.is_file() {
-        FileSource::Disk(inputs)
+    let inputs = if folder.join(INPUTS).is_file() {
+        read(INPUTS)?
     } else {
-        let config = std::fs::read(folder.join(CONFIG)).map_err(fault(folder.join(CONFIG)))?;
-        let made = native::inputs(class.as_str(), &config, folder);
-        FileSource::Bytes(made.map_err(|reason| SourceError::Inputs { class, reason })?)
+        let made = native::inputs(class.as_str(), &read(CONFIG)?, folder);
+        made.map_err(|reason| SourceError::Inputs { class, reason })?
     };
-    files.insert(INPUTS.to_owned(), inputs);
-    let expected = folder.join(EXPECTED);
-    let expected = if expected.is_file() {
-        Some(("given", std::fs::read(&expected).map_err(fault(expected.clone()))?.into()))
+    let (expected, new_tokens) = if folder.join(EXPECTED).is_file() {
+        let expected = read(EXPECTED)?;
+        let fit = |reason| SourceError::Expected { class, reason };
+        let new_tokens = new_tokens(class, &read(CONFIG)?, &inputs, &expected).map_err(fit)?;
+        (Some(("given", expected)), Some(new_tokens))
     } else {
-        None
+        (None, None)
     };
-    Ok(Material { model: files_source(weights), files, expected })
+    files.insert(INPUTS.to_owned(), FileSource::Bytes(inputs));
+    Ok(Material { model: files_source(weights), files, expected, new_tokens })
 }
 
 /// The shards of a checkpoint: the one file, or those that its index names.
-fn shards(class: ModelClass, folder: &Path) -> Result<Vec<String>, SourceError> {
+pub(super) fn shards(class: ModelClass, folder: &Path) -> Result<Vec<String>, SourceError> {
     let path = folder.join(INDEX);
     if !path.is_file() {
         return Ok(vec![WEIGHTS.to_owned()]);

@@ -68,17 +68,17 @@ pub struct Agreement {
 impl Agreement {
     /// The largest absolute difference over all outputs.
     pub fn max_abs(&self) -> f64 {
-        self.outputs.iter().map(|output| output.max_abs).fold(0.0, f64::max)
+        self.outputs.iter().filter_map(|output| output.max_abs).fold(0.0, f64::max)
     }
 
     /// The largest relative difference over all outputs.
     pub fn max_rel(&self) -> f64 {
-        self.outputs.iter().map(|output| output.max_rel).fold(0.0, f64::max)
+        self.outputs.iter().filter_map(|output| output.max_rel).fold(0.0, f64::max)
     }
 
-    /// The smallest cosine over all outputs.
+    /// The smallest cosine over all outputs, 0 if one has none.
     pub fn cosine(&self) -> f64 {
-        self.outputs.iter().map(|output| output.cosine).fold(1.0, f64::min)
+        self.outputs.iter().map(|output| output.cosine.unwrap_or(0.0)).fold(1.0, f64::min)
     }
 }
 
@@ -92,12 +92,13 @@ pub struct OutputAgreement {
     pub ok: bool,
     /// Its elements.
     pub elements: u64,
-    /// Largest `|y-e|` over the elements where both are finite.
-    pub max_abs: f64,
-    /// Largest `|y-e| / |e|` over the elements where both are finite and `e` is not 0.
-    pub max_rel: f64,
-    /// Cosine between the two, 0 where it has no meaning.
-    pub cosine: f64,
+    /// Largest `|y-e|` over the elements where both are finite; none if there is no such element.
+    pub max_abs: Option<f64>,
+    /// Largest `|y-e| / |e|` over the elements where both are finite and `e` is not 0; none if there is
+    /// no such element.
+    pub max_rel: Option<f64>,
+    /// Cosine between the two; none where it has no meaning.
+    pub cosine: Option<f64>,
     /// What is wrong with it.
     pub fault: Option<String>,
 }

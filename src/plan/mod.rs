@@ -8,6 +8,7 @@ mod model;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod verification;
 
 pub use cell::{Cell, CellError, NATIVE, is_label};
 pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
@@ -16,3 +17,4 @@ pub use matrix::{
 };
 pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
 pub use schema::matrix_schema;
+pub use verification::{Verification, verification};

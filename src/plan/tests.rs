@@ -45,10 +45,8 @@ fn the_main_job_shows_what_it_does_not_cover() {
     };
     let plan = planned(&overrides, &found(&["chromium", "firefox", "webkitgtk"]));
     insta::assert_snapshot!(summary(&plan), @r"
-    3 chromium run
-    3 chromium not_implemented: the engine has no t5 yet
-    3 firefox run
-    3 firefox not_implemented: the engine has no t5 yet
+    6 chromium run
+    6 firefox run
     6 chrome unavailable: chrome is not on this machine
     6 edge unavailable: edge is not on this machine
     6 safari unavailable: safari is not on this machine

@@ -7,7 +7,7 @@ use duckdb::{Connection, params};
 use super::StoreError;
 
 /// The migrations; the version of a database is how many it has.
-const MIGRATIONS: &[&str] = 
+const MIGRATIONS: &[&str] =
     &[include_str!("migrations/0001_init.sql"), include_str!("migrations/0002_tokens.sql")];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// Runs the program in a folder of its own, with no browser but those named, and no configuration.
-fn webmatrix(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn webmatrix(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webmatrix"));
     command.args(arguments).current_dir(folder).env("WEBMATRIX_CONFIG_DIR", folder.join("config"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WEBMATRIX_")) {
@@ -16,19 +16,19 @@ fn webmatrix(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

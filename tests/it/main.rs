@@ -9,3 +9,5 @@ mod ops;
 mod protocol;
 mod resume;
 mod statuses;
+mod traces;
+mod verify;

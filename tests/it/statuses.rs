@@ -30,14 +30,11 @@ async fn run(
 #[tokio::test]
 async fn good_pages_pass_and_the_probe_decides_what_is_unsupported() {
     let backends = [Backend::Wasm, Backend::WebGpu, Backend::WebNn];
-    let (lines, sessions) = run(&[], &["bert", "t5", "vit", "llama"], &backends, 20).await;
+    let (lines, sessions) = run(&[], &["bert", "vit", "llama"], &backends, 20).await;
     insta::assert_snapshot!(lines, @r"
     bert wasm pass cpu REAL_WASM
     bert webgpu pass software REAL_WEBGPU: the adapter is not known
     bert webnn unsupported none -: WebNN: NotSupportedError: WebNN is off
-    t5 wasm not_implemented none -: the engine has no t5 yet
-    t5 webgpu not_implemented none -: the engine has no t5 yet
-    t5 webnn not_implemented none -: the engine has no t5 yet
     vit wasm pass cpu REAL_WASM
     vit webgpu pass software REAL_WEBGPU: the adapter is not known
     vit webnn unsupported none -: WebNN: NotSupportedError: WebNN is off

@@ -188,10 +188,13 @@ pub mod twin {
         let mut draw = Draw::new(seed, name);
         let lower = name.to_ascii_lowercase();
         let fan_in = elements(shape.get(1..).unwrap_or_default()).max(1) as f32;
-        let (mean, deviation) = if shape.len() < 2 {
-            // A batch norm's variance is divided by the root of, and must stay positive.
-            let scale = lower.contains("norm") && lower.ends_with("weight") || lower.ends_with("running_var");
-            if scale { (1.0, 0.1) } else { (0.0, 0.1) }
+        // A variance is divided by the root of, a weight norm's magnitude scales a direction: both stay positive.
+        let positive = ["running_var", "weight_g", "parametrizations.weight.original0"];
+        let scale = shape.len() < 2 && lower.contains("norm") && lower.ends_with("weight");
+        let (mean, deviation) = if scale || positive.iter().any(|ending| lower.ends_with(ending)) {
+            (1.0, 0.1)
+        } else if shape.len() < 2 {
+            (0.0, 0.1)
         } else if lower.contains("embed") || lower.contains("shared") {
             (0.0, 0.5)
         } else {
@@ -202,7 +205,17 @@ pub mod twin {
 
     #[cfg(test)]
     mod tests {
-        use super::Draw;
+        use super::{Draw, tensor};
+
+        #[test]
+        fn variances_and_magnitudes_are_positive() {
+            for name in ["a.running_var", "a.weight_g", "a.parametrizations.weight.original0"] {
+                assert!(
+                    tensor(3, name, &[1, 1, 500]).as_f32().iter().all(|v| (0.5..1.5).contains(v)),
+                    "{name}"
+                );
+            }
+        }
 
         #[test]
         fn draws_are_the_same_everywhere() {

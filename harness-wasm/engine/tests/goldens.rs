@@ -18,6 +18,7 @@ const CLASSES: &[&str] = &[
     "bert",
     "clap",
     "clip",
+    "detr",
     "llama",
     "llava",
     "llava_next",
@@ -25,6 +26,7 @@ const CLASSES: &[&str] = &[
     "qwen3",
     "t5",
     "vit",
+    "wav2vec2",
     "whisper",
     "xclip",
 ];

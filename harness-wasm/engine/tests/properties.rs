@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use webmatrix_engine::backend::Backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::ops::cases::Case;
-use webmatrix_engine::ops::{Attention, Binary, Gemm, Op, broadcast_shape};
+use webmatrix_engine::ops::{Attention, Binary, Conv2d, Gemm, Op, broadcast_shape};
 use webmatrix_engine::tensor::Tensor;
 use webmatrix_engine::weights::{Weights, twin::Draw};
 
@@ -43,6 +43,23 @@ proptest! {
             floats(seed, &[batch, tokens, kv * group * d]),
             floats(seed ^ 1, &[batch, keys, kv * d]),
             floats(seed ^ 2, &[batch, keys, kv * e]),
+        ]);
+    }
+
+    #[test]
+    fn conv2d_of_any_shape(
+        batch in 1_usize..3, groups in 1_usize..4, from in 1_usize..4, to in 1_usize..6,
+        kernel in [1_usize..4, 1_usize..4], strides in [1_usize..4, 1_usize..4],
+        dilations in [1_usize..3, 1_usize..3], padding in [0_usize..4, 0_usize..4, 0_usize..4, 0_usize..4],
+        room in [0_usize..7, 0_usize..20], seed: u64,
+    ) {
+        let op = Conv2d { strides, padding, dilations, groups };
+        // Large enough for one filter at least.
+        let size = |axis: usize| (kernel[axis] - 1) * dilations[axis] + 1 + room[axis];
+        agrees(Op::Conv2d(op), vec![
+            floats(seed, &[batch, groups * from, size(0), size(1)]),
+            floats(seed ^ 1, &[groups * to, from, kernel[0], kernel[1]]),
+            floats(seed ^ 2, &[groups * to]),
         ]);
     }
 

@@ -45,6 +45,8 @@ pub enum JobKind {
     Probe {},
     /// Run a model.
     Cell(CellJob),
+    /// Run a model once on its first backend, and hand in every intermediate result with the outputs.
+    Trace(CellJob),
     /// Run every op case of the engine.
     Ops {
         /// On this backend, and no other.

@@ -58,7 +58,17 @@ pub enum Message {
     Sample(Sample),
     /// When a timed inference gave its tokens.
     Tokens(Tokens),
-    /// When the tokens of a timed inference came.
+    /// A named number.
+    Metric(Metric),
+    /// A line for the log.
+    Log(Log),
+    /// The job is finished; the last message.
+    Done(Done),
+    /// The job cannot be finished; the last message.
+    Failed(Failed),
+}
+
+/// When the tokens of a timed inference came.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -67,16 +77,6 @@ pub struct Tokens {
     pub sample: u32,
     /// Milliseconds from the start of the inference to each new token, never falling.
     pub ms: Vec<f64>,
-}
-
-/// A named number.
-    Metric(Metric),
-    /// A line for the log.
-    Log(Log),
-    /// The job is finished; the last message.
-    Done(Done),
-    /// The job cannot be finished; the last message.
-    Failed(Failed),
 }
 
 /// The harness introduces itself.

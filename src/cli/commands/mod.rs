@@ -5,3 +5,4 @@ pub(super) mod plan;
 pub(super) mod probe;
 pub(super) mod report;
 pub(super) mod run;
+pub(super) mod verify;

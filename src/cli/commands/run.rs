@@ -9,7 +9,7 @@ use crate::cli::launcher::LocalLauncher;
 use crate::cli::recording::Recording;
 use crate::cli::reporter::{self, Reporting};
 use crate::cli::{out, signals};
-use crate::collect::{self, BrowserSeen, Context, OwnWeights, Record, Sources, Stop};
+use crate::collect::{self, BrowserSeen, CollectError, Context, OwnWeights, Record, Sources, Stop};
 use crate::discover::Installed;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::event::{Events, RunEvent};
@@ -34,26 +34,27 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
         }
     };
     let reporting = reporter::start(&args.print);
-    let events = reporting.events();
-    machine.notes.iter().for_each(|note| events.note(note.as_str()));
-    let stop = Stop::default();
-    signals::listen(stop.clone(), events.clone());
-    let set_up = SetUp { machine: &machine, plan: &plan, places: &places, launch: &args.launch, weights };
-    let ctx = context(&recording, set_up, events.clone(), stop.clone()).await?;
-    let decided = recording.recorder.verdicts();
-    events.emit(&RunEvent::RunStarted {
-        run: recording.run.clone(),
-        runnable: plan.runnable().filter(|cell| !decided.contains_key(*cell)).count(),
-        cells: plan.cells.len(),
-    });
-    let collected = collect::collect(&ctx, &plan, args.jobs).await;
-    drop(ctx);
-    finish(recording, reporting, &places, &plan, collected, stop.is_asked())
+    machine.notes.iter().for_each(|note| reporting.events().note(note.as_str()));
+    let sources = Sources::new(weights);
+    let set_up = SetUp { machine: &machine, plan: &plan, places: &places, launch: &args.launch, sources };
+    let under_way = UnderWay::start(recording, reporting, set_up).await?;
+    let collected = under_way.collect(args.jobs).await;
+    let run = under_way.recording.run.clone();
+    let status = under_way.finish(collected, exit_status)?;
+    if status == ExitStatus::Interrupted {
+        out::note(&format!("complete it with: webmatrix run --resume {run} --out {}", places.out.display()));
+    }
+    Ok(status)
 }
 
 /// What would spoil every cell is told before any browser is started.
 fn ready(plan: &Plan, weights: &OwnWeights) -> Result<(), Failure> {
     Sources::new(weights.clone()).check(plan).exit(ExitStatus::BadData)?;
+    has_pages(plan)
+}
+
+/// A program that was built without the harness has nothing to load into a browser.
+pub(super) fn has_pages(plan: &Plan) -> Result<(), Failure> {
     if !serve::has_harness() && plan.runnable().any(|cell| cell.browser != NATIVE) {
         let text = "this program was built without the harness, so no page can run a model: build with `cargo xtask build`";
         return Err(Failure::text(ExitStatus::BadData, text));
@@ -67,7 +68,67 @@ pub(super) struct SetUp<'a> {
     pub(super) plan: &'a Plan,
     pub(super) places: &'a Places,
     pub(super) launch: &'a LaunchArgs,
-    pub(super) weights: OwnWeights,
+    pub(super) sources: Sources,
+}
+
+/// A run that is recorded, reported and can be stopped: what `run` and `verify` share.
+pub(super) struct UnderWay<'a> {
+    pub(super) recording: Recording,
+    pub(super) ctx: Context,
+    reporting: Reporting,
+    plan: &'a Plan,
+}
+
+impl<'a> UnderWay<'a> {
+    /// Starts the server, and listens for signals from now on.
+    pub(super) async fn start(
+        recording: Recording,
+        reporting: Reporting,
+        set_up: SetUp<'a>,
+    ) -> Result<Self, Failure> {
+        let (events, stop, plan) = (reporting.events(), Stop::default(), set_up.plan);
+        signals::listen(stop.clone(), events.clone());
+        let ctx = context(&recording, set_up, events, stop).await?;
+        Ok(Self { recording, ctx, reporting, plan })
+    }
+
+    /// Gives every cell its verdict.
+    pub(super) async fn collect(&self, jobs: usize) -> Result<(), CollectError> {
+        let decided = self.recording.recorder.verdicts();
+        self.ctx.events.emit(&RunEvent::RunStarted {
+            run: self.recording.run.clone(),
+            runnable: self.plan.runnable().filter(|cell| !decided.contains_key(*cell)).count(),
+            cells: self.plan.cells.len(),
+        });
+        collect::collect(&self.ctx, self.plan, jobs).await
+    }
+
+    /// Says and records how it ended; `judge` says what the cells come to. The exit code counts every
+    /// cell of the run, resumed parts included.
+    pub(super) fn finish(
+        self,
+        collected: Result<(), CollectError>,
+        judge: fn(&Tally, &[String]) -> ExitStatus,
+    ) -> Result<ExitStatus, Failure> {
+        let Self { recording, ctx, reporting, plan } = self;
+        let stopped = ctx.stop.is_asked();
+        drop(ctx);
+        if let Err(error) = collected {
+            // What is recorded is safe; that the run did not end shows in the database by itself.
+            reporting.end();
+            return Err(Failure::new(ExitStatus::BadData, error));
+        }
+        let tally = tally(&recording, plan);
+        let decided: usize = tally.by_status.values().sum();
+        let interrupted = stopped && decided < plan.cells.len();
+        let status = if interrupted { ExitStatus::Interrupted } else { judge(&tally, &plan.missing) };
+        let counts = tally.by_status.iter().map(|(status, count)| (*status, *count)).collect();
+        let run = recording.run.clone();
+        reporting.events().emit(&RunEvent::RunEnded { run, counts, interrupted });
+        recording.end(status, interrupted)?;
+        reporting.end();
+        Ok(status)
+    }
 }
 
 /// Starts the server and records which browsers take part.
@@ -77,7 +138,7 @@ pub(super) async fn context(
     events: Events,
     stop: Stop,
 ) -> Result<Context, Failure> {
-    let SetUp { machine, plan, places, launch, weights } = set_up;
+    let SetUp { machine, plan, places, launch, sources } = set_up;
     for seen in seen(machine, plan) {
         recording.recorder.record(Record::BrowserSeen(seen)).exit(ExitStatus::BadData)?;
     }
@@ -95,7 +156,7 @@ pub(super) async fn context(
             log_folder: places.out.join("logs").join(&recording.run),
         }),
         judge: Arc::new(Rules),
-        sources: Arc::new(Sources::new(weights)),
+        sources: Arc::new(sources),
         events,
         stop,
         run,
@@ -146,35 +207,6 @@ pub(super) fn describe(installed: &Installed) -> BrowserSeen {
         driver_version: version(driver.and_then(|driver| driver.version.as_ref())),
         problem: installed.obstacle().map(ToString::to_string),
     }
-}
-
-/// Says and records how it ended. The exit code counts every cell of the run, resumed parts included.
-fn finish(
-    recording: Recording,
-    reporting: Reporting,
-    places: &Places,
-    plan: &Plan,
-    collected: Result<(), collect::CollectError>,
-    stopped: bool,
-) -> Result<ExitStatus, Failure> {
-    let run = recording.run.clone();
-    if let Err(error) = collected {
-        // What is recorded is safe; that the run did not end shows in the database by itself.
-        reporting.end();
-        return Err(Failure::new(ExitStatus::BadData, error));
-    }
-    let tally = tally(&recording, plan);
-    let decided: usize = tally.by_status.values().sum();
-    let interrupted = stopped && decided < plan.cells.len();
-    let status = if interrupted { ExitStatus::Interrupted } else { exit_status(&tally, &plan.missing) };
-    let counts = tally.by_status.iter().map(|(status, count)| (*status, *count)).collect();
-    reporting.events().emit(&RunEvent::RunEnded { run: run.clone(), counts, interrupted });
-    recording.end(status, interrupted)?;
-    reporting.end();
-    if interrupted {
-        out::note(&format!("complete it with: webmatrix run --resume {run} --out {}", places.out.display()));
-    }
-    Ok(status)
 }
 
 /// The verdicts of the whole run, from its own journal: what was told is what is counted.

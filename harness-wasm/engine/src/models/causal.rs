@@ -131,8 +131,9 @@ impl Causal {
         }
         b.scope("lm_head");
         let x = rms_norm(b, &self.dialect.model.part("norm"), self.epsilon, x)?;
-        let head =
-            if self.tied { self.dialect.model.part("embed_tokens") } else { self.dialect.head.clone() };
+        // As Hugging Face: an output projection that a tied checkpoint stores all the same is used.
+        let tied = self.tied && !self.dialect.head.held_by(b.weights());
+        let head = if tied { self.dialect.model.part("embed_tokens") } else { self.dialect.head.clone() };
         Linear::new(head, self.width, self.vocabulary).bias(false).build(b, x)
     }
 

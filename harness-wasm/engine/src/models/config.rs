@@ -97,6 +97,15 @@ impl Config {
         }
     }
 
+    /// `num_labels`, which the label table implies wherever one is written; two is Hugging Face's default.
+    pub(crate) fn labels(&self) -> Result<usize> {
+        match self.get("id2label") {
+            Some(Value::Object(labels)) => Ok(labels.len()),
+            Some(other) => Err(Error::config("id2label", other, "must be an object")),
+            None => self.size_or("num_labels", 2),
+        }
+    }
+
     /// A finite number, if there is one.
     pub(crate) fn number(&self, field: &str) -> Result<Option<f64>> {
         self.get(field).map(|value| as_number(field, value)).transpose()

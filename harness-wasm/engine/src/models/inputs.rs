@@ -69,6 +69,21 @@ impl<'t> Inputs<'t> {
         Ok(())
     }
 
+    /// An optional mask of a known shape, for classes that make something else of it.
+    pub(crate) fn mask(&mut self, name: &'static str, shape: &[usize]) -> Result<Option<&'t [i32]>> {
+        let Some(mask) = self.given(name) else { return Ok(None) };
+        let Data::I32(values) = mask.data() else {
+            return Err(Error::input(name, "holds floats where integers belong"));
+        };
+        if mask.shape() != shape {
+            return Err(Error::input(name, format!("has shape {:?} where {shape:?} belongs", mask.shape())));
+        }
+        match values.iter().find(|value| !(0..2).contains(*value)) {
+            Some(bad) => Err(Error::input(name, format!("holds {bad}, outside 0..2"))),
+            None => Ok(Some(values)),
+        }
+    }
+
     fn take_ids(&mut self, name: &str, tensor: Tensor, limit: usize) -> Result<[usize; 2]> {
         let &[batch, tokens] = tensor.shape() else {
             return Err(Error::input(

@@ -7,6 +7,7 @@ mod clap;
 mod clip;
 mod clip_towers;
 mod config;
+mod detr;
 mod inputs;
 mod layers;
 mod llama;
@@ -15,10 +16,12 @@ mod llava_next;
 mod mistral;
 mod qwen2;
 mod qwen3;
+mod resnet;
 mod swin;
 mod t5;
 pub(crate) mod tiles;
 mod vit;
+mod wav2vec2;
 mod whisper;
 mod xclip;
 
@@ -136,6 +139,7 @@ pub fn model(class: &str, config: &Config) -> Result<Box<dyn Model>> {
         "bert" => Box::new(bert::Bert::new(config)?),
         "clap" => Box::new(clap::Clap::new(config)?),
         "clip" => Box::new(clip::Clip::new(config)?),
+        "detr" => Box::new(detr::Detr::new(config)?),
         "llama" => Box::new(llama::new(config)?),
         "llava" => Box::new(llava::Llava::new(config)?),
         "llava_next" => Box::new(llava_next::LlavaNext::new(config)?),
@@ -143,6 +147,7 @@ pub fn model(class: &str, config: &Config) -> Result<Box<dyn Model>> {
         "qwen3" => Box::new(qwen3::new(config)?),
         "t5" => Box::new(t5::T5::new(config)?),
         "vit" => Box::new(vit::Vit::new(config)?),
+        "wav2vec2" => Box::new(wav2vec2::Wav2Vec2::new(config)?),
         "whisper" => Box::new(whisper::Whisper::new(config)?),
         "xclip" => Box::new(xclip::XClip::new(config)?),
         _ => return Err(Error::UnknownClass(class.to_owned())),
@@ -168,6 +173,7 @@ macro_rules! twins {
 /// If the class is not implemented or the size unknown.
 pub fn twin_config(class: &str, size: &str) -> Result<Config> {
     let text = twins!(class, size =>
-        "bert" "clap" "clip" "llama" "llava" "llava_next" "qwen2" "qwen3" "t5" "vit" "whisper" "xclip");
+        "bert" "clap" "clip" "detr" "llama" "llava" "llava_next" "qwen2" "qwen3" "t5" "vit" "wav2vec2" "whisper"
+        "xclip");
     Config::parse(&format!("{class}@{size}"), text.as_bytes())
 }

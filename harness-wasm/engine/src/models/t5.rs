@@ -210,7 +210,8 @@ impl T5 {
             x = b.mul(x, scale)?;
         }
         let tied = ["shared".to_owned(), "encoder.embed_tokens".to_owned()];
-        let own = (!self.tied || b.weights().holds("lm_head.weight")).then(|| "lm_head".to_owned());
+        let own = !self.tied || Names::from("lm_head").held_by(b.weights());
+        let own = own.then(|| "lm_head".to_owned());
         let head = Names::any(own.into_iter().chain(tied));
         Linear::new(head, self.width, self.vocabulary).bias(false).build(b, x)
     }

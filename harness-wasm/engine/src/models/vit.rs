@@ -40,11 +40,6 @@ impl Vit {
                 format!("exceeds image_size {image:?}"),
             ));
         }
-        // `num_labels` is implied by the label table wherever one is written; two is Hugging Face's default.
-        let labels = match config.object("id2label")? {
-            Some(_) => config.get("id2label").and_then(|map| map.as_object()).map_or(2, serde_json::Map::len),
-            None => config.size_or("num_labels", 2)?,
-        };
         Ok(Self {
             image,
             patch,
@@ -53,7 +48,7 @@ impl Vit {
             layers: config.size("num_hidden_layers")?,
             heads,
             intermediate: config.size("intermediate_size")?,
-            labels,
+            labels: config.labels()?,
             qkv_bias: config.flag_or("qkv_bias", true)?,
             activation: config.activation("hidden_act", "gelu")?,
             pooler_activation: config.activation("pooler_act", "tanh")?,

@@ -4,6 +4,7 @@ mod generate;
 mod loaded;
 mod measure;
 mod sampling;
+mod trace;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use std::rc::Rc;
 pub use loaded::Loaded;
 pub use measure::{Measured, Schedule, Span, Witness, measure};
 pub use sampling::Sampling;
+pub use trace::{Step, trace};
 
 use crate::backend::{Backend, ProgramId};
 use crate::error::Result;

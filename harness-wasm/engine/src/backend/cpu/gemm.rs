@@ -7,7 +7,7 @@ use super::elementwise::unary_in_place;
 use super::simd::F32x4;
 
 /// Columns in a panel: two vectors.
-const NR: usize = 8;
+pub(super) const NR: usize = 8;
 /// Rows of the result computed at once.
 const MR: usize = 4;
 /// Depth of a block: its part of a panel (16 KiB) stays in the first-level cache.
@@ -45,26 +45,32 @@ pub(super) fn run(a: &Tensor, w: &Packed, bias: Option<&[f32]>, activation: Opti
             row.copy_from_slice(bias);
         }
     }
-    for k0 in (0..k).step_by(KC) {
-        let depth = KC.min(k - k0);
-        for (at, panel) in w.panels.chunks_exact((NR * k).max(1)).enumerate() {
-            let panel = &panel[k0 * NR..(k0 + depth) * NR];
-            let columns = at * NR..(at * NR + NR).min(n);
-            let mut row = 0;
-            while row + MR <= m {
-                block::<MR>(&a[row * k + k0..], k, panel, &mut out[row * n..], n, columns.clone());
-                row += MR;
-            }
-            while row < m {
-                block::<1>(&a[row * k + k0..], k, panel, &mut out[row * n..], n, columns.clone());
-                row += 1;
-            }
-        }
-    }
+    accumulate(a, k, &w.panels, n, &mut out, n);
     if let Some(op) = activation {
         unary_in_place(op, &mut out);
     }
     Tensor::f32([m, n], out)
+}
+
+/// Adds `a [m, k]` times the panels of `n` columns to the first `n` columns of rows `stride` apart.
+pub(super) fn accumulate(a: &[f32], k: usize, panels: &[f32], n: usize, out: &mut [f32], stride: usize) {
+    let m = a.len().checked_div(k).unwrap_or(0);
+    for k0 in (0..k).step_by(KC) {
+        let depth = KC.min(k - k0);
+        for (at, panel) in panels.chunks_exact(NR * k).enumerate() {
+            let panel = &panel[k0 * NR..(k0 + depth) * NR];
+            let columns = at * NR..(at * NR + NR).min(n);
+            let mut row = 0;
+            while row + MR <= m {
+                block::<MR>(&a[row * k + k0..], k, panel, &mut out[row * stride..], stride, columns.clone());
+                row += MR;
+            }
+            while row < m {
+                block::<1>(&a[row * k + k0..], k, panel, &mut out[row * stride..], stride, columns.clone());
+                row += 1;
+            }
+        }
+    }
 }
 
 /// Adds `R` rows of `a` times a panel to `R` rows of the result.

@@ -4,6 +4,7 @@
 //! replaces the ops that take time; what only moves elements stays as it is.
 
 mod attention;
+mod conv2d;
 mod elementwise;
 mod gemm;
 mod normalization;
@@ -12,6 +13,7 @@ mod stft;
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::backend::{Backend, ProgramId, Tally, checked_input};
 use crate::error::Result;
@@ -35,9 +37,9 @@ pub enum Kernels {
 pub struct Cpu {
     kernels: Kernels,
     programs: Vec<Rc<Program>>,
-    weights: HashMap<String, Rc<Tensor>>,
+    weights: HashMap<String, Arc<Tensor>>,
     packed: HashMap<String, Rc<gemm::Packed>>,
-    states: HashMap<String, Rc<Tensor>>,
+    states: HashMap<String, Arc<Tensor>>,
     tally: Tally,
 }
 
@@ -86,7 +88,7 @@ impl Cpu {
                 self.packed.insert(name.clone(), Rc::new(gemm::Packed::new(&tensor)));
             }
             if need_plain {
-                self.weights.insert(name.clone(), Rc::new(tensor));
+                self.weights.insert(name.clone(), Arc::new(tensor));
             }
         }
         Ok(())
@@ -96,7 +98,7 @@ impl Cpu {
         &mut self,
         graph: &Graph,
         node: &Node,
-        slots: &mut [Option<Rc<Tensor>>],
+        slots: &mut [Option<Arc<Tensor>>],
         last: bool,
     ) -> Tensor {
         *self.tally.entry(node.op.name()).or_default() += 1;
@@ -108,7 +110,7 @@ impl Cpu {
                 } else {
                     slots[node.inputs[0].index()].clone()
                 };
-                let mut cache = Rc::unwrap_or_clone(cache.expect("computed before its use"));
+                let mut cache = Arc::unwrap_or_clone(cache.expect("computed before its use"));
                 let [_, new, position] = [0, 1, 2].map(|i| slots[node.inputs[i].index()].clone());
                 let (new, position) = (new.expect("computed"), position.expect("computed"));
                 elementwise::kv_append(&mut cache, &new, position.as_i32()[0]);
@@ -132,6 +134,7 @@ impl Cpu {
             (Kernels::Oracle, op) => op.eval(&inputs),
             (Kernels::Simd, Op::Attention(op)) => attention::run(op, &inputs),
             (Kernels::Simd, Op::Binary(op)) => elementwise::binary(*op, inputs[0], inputs[1]),
+            (Kernels::Simd, Op::Conv2d(op)) => conv2d::run(*op, &inputs, &graph.ty(node.output).shape),
             (Kernels::Simd, Op::Unary(op)) => elementwise::unary(*op, inputs[0]),
             (Kernels::Simd, Op::Gemm(op)) => {
                 let bias = inputs.get(2).map(|c| c.as_f32());
@@ -162,30 +165,29 @@ impl Backend for Cpu {
     async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
         let program = Rc::clone(&self.programs[program.0]);
         let graph = &program.graph;
-        let mut slots: Vec<Option<Rc<Tensor>>> = vec![None; graph.values().len()];
+        let mut slots: Vec<Option<Arc<Tensor>>> = vec![None; graph.values().len()];
         for (slot, value) in slots.iter_mut().zip(graph.values()) {
-            *slot =
-                match &value.source {
-                    Source::Input(name) => Some(Rc::new(checked_input(inputs, name, &value.ty)?.clone())),
-                    Source::Weight(name) => self.weights.get(name).cloned(),
-                    Source::Constant(tensor) => Some(Rc::new(Tensor::clone(tensor))),
-                    Source::State(name) => {
-                        // Taken where it is replaced, so that a cache has one owner and can be written in place.
-                        let replaced = graph.states().iter().any(|state| state.name == *name);
-                        let now =
-                            if replaced { self.states.remove(name) } else { self.states.get(name).cloned() };
-                        Some(now.unwrap_or_else(|| {
-                            Rc::new(Tensor::zeros(value.ty.dtype, value.ty.shape.as_slice()))
-                        }))
-                    }
-                    Source::Node(_) => None,
-                };
+            *slot = match &value.source {
+                Source::Input(name) => Some(Arc::new(checked_input(inputs, name, &value.ty)?.clone())),
+                Source::Weight(name) => self.weights.get(name).cloned(),
+                Source::Constant(tensor) => Some(Arc::clone(tensor)),
+                Source::State(name) => {
+                    // Taken where it is replaced, so that a cache has one owner and can be written in place.
+                    let replaced = graph.states().iter().any(|state| state.name == *name);
+                    let now =
+                        if replaced { self.states.remove(name) } else { self.states.get(name).cloned() };
+                    Some(now.unwrap_or_else(|| {
+                        Arc::new(Tensor::zeros(value.ty.dtype, value.ty.shape.as_slice()))
+                    }))
+                }
+                Source::Node(_) => None,
+            };
         }
         for (at, node) in graph.nodes().iter().enumerate() {
             let last = node.inputs.first().is_some_and(|id| program.last[id.index()] == Some(at));
             let result = self.execute(graph, node, &mut slots, last);
             debug_assert_eq!(result.shape(), graph.ty(node.output).shape, "{} by inference", node.op.name());
-            slots[node.output.index()] = Some(Rc::new(result));
+            slots[node.output.index()] = Some(Arc::new(result));
             for id in &node.inputs {
                 if program.last[id.index()] == Some(at) {
                     slots[id.index()] = None;

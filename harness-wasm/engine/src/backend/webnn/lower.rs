@@ -23,7 +23,8 @@ pub(super) async fn lower<C: Context>(
     let mut lowering =
         Lowering { builder: &builder, graph, values: vec![None; graph.values().len()], tally: Tally::new() };
     for (at, value) in graph.values().iter().enumerate() {
-        if used[at].is_none() && !matches!(value.source, Source::Input(_)) {
+        // What nothing reads is no part of an `MLGraph`, which then refuses a tensor for it.
+        if used[at].is_none() {
             continue;
         }
         let operand = match &value.source {

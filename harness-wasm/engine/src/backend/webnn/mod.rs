@@ -14,6 +14,7 @@ use crate::backend::{Backend, ProgramId, Tally, checked_input};
 use crate::error::Result;
 use crate::ir::{Graph, Source, TensorType};
 use crate::plan::decompose::decompose;
+use crate::plan::fold::fold;
 use crate::plan::liveness::last_uses;
 use crate::tensor::{NamedTensors, Tensor};
 use crate::weights::Weights;
@@ -86,19 +87,27 @@ impl<C: Context> Backend for WebNn<C> {
     }
 
     async fn compile(&mut self, graph: &Graph, weights: &Weights) -> Result<ProgramId> {
-        let plain = decompose(graph)?;
+        // Again after decomposing: what extensions do to constants alone is done here.
+        let plain = fold(&decompose(graph)?, weights)?;
         let (built, tally) = lower::lower(&self.context, &plain, weights).await?;
-        let mut inputs = Vec::new();
-        for value in plain.values() {
+        let used = last_uses(&plain);
+        let (mut inputs, mut reads) = (Vec::new(), Vec::new());
+        for (value, used) in plain.values().iter().zip(&used) {
             match &value.source {
-                Source::Input(name) => {
+                // What nothing reads is no part of the graph that was built.
+                Source::Input(name) if used.is_some() => {
                     let tensor = self.context.tensor(&value.ty).await?;
                     inputs.push((name.clone(), value.ty.clone(), tensor));
                 }
-                Source::State(name) if !self.states.contains_key(name) => {
-                    let (now, next) =
-                        (self.context.tensor(&value.ty).await?, self.context.tensor(&value.ty).await?);
-                    self.states.insert(name.clone(), Pair { ty: value.ty.clone(), now, next });
+                Source::State(name) => {
+                    if used.is_some() {
+                        reads.push(name.clone());
+                    }
+                    if !self.states.contains_key(name) {
+                        let (now, next) =
+                            (self.context.tensor(&value.ty).await?, self.context.tensor(&value.ty).await?);
+                        self.states.insert(name.clone(), Pair { ty: value.ty.clone(), now, next });
+                    }
                 }
                 _ => {}
             }
@@ -109,13 +118,6 @@ impl<C: Context> Backend for WebNn<C> {
             let tensor = self.context.tensor(&ty).await?;
             outputs.push((name.clone(), ty, tensor));
         }
-        let used = last_uses(&plain);
-        let read = plain.values().iter().zip(&used).filter(|(_, used)| used.is_some());
-        let reads = read.filter_map(|(value, _)| match &value.source {
-            Source::State(name) => Some(name.clone()),
-            _ => None,
-        });
-        let reads = reads.collect();
         let writes = plain.states().iter().map(|state| state.name.clone()).collect();
         self.programs.push(Program { graph: built, inputs, outputs, reads, writes, tally });
         Ok(ProgramId(self.programs.len() - 1))

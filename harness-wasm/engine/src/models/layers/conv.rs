@@ -1,7 +1,8 @@
-//! One-dimensional convolution.
+//! One-dimensional convolution, and convolution with batch norm.
 
 use crate::error::{Error, Result};
 use crate::ir::{GraphBuilder, ValueId};
+use crate::models::layers::{Names, batch_norm, weight};
 use crate::ops::{Conv2d, Op};
 
 /// How a filter goes along the one axis.
@@ -46,4 +47,21 @@ impl Conv1d {
         let width = b.shape(y)[3];
         b.reshape(y, [batch, out, width])
     }
+}
+
+/// Convolution of `x [batch, from, height, width]` by a filter of this shape, without a bias, followed by batch norm
+/// with the statistics of training. That is linear, too, and becomes part of the filter.
+pub(in crate::models) fn conv_norm(
+    b: &mut GraphBuilder<'_>,
+    op: Conv2d,
+    [conv, norm]: [&Names; 2],
+    shape: [usize; 4],
+    x: ValueId,
+) -> Result<ValueId> {
+    // PyTorch's epsilon, which no config changes.
+    let [factor, shift] = batch_norm(b, norm, shape[0], 1e-5)?;
+    let filter = weight(b, conv, &[".weight"], &shape)?;
+    let factor = b.reshape(factor, [shape[0], 1, 1, 1])?;
+    let filter = b.mul(filter, factor)?;
+    b.op(Op::Conv2d(op), &[x, filter, shift])
 }

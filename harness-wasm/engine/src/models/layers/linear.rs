@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::ir::{GraphBuilder, ValueId};
 use crate::ops::{Binary, Gemm, Op, Unary};
 use crate::tensor::Tensor;
+use crate::weights::Weights;
 
 /// Spellings of a module's name. Checkpoints of different ages name the same module differently; the first
 /// spelling is today's.
@@ -24,9 +25,19 @@ impl Names {
         Self(self.0.iter().map(joined).collect())
     }
 
+    /// A part of the module that has spellings of its own.
+    pub(in crate::models) fn part_of(&self, spellings: &[&str]) -> Self {
+        Self(spellings.iter().flat_map(|name| self.part(name).0).collect())
+    }
+
     /// Today's spelling.
     pub(in crate::models) fn today(&self) -> &str {
         self.0.first().map_or("", String::as_str)
+    }
+
+    /// Whether a checkpoint has its weight under any spelling.
+    pub(in crate::models) fn held_by(&self, weights: &Weights) -> bool {
+        self.endings(&[".weight"]).iter().any(|name| weights.holds(name))
     }
 
     fn endings(&self, endings: &[&str]) -> Vec<String> {

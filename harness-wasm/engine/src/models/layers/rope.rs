@@ -80,8 +80,9 @@ impl Rope {
         if partial != 1.0 {
             return Err(Error::config("partial_rotary_factor", partial, "only 1 is implemented"));
         }
-        if !head.is_multiple_of(2) {
-            return Err(Error::config("head_dim", head, "rotary embedding needs an even width"));
+        // Tables are as wide as a head: a hostile width must not reach the allocator.
+        if !head.is_multiple_of(2) || head > 1 << 16 {
+            return Err(Error::config("head_dim", head, "rotary embedding needs an even width up to 65536"));
         }
         let scaling = match scaling {
             Some(scaling) => Scaling::new(&scaling, head, theta, positions as f64)?,

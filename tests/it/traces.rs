@@ -1,0 +1,110 @@
+//! `webmatrix verify` in real browsers, and the traces of what disagrees.
+
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+use webmatrix::analyse::explain;
+use webmatrix::collect::Traced;
+use webmatrix_engine::backend::cpu::{Cpu, Kernels};
+use webmatrix_engine::run::{Loaded, Options, trace};
+use webmatrix_engine::tensor::write_safetensors;
+
+use crate::command::{code, stderr};
+use crate::fake::golden;
+use crate::verify::{WEIGHT, change, copy, element, get, lines, token, verify};
+
+/// Whether the harness and the browser are here, as `cargo xtask test` sees to: there what is missing fails
+/// the test.
+fn is_here(browser: &str) -> bool {
+    let required = std::env::var("WEBMATRIX_REQUIRE_BROWSERS").is_ok_and(|value| value == "1");
+    let check = Command::new(env!("CARGO_BIN_EXE_webmatrix")).args(["browsers", "check", browser]).output();
+    let here = check.is_ok_and(|check| check.status.success()) && webmatrix::serve::has_harness();
+    assert!(here || !required, "{browser} or the harness is missing");
+    here
+}
+
+/// Each backend was traced, and does what the oracle does.
+fn not_to_blame(output: &Output, browser: &str, backends: &[&str]) {
+    let said = stderr(output);
+    for backend in backends {
+        let trace = said.lines().find(|line| line.starts_with(&format!("trace: {browser} {backend} ")));
+        assert!(trace.is_some_and(|trace| trace.contains("the backend is not at fault")), "{said}");
+    }
+}
+
+#[test]
+fn chromium_agrees_with_a_right_folder_and_not_with_a_wrong_one() {
+    if !is_here("chromium") {
+        return;
+    }
+    let model = copy("bert");
+    let both = ["--browsers", "chromium", "--backends", "wasm", "webgpu", "--trace"];
+    let output = verify(model.path(), &both);
+    assert_eq!(code(&output), 0, "{output:?}");
+    let of = |line: &Value| {
+        let keys = ["backend", "output", "status", "implementation"];
+        keys.map(|key| line[key].as_str().unwrap_or("-")).join(" ")
+    };
+    let right: Vec<String> = lines(&output).iter().map(of).collect();
+    insta::assert_snapshot!(right.join("\n"), @r"
+    wasm last_hidden_state pass REAL_WASM
+    wasm pooler_output pass REAL_WASM
+    webgpu last_hidden_state pass REAL_WEBGPU
+    webgpu pooler_output pass REAL_WEBGPU
+    ");
+    change(model.path(), "model.safetensors", |t| element(t, WEIGHT, 77, 3.0));
+    let output = verify(model.path(), &both);
+    assert_eq!(code(&output), 1, "{output:?}");
+    assert!(lines(&output).iter().all(|line| line["status"] == "wrong"), "{output:?}");
+    not_to_blame(&output, "chromium", &["wasm", "webgpu"]);
+}
+
+/// Generation keeps states, which leave a WebNN graph already.
+#[test]
+fn webnn_is_traced_through_a_generation() {
+    if !is_here("chromium-webnn") {
+        return;
+    }
+    let model = copy("llama");
+    change(model.path(), "expected.safetensors", |t| token(t, "generated_ids", 31, 3));
+    let output = verify(model.path(), &["--browsers", "chromium-webnn", "--backends", "webnn", "--trace"]);
+    assert_eq!(code(&output), 1, "{output:?}");
+    not_to_blame(&output, "chromium-webnn", &["webnn"]);
+}
+
+/// The golden, and the golden with one weight spoilt, as the engine loads them.
+fn loaded(weights: &[u8]) -> Loaded {
+    let shards = vec![("model.safetensors".to_owned(), weights.to_vec())];
+    let (config, inputs) = (golden("bert", "config.json"), golden("bert", "inputs.safetensors"));
+    Loaded::from_files("bert", &config, shards, &inputs).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A backend with a faulty kernel is not to be had, but one with a faulty weight computes the same.
+#[test]
+fn a_trace_names_the_op_and_the_layer_that_go_wrong() {
+    let model = copy("bert");
+    change(model.path(), "model.safetensors", |t| element(t, WEIGHT, 77, 3.0));
+    let of = |loaded: &Loaded, kernels| {
+        let traced = pollster::block_on(trace(loaded, Cpu::new(kernels), Options::default()));
+        let tensors = traced.unwrap_or_else(|error| panic!("{error}"));
+        Bytes::from(write_safetensors(&tensors).unwrap_or_else(|error| panic!("{error}")))
+    };
+    let traced = Traced {
+        backend: Ok(of(&loaded(&get(model.path(), "model.safetensors")), Kernels::Simd)),
+        oracle: Ok(of(&loaded(&golden("bert", "model.safetensors")), Kernels::Oracle)),
+        reference: Arc::new(Err("not needed".to_owned())),
+    };
+    let said = explain(&traced);
+    assert!(said.starts_with("first leaves the oracle at op gemm of encoder.layer.1."), "{said}");
+}
+
+#[test]
+fn a_trace_of_a_bad_folder_does_not_blame_the_backend() {
+    let model = copy("bert");
+    change(model.path(), "model.safetensors", |t| element(t, WEIGHT, 77, 3.0));
+    let output = verify(model.path(), &["--browsers", "native", "--trace"]);
+    assert_eq!(code(&output), 1, "{output:?}");
+    not_to_blame(&output, "native", &["native-cpu", "native-gpu"]);
+}
