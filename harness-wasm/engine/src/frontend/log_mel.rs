@@ -3,8 +3,8 @@
 //! The host brings sounds to their length; everything from the waveform on is a graph, so that it runs wherever the
 //! model runs, and models build it into theirs.
 
-use super::kind;
 use super::mel::MelBank;
+use super::require_class;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
@@ -277,14 +277,6 @@ impl LogMel {
 
 /// Whisper's filters end there at any sampling rate.
 const WHISPER_RANGE: [f64; 2] = [0.0, 8_000.0];
-
-/// Refuses another class's front end.
-fn require_class(config: &Config, class: &str) -> Result<()> {
-    match kind(config)? {
-        (_, _, written) if written == class => Ok(()),
-        (field, written, _) => Err(Error::config(field, written, format!("is not {class}'s front end"))),
-    }
-}
 
 /// What both classes say of padding.
 fn common(config: &Config) -> Result<()> {

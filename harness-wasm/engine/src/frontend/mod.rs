@@ -1,6 +1,8 @@
 //! From pictures, videos and sounds to a model's inputs, as the processors that checkpoints name in
 //! `preprocessor_config.json` do it. Text is not among them: tokenizers stay outside the engine.
 
+#[cfg(feature = "decode")]
+pub mod decode;
 mod image;
 mod log_mel;
 mod mel;
@@ -66,6 +68,14 @@ fn kind(config: &Config) -> Result<(&'static str, &str, &str)> {
     let name = written.strip_suffix("Fast").unwrap_or(written);
     let class = ["ImageProcessor", "FeatureExtractor"].iter().find_map(|suffix| name.strip_suffix(suffix));
     Ok((field, written, class.unwrap_or_default()))
+}
+
+/// Refuses another class's front end.
+fn require_class(config: &Config, class: &str) -> Result<()> {
+    match kind(config)? {
+        (_, _, written) if written == class => Ok(()),
+        (field, written, _) => Err(Error::config(field, written, format!("is not {class}'s front end"))),
+    }
 }
 
 #[cfg(test)]

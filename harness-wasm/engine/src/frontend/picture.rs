@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// More pixels than this are refused, in what is given and in what is asked for: hostile sizes must not exhaust memory.
-const MOST_PIXELS: usize = 1 << 28;
+pub(super) const MOST_PIXELS: usize = 1 << 28;
 
 /// A picture of 8-bit RGB, `[height, width, 3]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Waveforms with zero mean and unit variance: wav2vec 2.0's feature extractor.
 
+use super::require_class;
 use crate::error::{Error, Result};
 use crate::models::Config;
 use crate::tensor::{NamedTensors, Tensor};
@@ -13,7 +14,20 @@ pub struct Waveform {
     rate: usize,
 }
 
+/// What most wav2vec 2.0 were trained with.
+impl Default for Waveform {
+    fn default() -> Self {
+        Self { normalized: true, padding: 0.0, masked: false, rate: 16_000 }
+    }
+}
+
 impl Waveform {
+    /// The `preprocessor_config.json` beside a wav2vec 2.0's config.
+    pub(crate) fn of_wav2vec2(config: &Config) -> Result<Self> {
+        require_class(config, "Wav2Vec2")?;
+        Self::read(config)
+    }
+
     pub(super) fn read(config: &Config) -> Result<Self> {
         config.require_text("padding_side", "right")?;
         match config.size_or("feature_size", 1)? {
@@ -52,25 +66,49 @@ impl Waveform {
             values.resize(values.len() + samples - sound.len(), self.padding);
             mask.resize(values.len(), 0);
         }
-        if self.normalized {
-            let real = |sound: &&[f32]| if self.masked { sound.len() } else { samples };
-            for (row, sound) in values.chunks_exact_mut(samples).zip(sounds) {
-                normalize(&mut row[..real(sound)]);
-            }
-        }
+        let length = |sound: &&[f32]| if self.masked { sound.len() } else { samples };
+        self.settle(&mut values, samples, &sounds.iter().map(length).collect::<Vec<_>>());
         let mut named = NamedTensors::from([("input_values".to_owned(), Tensor::f32(shape, values))]);
         if self.masked {
             named.insert("attention_mask".to_owned(), Tensor::i32(shape, mask));
         }
         Ok(named)
     }
+
+    /// Gives the first `lengths` values of rows of `samples` zero mean and unit variance, and sets the others to the
+    /// padding: what the extractor does to a batch that is padded already.
+    pub(crate) fn settle(&self, values: &mut [f32], samples: usize, lengths: &[usize]) {
+        if !self.normalized {
+            return;
+        }
+        for (row, &length) in values.chunks_exact_mut(samples).zip(lengths) {
+            let (real, padding) = row.split_at_mut(length);
+            let n = real.len().max(1) as f64;
+            let mean = real.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+            let variance = real.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+            let inverse = 1.0 / (variance + 1e-7).sqrt();
+            real.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) * inverse) as f32);
+            padding.fill(self.padding);
+        }
+    }
 }
 
-/// Gives samples zero mean and unit variance.
-fn normalize(samples: &mut [f32]) {
-    let n = samples.len().max(1) as f64;
-    let mean = samples.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-    let variance = samples.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
-    let inverse = 1.0 / (variance + 1e-7).sqrt();
-    samples.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) * inverse) as f32);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_is_normalized_up_to_its_padding() {
+        let front = Waveform { masked: true, padding: 0.5, ..Waveform::default() };
+        let made = front.values(&[&[1.0, 3.0], &[2.0, 2.0, 2.0]]).unwrap();
+        let want = [-1.0, 1.0, 0.5, 0.0, 0.0, 0.0];
+        let values = made["input_values"].as_f32();
+        assert!(values.iter().zip(want).all(|(y, e)| (y - e).abs() < 1e-6), "{values:?}");
+        assert_eq!(made["attention_mask"], Tensor::i32([2, 3], vec![1, 1, 0, 1, 1, 1]));
+        // Without a mask, padding is sound.
+        let made = Waveform::default().values(&[&[1.0, 2.0, 2.0], &[3.0]]).unwrap();
+        let values = made["input_values"].as_f32();
+        assert!((values[3] - 2.0_f32.sqrt()).abs() < 1e-6 && (values[5] + 0.5_f32.sqrt()).abs() < 1e-6);
+        assert!(front.values(&[]).is_err() && front.values(&[&[]]).is_err());
+    }
 }

@@ -1,6 +1,7 @@
 //! wav2vec 2.0 (Baevski et al. 2020): `Wav2Vec2ForCTC`, and `Wav2Vec2Model` without the head.
 
 use crate::error::{Error, Result};
+use crate::frontend::Waveform;
 use crate::ir::{Graph, GraphBuilder, ValueId};
 use crate::models::inputs::Inputs;
 use crate::models::layers::{Block, Conv1d, Linear, MultiHead, Names, Norms, head_width, layer_norm, weight};
@@ -15,6 +16,7 @@ const EPSILON: f64 = 1e-5;
 /// What `config.json` says of a wav2vec 2.0.
 #[derive(Debug)]
 pub(super) struct Wav2Vec2 {
+    front_end: Waveform,
     convs: Vec<Conv>,
     conv_bias: bool,
     conv_norm: ConvNorm,
@@ -80,6 +82,9 @@ impl Wav2Vec2 {
         let stable = config.flag_or("do_stable_layer_norm", false)?;
         let layer_adapter = config.get("adapter_attn_dim").map(|_| config.size("adapter_attn_dim"));
         Ok(Self {
+            front_end: config
+                .preprocessor()
+                .map_or_else(|| Ok(Waveform::default()), Waveform::of_wav2vec2)?,
             convs: convs(config)?,
             conv_bias: config.flag_or("conv_bias", false)?,
             conv_norm: match config.text_or("feat_extract_norm", "group")? {
@@ -315,22 +320,6 @@ fn lengths(mask: &[i32], samples: usize) -> impl Iterator<Item = usize> {
     mask.chunks_exact(samples).map(|row| row.iter().filter(|value| **value != 0).count())
 }
 
-/// What the feature extractor makes of waveforms `[batch, samples]`: the first `lengths` samples of each with zero
-/// mean and unit variance, then zeros.
-fn normalized(audio: &[f32], samples: usize, lengths: &[usize]) -> Vec<f32> {
-    let mut out = audio.to_vec();
-    for (row, &length) in out.chunks_exact_mut(samples).zip(lengths) {
-        let (real, padding) = row.split_at_mut(length);
-        let n = real.len().max(1) as f64;
-        let mean = real.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-        let variance = real.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
-        let inverse = 1.0 / (variance + 1e-7).sqrt();
-        real.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) * inverse) as f32);
-        padding.fill(0.0);
-    }
-    out
-}
-
 impl Model for Wav2Vec2 {
     fn prepare(&self, inputs: &NamedTensors) -> Result<NamedTensors> {
         let mut taken = Inputs::new(inputs);
@@ -356,7 +345,8 @@ impl Model for Wav2Vec2 {
             return Err(Error::input("audio", reason));
         }
         let lengths = mask.map_or(vec![samples; batch], |mask| lengths(mask, samples).collect());
-        let own = normalized(audio.as_f32(), samples, &lengths);
+        let mut own = audio.as_f32().to_vec();
+        self.front_end.settle(&mut own, samples, &lengths);
         match inputs.get("input_values") {
             Some(values) => agree(values.as_f32(), &own)?,
             None => taken.put("input_values", Tensor::f32(shape, own)),
@@ -411,7 +401,7 @@ fn agree(values: &[f32], own: &[f32]) -> Result<()> {
         Some(at) => Err(Error::input(
             "input_values",
             format!(
-                "holds {} at {at}, where audio with zero mean and unit variance has {}: send only one of them",
+                "holds {} at {at}, where the front end makes {} of the audio: send only one of them",
                 values[at], own[at]
             ),
         )),
@@ -447,17 +437,24 @@ mod tests {
     }
 
     #[test]
-    fn audio_is_normalized_up_to_its_padding() {
-        let out = normalized(&[1.0, 3.0, 7.0, 2.0, 2.0, 2.0], 3, &[2, 3]);
-        let want = [-1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
-        assert!(out.iter().zip(want).all(|(y, e)| (y - e).abs() < 1e-6), "{out:?}");
+    fn the_preprocessor_says_whether_audio_is_normalized() {
+        let config = |text: &str| Config::parse("", text.as_bytes()).unwrap();
+        let model = |preprocessor: &str| Wav2Vec2::new(&config("{}").with_preprocessor(config(preprocessor)));
+        let kind = r#""feature_extractor_type": "Wav2Vec2FeatureExtractor""#;
+        let raw = model(&format!(r#"{{"do_normalize": false, {kind}}}"#)).unwrap();
+        let audio = Tensor::f32([1, 800], vec![3.0; 800]);
+        let inputs = NamedTensors::from([("audio".to_owned(), audio.clone())]);
+        assert_eq!(raw.prepare(&inputs).unwrap()["input_values"], audio);
+        assert!(model(r#"{"feature_extractor_type": "WhisperFeatureExtractor"}"#).is_err());
     }
 
     #[test]
     fn audio_and_values_must_agree() {
         let model = model("{}");
         let audio: Vec<f32> = (0..800).map(|i| (i as f32 * 0.1).sin()).collect();
-        let values = Tensor::f32([1, 800], normalized(&audio, 800, &[800]));
+        let mut values = audio.clone();
+        model.front_end.settle(&mut values, 800, &[800]);
+        let values = Tensor::f32([1, 800], values);
         let audio = Tensor::f32([800], audio);
         let both = |values: Tensor| {
             let inputs = [("audio".to_owned(), audio.clone()), ("input_values".to_owned(), values)];
