@@ -1,7 +1,8 @@
-//! `config.json` of every class: refused by name or read, never a panic.
+//! `config.json` and `preprocessor_config.json` of every class: refused by name or read, never a panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use webmatrix_engine::frontend::Preprocessor;
 use webmatrix_engine::models::{Config, model};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -10,5 +11,6 @@ fuzz_target!(|bytes: &[u8]| {
             // Both answers are fine; only a panic is not.
             let _ = model(class, &config);
         }
+        let _ = Preprocessor::read(&config);
     }
 });

@@ -77,6 +77,8 @@ impl Steps {
 /// The picture in another size, which is checked.
 pub(super) fn resized(picture: &Picture, size: [usize; 2], filter: Filter) -> Result<Picture> {
     check_size("resized picture", size)?;
+    // What there is between the two passes.
+    check_size("resized picture", [picture.size()[0], size[1]])?;
     Ok(resize(picture, size, filter))
 }
 

@@ -13,8 +13,8 @@ use crate::ops::{Binary, Op, Reduce, Stft};
 use crate::tensor::{DType, NamedTensors, Tensor};
 use crate::weights::Weights;
 
-/// More samples than this a sound are refused: a hostile length must not exhaust memory.
-const MOST_SAMPLES: usize = 1 << 28;
+/// More numbers than this in a sound, its spectrum or the filters are refused: hostile settings must not exhaust memory.
+const MOST: usize = 1 << 28;
 
 /// Whisper's or CLAP's feature extractor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -304,14 +304,16 @@ fn length(config: &Config, field: &str, seconds: usize, rate: usize, stft: Stft)
         Some(samples) if samples <= stft.frame / 2 || samples < stft.hop => {
             Err(Error::config(field, seconds, "makes sounds shorter than a frame"))
         }
-        Some(samples) if samples <= MOST_SAMPLES => Ok(samples),
+        Some(samples) if samples <= MOST && stft.frames(samples).saturating_mul(stft.bins()) <= MOST => {
+            Ok(samples)
+        }
         _ => Err(Error::config(field, seconds, "makes sounds too long")),
     }
 }
 
 fn bank(mels: usize, rate: usize, range: [f64; 2], stft: Stft) -> Result<MelBank> {
-    if mels > 1 << 12 {
-        return Err(Error::config("feature_size", mels, "more than 4096 filters"));
+    if mels.saturating_mul(stft.bins()) > MOST {
+        return Err(Error::config("feature_size", mels, "asks for too many filters"));
     }
     if !(0.0 <= range[0] && range[0] < range[1]) {
         let reason = format!("must be at least 0 and below frequency_max {}", range[1]);

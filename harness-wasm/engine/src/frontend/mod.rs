@@ -140,6 +140,8 @@ mod tests {
             ("WhisperFeatureExtractor", "dither", json!(0.1)),
             ("WhisperFeatureExtractor", "n_fft", json!(401)),
             ("WhisperFeatureExtractor", "chunk_length", json!(1 << 30)),
+            ("WhisperFeatureExtractor", "feature_size", json!(1 << 30)),
+            ("WhisperFeatureExtractor", "chunk_length", json!(1 << 14)),
             ("ClapFeatureExtractor", "truncation", json!("fusion")),
             ("ClapFeatureExtractor", "padding", json!("mirror")),
             ("Wav2Vec2FeatureExtractor", "padding_side", json!("left")),
