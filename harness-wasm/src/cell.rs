@@ -1,9 +1,9 @@
 //! A cell's job: load the model, step down the backends until one stands, measure, upload.
 
-use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
+use webmatrix_engine::backend::{self, Split};
 use webmatrix_engine::run::{Loaded, Options, Schedule, Span, Witness, measure, trace as engine_trace};
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_wire::{
@@ -13,7 +13,7 @@ use webmatrix_wire::{
 
 use crate::report::{Failure, Reporter};
 use crate::sys::{breathe, now};
-use crate::{webgpu, webnn};
+use crate::{limits, webgpu, webnn};
 
 pub(crate) async fn run(job: &Job, cell: &CellJob, reporter: &Reporter) -> Result<(), Failure> {
     if cell.precision != Precision::Fp32 {
@@ -85,7 +85,9 @@ async fn on_backend(
         }
         Backend::WebNn => {
             let (context, facts) = webnn::WebContext::create(job.nonce).await?;
-            finish(cell, loaded, WebNn::new(context), created(facts), reporter).await
+            let refusal = limits::refusal(&context.limits(), &cell.features);
+            let backend = Split::new(WebNn::new(context), refusal);
+            finish(cell, loaded, backend, created(facts), reporter).await
         }
         Backend::NativeCpu | Backend::NativeGpu => {
             Err(Failure::new(FailureKind::Unsupported, "backend", "native backends do not run in a page"))
@@ -106,7 +108,12 @@ async fn finish<B: backend::Backend>(
     // Same input, same graph, same machine: anything but the same bits is worth knowing.
     reporter.metric("repeatable", f64::from(u8::from(measured.repeatable)), "bool");
     let count = |(op, count): (&str, u64)| OpCount { op: op.to_owned(), backend: facts.backend, count };
-    let ops = measured.tally.into_iter().map(count).collect();
+    let on_host = |(op, count): (&str, u64)| OpCount { op: op.to_owned(), backend: Backend::Wasm, count };
+    let ops =
+        measured.tally.into_iter().map(count).chain(measured.host_tally.into_iter().map(on_host)).collect();
+    for refusal in measured.refusals {
+        reporter.log(LogLevel::Warn, format!("run on the host: {refusal}"));
+    }
     reporter.send(Message::Backend(Box::new(BackendFacts { ops, dispatches: measured.dispatches, ..facts })));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(measured.outputs.into_keys().collect(), &bytes).await

@@ -4,6 +4,7 @@
 
 mod cell;
 mod client;
+mod limits;
 mod memory;
 mod ops;
 mod probe;

@@ -69,9 +69,9 @@ impl WebContext {
         within(DEADLINE_MS, "createContext()", &promise).await.map(Self).map_err(|error| words(&error))
     }
 
-    /// The `MLContext` itself, for the probe.
-    pub(crate) fn js(&self) -> &JsValue {
-        &self.0
+    /// Its `opSupportLimits()`; undefined where there are none.
+    pub(crate) fn limits(&self) -> JsValue {
+        call(&self.0, "opSupportLimits", &[]).unwrap_or(JsValue::UNDEFINED)
     }
 
     /// Computes the challenge in a real graph.

@@ -4,6 +4,7 @@ mod command;
 #[cfg(target_os = "linux")]
 mod deaths;
 mod fake;
+mod fallback;
 mod http;
 mod ops;
 mod protocol;

@@ -17,7 +17,7 @@ use crate::verify::{WEIGHT, change, copy, element, get, lines, token, verify};
 
 /// Whether the harness and the browser are here, as `cargo xtask test` sees to: there what is missing fails
 /// the test.
-fn is_here(browser: &str) -> bool {
+pub(crate) fn is_here(browser: &str) -> bool {
     let required = std::env::var("WEBMATRIX_REQUIRE_BROWSERS").is_ok_and(|value| value == "1");
     let check = Command::new(env!("CARGO_BIN_EXE_webmatrix")).args(["browsers", "check", browser]).output();
     let here = check.is_ok_and(|check| check.status.success()) && webmatrix::serve::has_harness();

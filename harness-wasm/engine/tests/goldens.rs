@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use support::Decomposed;
-use webmatrix_engine::backend::Backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
+use webmatrix_engine::backend::{Backend, Split};
+use webmatrix_engine::ir::{Graph, Node};
 use webmatrix_engine::models::{Config, model};
 use webmatrix_engine::run::{Options, Runner, new_tokens};
 use webmatrix_engine::tensor::{NamedTensors, read_safetensors};
@@ -154,4 +155,17 @@ fn decompositions_agree_with_pytorch() {
 fn wgsl_agrees_with_pytorch() {
     use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu};
     all_agree(|| WebGpu::new(pollster::block_on(NativeDevice::create()).unwrap()));
+}
+
+/// A device that refuses some ops, with the host beside it: every class comes out the same, whatever is refused.
+#[test]
+fn split_between_two_backends_agrees_with_pytorch() {
+    for refused in [&["softmax", "layerNormalization"][..], &["matmul", "add", "gather", "conv2d"]] {
+        all_agree(|| {
+            let refusal = move |_: &Graph, node: &Node| {
+                refused.contains(&node.op.name()).then(|| format!("no {}", node.op.name()))
+            };
+            Split::new(Cpu::new(Kernels::Oracle), Box::new(refusal))
+        });
+    }
 }

@@ -1,12 +1,9 @@
 //! WebNN: every device type, each up to a known-answer graph.
 
-use std::collections::BTreeMap;
+use webmatrix_wire::{Capability, Challenge, WebNnFacts};
 
-use js_sys::{Array, Object};
-use wasm_bindgen::{JsCast, JsValue};
-use webmatrix_wire::{Capability, Challenge, OpSupport, WebNnFacts};
-
-use crate::sys::{call, get, navigator, now, number, text};
+use crate::limits;
+use crate::sys::{get, navigator, now, number, text};
 use crate::webnn::WebContext;
 
 pub(super) async fn probe(nonce: u32) -> Vec<Capability<WebNnFacts>> {
@@ -24,9 +21,9 @@ async fn context(device_type: &str, nonce: u32) -> Capability<WebNnFacts> {
     let mut facts = None;
     let result = async {
         let context = WebContext::of(device_type).await?;
-        let limits = call(context.js(), "opSupportLimits", &[]).unwrap_or(JsValue::UNDEFINED);
+        let limits = context.limits();
         let facts = facts.insert(WebNnFacts {
-            ops: ops(&limits),
+            ops: limits::ops(&limits),
             preferred_input_layout: text(&limits, "preferredInputLayout"),
             max_tensor_byte_length: number(&limits, "maxTensorByteLength"),
             challenge: None,
@@ -45,40 +42,4 @@ async fn context(device_type: &str, nonce: u32) -> Capability<WebNnFacts> {
         ms: now() - start,
         facts,
     }
-}
-
-/// `opSupportLimits()`: op, operand, data types.
-fn ops(limits: &JsValue) -> BTreeMap<String, OpSupport> {
-    let mut found = BTreeMap::new();
-    for (op, operands) in entries(limits) {
-        let mut types = BTreeMap::new();
-        for (operand, limit) in entries(&operands) {
-            let list = get(&limit, "dataTypes");
-            if list.is_object() {
-                types
-                    .insert(operand, Array::from(&list).iter().filter_map(|name| name.as_string()).collect());
-            }
-        }
-        // What has a list itself (`input`, `constant`, `output`) stands for all of its operands.
-        let own = get(&operands, "dataTypes");
-        if own.is_object() {
-            types.insert(
-                String::new(),
-                Array::from(&own).iter().filter_map(|name| name.as_string()).collect(),
-            );
-        }
-        if !types.is_empty() {
-            found.insert(op, OpSupport(types));
-        }
-    }
-    found
-}
-
-fn entries(object: &JsValue) -> Vec<(String, JsValue)> {
-    let Some(object) = object.dyn_ref::<Object>() else { return Vec::new() };
-    Object::keys(object)
-        .iter()
-        .filter_map(|key| key.as_string())
-        .map(|key| (key.clone(), get(object, &key)))
-        .collect()
 }

@@ -1,10 +1,13 @@
 //! The executors. Each takes the same graphs and gives the same answers.
 
 pub mod cpu;
+mod split;
 pub mod webgpu;
 pub mod webnn;
 
 use std::collections::BTreeMap;
+
+pub use split::{Refusal, Split};
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, TensorType};
@@ -44,6 +47,16 @@ pub trait Backend {
 
     /// Ops executed since the last call, by name.
     fn take_tally(&mut self) -> Tally;
+
+    /// Ops that the host executed in the device's place since the last call, by name.
+    fn take_host_tally(&mut self) -> Tally {
+        Tally::new()
+    }
+
+    /// Why it did, in the device's words.
+    fn refusals(&self) -> &[String] {
+        &[]
+    }
 
     /// Dispatches to a device since the backend was made; 0 where there is none.
     fn dispatches(&self) -> u64;

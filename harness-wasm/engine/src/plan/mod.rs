@@ -4,3 +4,4 @@ pub mod decompose;
 pub mod fold;
 pub mod liveness;
 pub mod memory;
+pub mod split;

@@ -60,6 +60,10 @@ pub struct Measured {
     pub repeatable: bool,
     /// Ops executed by the first inference.
     pub tally: Tally,
+    /// Ops that the host executed in the device's place.
+    pub host_tally: Tally,
+    /// Why it did.
+    pub refusals: Vec<String>,
     /// Dispatches to a device over the whole measurement.
     pub dispatches: u64,
 }
@@ -85,10 +89,11 @@ pub async fn measure<B: Backend, W: Witness>(
 
     witness.progress("First inference", 0.5).await?;
     runner.backend().take_tally();
+    runner.backend().take_host_tally();
     let start = witness.now();
     let first = runner.infer(&loaded.inputs).await.map_err(failed("first inference"))?;
     witness.span(Span::First, witness.now() - start);
-    let tally = runner.backend().take_tally();
+    let (tally, host_tally) = (runner.backend().take_tally(), runner.backend().take_host_tally());
 
     let total = schedule.warmup + schedule.samples;
     let mut outputs = first.clone();
@@ -106,6 +111,7 @@ pub async fn measure<B: Backend, W: Witness>(
         }
     }
     let repeatable = first.iter().zip(&outputs).all(|((_, a), (_, b))| a.bytes() == b.bytes());
-    let dispatches = runner.into_backend().dispatches();
-    Ok(Measured { outputs, repeatable, tally, dispatches })
+    let backend = runner.into_backend();
+    let (dispatches, refusals) = (backend.dispatches(), backend.refusals().to_vec());
+    Ok(Measured { outputs, repeatable, tally, host_tally, refusals, dispatches })
 }
