@@ -18,7 +18,8 @@ pub struct Sound {
 }
 
 /// Reads a PNG or JPEG, turned upright; `file` names it in errors. What is transparent keeps its colour, as in Pillow's
-/// conversion to RGB. Decoders of JPEG may differ from each other by a level or two; those of PNG do not.
+/// conversion to RGB. PNG of 8 bits is read alike by every decoder; those of JPEG differ by a few levels, and 16 bits of
+/// grey are scaled here where Pillow cuts them off.
 ///
 /// # Errors
 /// If it is neither, is damaged or too large.
@@ -51,6 +52,9 @@ pub fn sound(file: &str, bytes: &[u8]) -> Result<Sound> {
         let spec = reader.spec();
         let samples: Vec<f32> = match spec.sample_format {
             hound::SampleFormat::Float => reader.samples().collect::<hound::Result<_>>()?,
+            hound::SampleFormat::Int if !(1..=32).contains(&spec.bits_per_sample) => {
+                return Err(hound::Error::Unsupported);
+            }
             hound::SampleFormat::Int => {
                 let whole = f64::from(1_u32 << (spec.bits_per_sample - 1));
                 let scaled = |sample: i32| (f64::from(sample) / whole) as f32;
