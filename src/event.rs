@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use webmatrix_wire::{AttemptId, EvidenceGrade, Status};
 
-use crate::plan::Cell;
+use crate::plan::{Cell, OpsTarget};
 
 /// Something that happened during a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -64,6 +64,19 @@ pub enum RunEvent {
         /// Its timed inferences, in milliseconds.
         samples_ms: Vec<f64>,
         /// Why, where it is not a pass.
+        reason: Option<String>,
+    },
+    /// The op cases of a backend have their verdicts.
+    OpsDecided {
+        /// The browser and its backend.
+        target: OpsTarget,
+        /// The plan meant them to run.
+        runnable: bool,
+        /// Cases by status.
+        counts: Vec<(Status, usize)>,
+        /// What stands behind the passes, the weakest.
+        evidence: EvidenceGrade,
+        /// The first that is not a pass, and why.
         reason: Option<String>,
     },
     /// A browser has no more cells.

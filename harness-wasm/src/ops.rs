@@ -1,15 +1,16 @@
 //! Every op case on one backend: the results are uploaded under the cases' names, for the controller
 //! to hold against the oracle.
 
+use std::collections::BTreeMap;
+
 use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
-use webmatrix_engine::ops::cases::{Case, all};
+use webmatrix_engine::ops::cases::all;
+use webmatrix_engine::run::{CaseRun, run_case};
 use webmatrix_engine::tensor::{NamedTensors, write_safetensors};
-use webmatrix_engine::weights::Weights;
-use webmatrix_engine::{Result, Tensor};
-use webmatrix_wire::{Backend, BackendFacts, FailureKind, Job, LogLevel, Message};
+use webmatrix_wire::{Backend, BackendFacts, FailureKind, Job, Message, OpCase, OpCount};
 
 use crate::report::{Failure, Reporter};
 use crate::{webgpu, webnn};
@@ -42,28 +43,29 @@ async fn every<B: backend::Backend>(
 ) -> std::result::Result<(), Failure> {
     let cases = all();
     let mut results = NamedTensors::new();
+    let mut total = BTreeMap::<&str, u64>::new();
     for (at, case) in cases.iter().enumerate() {
         if at % 16 == 0 {
             reporter.progress("Running op cases", at as f64 / cases.len() as f64).await?;
         }
-        match one(&mut backend, case).await {
+        let CaseRun { result, tally, dispatches } = run_case(&mut backend, case).await;
+        tally.iter().for_each(|(op, count)| *total.entry(op).or_default() += count);
+        let failed = match result {
             Ok(result) => {
                 results.insert(case.name.clone(), result);
+                None
             }
-            // What is not uploaded is missing to the controller; the log says why.
-            Err(error) => reporter.log(LogLevel::Error, format!("{}: {error}", case.name)),
-        }
+            Err(error) => Some(Failure::engine("op case", &error).into()),
+        };
+        let ops = counts(tally, facts.backend);
+        reporter.send(Message::OpCase(OpCase { case: case.name.clone(), ops, dispatches, failed }));
     }
-    let dispatches = backend.dispatches();
-    reporter.send(Message::Backend(Box::new(BackendFacts { dispatches, ..facts })));
+    let (dispatches, ops) = (backend.dispatches(), counts(total, facts.backend));
+    reporter.send(Message::Backend(Box::new(BackendFacts { dispatches, ops, ..facts })));
     let bytes = write_safetensors(&results).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(results.into_keys().collect(), &bytes).await
 }
 
-async fn one<B: backend::Backend>(backend: &mut B, case: &Case) -> Result<Tensor> {
-    let program = backend.compile(&case.graph()?, &Weights::Twin { seed: 0 }).await?;
-    let mut outputs = backend.run(program, &case.named_inputs()).await?;
-    outputs
-        .remove("y")
-        .ok_or_else(|| webmatrix_engine::Error::Data { file: "outputs".into(), reason: "no y".into() })
+fn counts(tally: BTreeMap<&str, u64>, backend: Backend) -> Vec<OpCount> {
+    tally.into_iter().map(|(op, count)| OpCount { op: op.to_owned(), backend, count }).collect()
 }

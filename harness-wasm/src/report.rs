@@ -40,6 +40,12 @@ impl Failure {
     }
 }
 
+impl From<Failure> for Failed {
+    fn from(Failure { kind, stage, text }: Failure) -> Self {
+        Self { kind, stage: stage.into(), text }
+    }
+}
+
 thread_local! {
     // Outside the reporter, because last words are spoken after it is gone.
     static NEXT_SEQ: Cell<u64> = const { Cell::new(0) };
@@ -184,11 +190,12 @@ impl Reporter {
                 self.show(&serde_json::json!({ "stage": "Done", "fraction": 1 }));
                 self.send(Message::Done(Done { page_ms, outputs: self.outputs.take() }));
             }
-            Err(Failure { kind, stage, text }) => {
+            Err(failure) => {
+                let (stage, text) = (failure.stage, &failure.text);
                 self.show(
                     &serde_json::json!({ "stage": format!("Failed: {stage}"), "log": text, "kind": "error" }),
                 );
-                self.send(Message::Failed(Failed { kind, stage: stage.into(), text }));
+                self.send(Message::Failed(failure.into()));
             }
         }
         self.flush().await.map_err(|text| wasm_bindgen::JsError::new(&text))

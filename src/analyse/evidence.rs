@@ -1,7 +1,7 @@
 //! What stands behind a claim: the page's facts, graded.
 
 use webmatrix_wire::{
-    AdapterFacts, Backend, BackendFacts, Challenge, EvidenceGrade, Implementation, OpCount,
+    AdapterFacts, Backend, BackendFacts, Challenge, EvidenceGrade, Implementation, OpCase, OpCount,
 };
 
 use crate::plan::Cell;
@@ -33,22 +33,50 @@ const MOVES_ONLY: &[&str] = &["constant", "input", "identity", "reshape", "cast"
 /// every op, and is it hardware.
 pub fn grade(cell: &Cell, nonce: u32, facts: Option<&BackendFacts>) -> Grade {
     let Some(facts) = facts else { return Grade::none("the page never said what ran") };
-    match &facts.challenge {
-        // On the CPU the model's own outputs are the known answer: no device stands between.
-        None if matches!(facts.backend, Backend::Wasm | Backend::NativeCpu) => {}
-        None => return Grade::none("no known-answer computation was done"),
-        Some(challenge) if challenge.answer != Challenge::expected(nonce) => {
-            return Grade::none(format!(
-                "{} gave a wrong answer to the known-answer computation",
-                facts.backend
-            ));
-        }
-        Some(_) => {}
+    if let Some(nothing) = unanswered(nonce, facts) {
+        return nothing;
     }
     if facts.ops.iter().all(|op| op.count == 0 || MOVES_ONLY.contains(&op.op.as_str())) {
         return Grade::none("no computing op was run");
     }
-    if let Some(fallback) = fallback(cell, facts) {
+    by_backend(cell.backend, facts)
+}
+
+/// Grades what a page says about one op case: as [`grade`], but what was run is the case's own.
+///
+/// A reshape gives a buffer another name, of which a device never hears: what proves the others proves
+/// that the device held it.
+pub fn grade_op_case(asked: Backend, nonce: u32, facts: Option<&BackendFacts>, case: &OpCase) -> Grade {
+    let Some(facts) = facts else { return Grade::none("the page never said what ran") };
+    if let Some(nothing) = unanswered(nonce, facts) {
+        return nothing;
+    }
+    let renames = case.case.split(' ').next() == Some("reshape");
+    let (dispatches, ops) =
+        if renames { (facts.dispatches, facts.ops.clone()) } else { (case.dispatches, case.ops.clone()) };
+    if ops.iter().all(|op| op.count == 0) {
+        return Grade::none("no op was run for it");
+    }
+    by_backend(asked, &BackendFacts { dispatches, ops, ..facts.clone() })
+}
+
+/// The grade of a backend that did not do the known-answer computation.
+fn unanswered(nonce: u32, facts: &BackendFacts) -> Option<Grade> {
+    match &facts.challenge {
+        // On the CPU the model's own outputs are the known answer: no device stands between.
+        None if matches!(facts.backend, Backend::Wasm | Backend::NativeCpu) => None,
+        None => Some(Grade::none("no known-answer computation was done")),
+        Some(challenge) if challenge.answer != Challenge::expected(nonce) => Some(Grade::none(format!(
+            "{} gave a wrong answer to the known-answer computation",
+            facts.backend
+        ))),
+        Some(_) => None,
+    }
+}
+
+/// The grade of a backend that computes, by what it is and by what took part.
+fn by_backend(asked: Backend, facts: &BackendFacts) -> Grade {
+    if let Some(fallback) = fallback(asked, facts) {
         return fallback;
     }
     match facts.backend {
@@ -69,24 +97,23 @@ const fn real(evidence: EvidenceGrade, implementation: Implementation, reason: O
 }
 
 /// Whether anything but the backend asked for did work.
-fn fallback(cell: &Cell, facts: &BackendFacts) -> Option<Grade> {
-    let others: Vec<&OpCount> =
-        facts.ops.iter().filter(|op| op.backend != cell.backend && op.count > 0).collect();
-    let reason = if facts.backend != cell.backend {
+fn fallback(asked: Backend, facts: &BackendFacts) -> Option<Grade> {
+    let others: Vec<&OpCount> = facts.ops.iter().filter(|op| op.backend != asked && op.count > 0).collect();
+    let reason = if facts.backend != asked {
         let steps: Vec<String> =
             facts.steps_down.iter().map(|s| format!("{}: {}", s.from, s.reason)).collect();
         let why = if steps.is_empty() { "no reason was given".to_owned() } else { steps.join("; ") };
-        format!("{} ran in place of {} ({why})", facts.backend, cell.backend)
+        format!("{} ran in place of {} ({why})", facts.backend, asked)
     } else if others.is_empty() {
         return None;
     } else {
         let names: Vec<String> =
             others.iter().map(|op| format!("{} x{} on {}", op.op, op.count, op.backend)).collect();
-        format!("not all ran on {}: {}", cell.backend, names.join(", "))
+        format!("not all ran on {}: {}", asked, names.join(", "))
     };
     // Named after the weakest that took part.
     let took_part = |backend| facts.backend == backend || others.iter().any(|op| op.backend == backend);
-    let implementation = if cell.backend.is_native() {
+    let implementation = if asked.is_native() {
         Implementation::Native
     } else if took_part(Backend::Wasm) || !took_part(Backend::WebGpu) {
         Implementation::FallbackWasm

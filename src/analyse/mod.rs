@@ -4,8 +4,12 @@
 //! agreement is decided, and on any doubt the answer is not a pass.
 
 mod agreement;
+pub mod catalogue;
 pub mod dossier;
 mod evidence;
+mod footprint;
+pub mod op_matrix;
+mod ops;
 mod outcome;
 mod stats;
 mod support;
@@ -15,7 +19,7 @@ mod verification;
 pub mod view;
 
 pub use agreement::compare;
-pub use evidence::{Grade, grade};
+pub use evidence::{Grade, grade, grade_op_case};
 pub use outcome::{Tally, exit_status};
 pub use stats::median;
 pub use support::unsupported;

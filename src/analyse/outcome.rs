@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use webmatrix_wire::Status;
+use webmatrix_wire::{EvidenceGrade, Status};
 
-use crate::collect::{Verdict, is_real, is_unexpected};
+use crate::collect::{OpVerdict, Verdict, is_real, is_unexpected};
 use crate::error::ExitStatus;
 
-/// Cells by what became of them.
+/// Cells, or op cases, by what became of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Cells by status.
@@ -19,9 +19,18 @@ pub struct Tally {
 impl Tally {
     /// Counts one cell.
     pub fn add(&mut self, verdict: &Verdict) {
-        *self.by_status.entry(verdict.status).or_default() += 1;
-        let ran = verdict.status == Status::Pass || is_unexpected(verdict.status);
-        if ran && is_real(verdict.evidence) {
+        self.count(verdict.status, verdict.evidence);
+    }
+
+    /// Counts one op case.
+    pub fn add_op(&mut self, verdict: &OpVerdict) {
+        self.count(verdict.status, verdict.evidence);
+    }
+
+    fn count(&mut self, status: Status, evidence: EvidenceGrade) {
+        *self.by_status.entry(status).or_default() += 1;
+        let ran = status == Status::Pass || is_unexpected(status);
+        if ran && is_real(evidence) {
             self.real += 1;
         }
     }
@@ -48,8 +57,6 @@ pub fn exit_status(tally: &Tally, missing: &[String]) -> ExitStatus {
 
 #[cfg(test)]
 mod tests {
-    use webmatrix_wire::EvidenceGrade;
-
     use super::*;
 
     fn status(cells: &[(Status, EvidenceGrade)], missing: &[&str]) -> ExitStatus {

@@ -1,9 +1,9 @@
 //! The verdict on one attempt.
 
-use webmatrix_wire::{Backend, FailureKind, Precision, ProbeReport, Status};
+use webmatrix_wire::{Backend, Failed, FailureKind, Precision, ProbeReport, Status};
 
-use super::{compare, grade, unsupported};
-use crate::collect::{Case, End, Judge, Verdict, is_real};
+use super::{compare, grade, ops, unsupported};
+use crate::collect::{Case, End, Judge, OpVerdict, OpsRun, Verdict, is_real};
 
 /// The rules by which attempts are judged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,32 +19,13 @@ impl Judge for Rules {
             agreement: None,
             reason: grade.reason,
         };
-        let failed = match case.end {
+        let (status, reason) = match case.end {
             End::Done(done) => {
                 self.judge_outputs(case, &done.outputs, &mut verdict);
                 return verdict;
             }
-            End::Failed(failed) => {
-                let status = match failed.kind {
-                    FailureKind::Unsupported => Status::Unsupported,
-                    FailureKind::NotImplemented => Status::NotImplemented,
-                    FailureKind::Oom => Status::Oom,
-                    FailureKind::DeviceLost => Status::DeviceLost,
-                    FailureKind::Error => Status::Error,
-                };
-                (status, format!("{}: {}", failed.stage, failed.text))
-            }
-            End::Deadline { stage, alive } => {
-                let state = if *alive { "still alive" } else { "no sign of life" };
-                (Status::Timeout, format!("{stage}: not done by the deadline, {state}"))
-            }
-            End::Died { who, stage, text } => {
-                (Status::Crash, format!("{stage}: the {} died: {text}", who.as_str()))
-            }
-            End::NoPage { text } => (Status::Error, format!("the browser never came to the page: {text}")),
-            End::Interrupted {} => (Status::Skipped, "the run was stopped".to_owned()),
+            end => unfinished(end),
         };
-        let (status, reason) = failed;
         if matches!(status, Status::Unsupported | Status::NotImplemented | Status::Skipped) {
             // Whatever the page did before it found out, the cell did not run.
             return Verdict::nothing_ran(status, reason);
@@ -54,8 +35,41 @@ impl Judge for Rules {
         verdict
     }
 
+    fn judge_ops(&self, run: &OpsRun<'_>) -> Vec<OpVerdict> {
+        ops::judge(run)
+    }
+
     fn unsupported(&self, backend: Backend, probe: &ProbeReport) -> Option<String> {
         unsupported(backend, probe)
+    }
+}
+
+/// What a failure that the page tells of amounts to.
+pub(super) fn failure(failed: &Failed) -> (Status, String) {
+    let status = match failed.kind {
+        FailureKind::Unsupported => Status::Unsupported,
+        FailureKind::NotImplemented => Status::NotImplemented,
+        FailureKind::Oom => Status::Oom,
+        FailureKind::DeviceLost => Status::DeviceLost,
+        FailureKind::Error => Status::Error,
+    };
+    (status, format!("{}: {}", failed.stage, failed.text))
+}
+
+/// What an attempt that was not done amounts to.
+pub(super) fn unfinished(end: &End) -> (Status, String) {
+    match end {
+        End::Done(_) => (Status::Error, "done".to_owned()),
+        End::Failed(failed) => failure(failed),
+        End::Deadline { stage, alive } => {
+            let state = if *alive { "still alive" } else { "no sign of life" };
+            (Status::Timeout, format!("{stage}: not done by the deadline, {state}"))
+        }
+        End::Died { who, stage, text } => {
+            (Status::Crash, format!("{stage}: the {} died: {text}", who.as_str()))
+        }
+        End::NoPage { text } => (Status::Error, format!("the browser never came to the page: {text}")),
+        End::Interrupted {} => (Status::Skipped, "the run was stopped".to_owned()),
     }
 }
 
@@ -102,7 +116,7 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use safetensors::{Dtype, tensor::TensorView};
-    use webmatrix_wire::{BackendFacts, Challenge, Done, EvidenceGrade, Failed, OpCount};
+    use webmatrix_wire::{BackendFacts, Challenge, Done, EvidenceGrade, OpCount};
 
     use super::*;
     use crate::collect::{Mortal, Reference};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
+use super::op_matrix::OpMatrix;
 use crate::collect::{Agreement, is_real};
 use crate::store::{BrowserRow, CellRow, EnvironmentRow, RunRow};
 
@@ -109,4 +110,7 @@ pub struct RunView {
     pub browsers: Vec<BrowserRow>,
     /// The cells, in the plan's order.
     pub cells: Vec<CellView>,
+    /// The op cases; none where none were run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ops: Option<OpMatrix>,
 }

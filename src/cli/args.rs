@@ -35,13 +35,28 @@ pub(super) enum Command {
     Probe(ProbeArgs),
     /// Compare a model folder's outputs with its expected ones, in real browsers
     Verify(VerifyArgs),
+    /// What the model classes are, how large, and where they were measured to run
+    Models(ModelsArgs),
     /// Write a report of one or more runs
     Report(ReportArgs),
+}
+
+/// What is run on the browsers' backends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Suite {
+    /// The cells of a matrix: models.
+    #[default]
+    Models,
+    /// Every op of the engine on its own, against the scalar oracle.
+    Ops,
 }
 
 /// Which cells.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct SelectArgs {
+    /// What to run: the models of a matrix, or every op on its own
+    #[arg(long, value_enum, default_value_t = Suite::Models, env = "WEBMATRIX_SUITE")]
+    pub(super) suite: Suite,
     /// Browser labels, `all`, or `native` for the host
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL")]
     pub(super) browsers: Option<Vec<String>>,
@@ -298,6 +313,41 @@ pub(super) enum VerifyFormat {
     Table,
     /// For programs.
     Jsonl,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ModelsArgs {
+    /// What to print
+    #[arg(long, global = true, value_enum, default_value_t = ModelsFormat::Table, env = "WEBMATRIX_MODELS_FORMAT")]
+    pub(super) format: ModelsFormat,
+    /// The size that parameters and memory are told for: tiny small base
+    #[arg(long, global = true, default_value = "base", env = "WEBMATRIX_MODELS_SIZE", value_name = "SIZE")]
+    pub(super) size: Size,
+    /// The database that measurements are read from
+    #[arg(
+        long,
+        global = true,
+        default_value = "webmatrix-out/webmatrix.duckdb",
+        env = "WEBMATRIX_DB",
+        value_name = "FILE"
+    )]
+    pub(super) db: PathBuf,
+    #[command(subcommand)]
+    pub(super) action: Option<ModelsAction>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub(super) enum ModelsAction {
+    /// Every class (the default)
+    List,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ModelsFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
 }
 
 #[derive(Debug, clap::Args)]

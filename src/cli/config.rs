@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::args::{PathArgs, SelectArgs, StoreArgs};
+use super::args::{PathArgs, SelectArgs, StoreArgs, Suite};
 use crate::collect::OwnWeights;
 use crate::discover::{Installed, ThisMachine, UserBrowsers, discover, select};
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{self, Found, Matrix, NATIVE, Overrides, Plan};
+use crate::plan::{self, Found, Matrix, NATIVE, OpsSuite, Overrides, Plan};
 
 /// Where results are kept.
 #[derive(Clone, Debug)]
@@ -98,6 +98,9 @@ pub(super) fn matrix(name: &str) -> Result<Matrix, Failure> {
 
 /// The plan that the arguments ask for on this machine.
 pub(super) fn plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
+    if args.suite == Suite::Ops {
+        return ops_plan(args, machine);
+    }
     let matrix = matrix(&args.matrix)?;
     let overrides = Overrides {
         browsers: machine.labels.clone(),
@@ -113,6 +116,30 @@ pub(super) fn plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure
         total_s: args.total_deadline,
     };
     plan::plan(&matrix, &overrides, &machine.found).exit(ExitStatus::Usage)
+}
+
+/// The plan of the op suite. What chooses models has no meaning there, and is refused rather than ignored.
+fn ops_plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
+    let given = [
+        ("--models", args.models.is_some()),
+        ("--size", args.size.is_some()),
+        ("--precisions", args.precisions.is_some()),
+        ("--features", args.features.is_some()),
+        ("--weights", !args.weights.is_empty()),
+        ("--samples", args.samples.is_some()),
+    ];
+    if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
+        let text = format!("--suite ops runs every op on its own, and no model: leave {flag} out");
+        return Err(Failure::text(ExitStatus::Usage, text));
+    }
+    let asked = OpsSuite {
+        browsers: machine.labels.clone(),
+        backends: args.backends.clone(),
+        retries: args.retries,
+        attempt_s: args.deadline,
+        total_s: args.total_deadline,
+    };
+    plan::ops_suite(&asked, &machine.found).exit(ExitStatus::Usage)
 }
 
 /// The weights that the user gives; the folders must be there.

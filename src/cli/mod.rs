@@ -57,6 +57,7 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
         Command::Browsers(args) => commands::browsers::run(&args),
         Command::Probe(args) => commands::probe::run(args).await,
         Command::Verify(args) => commands::verify::run(args).await,
+        Command::Models(args) => commands::models::run(&args),
         Command::Report(args) => commands::report::run(&args),
     }
 }

@@ -83,11 +83,11 @@ fn plan_of(entries: &[Entry]) -> Option<&Plan> {
     })
 }
 
-/// The latest run that has cells: a probe leaves a journal too, and has nothing to complete.
+/// The latest run that has cells or op cases: a probe leaves a journal too, and has nothing to complete.
 fn latest(places: &Places) -> Result<String, Failure> {
     for run in collect::runs(&places.out) {
         let entries = collect::read(&places.out, &run).exit(ExitStatus::BadData)?;
-        if plan_of(&entries).is_some_and(|plan| !plan.cells.is_empty()) {
+        if plan_of(&entries).is_some_and(|plan| !plan.cells.is_empty() || !plan.ops.is_empty()) {
             return Ok(run);
         }
     }

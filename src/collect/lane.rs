@@ -1,5 +1,7 @@
 //! One browser's turn: its probe, its cells one after another, retries in a fresh browser.
 
+mod ops;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +19,7 @@ use super::source::Material;
 use super::stop::Total;
 use super::verdict::{Case, Cost, Reference, Verdict, is_unexpected};
 use crate::event::RunEvent;
-use crate::plan::{Cell, NATIVE};
+use crate::plan::{Cell, NATIVE, OpsTarget};
 use crate::serve::Files;
 use crate::session::Session;
 
@@ -29,6 +31,8 @@ struct Running {
     session: Box<dyn Session>,
     id: String,
 }
+
+pub(super) use ops::never as never_ops;
 
 /// One browser's turn.
 pub(super) struct Lane<'a> {
@@ -55,11 +59,12 @@ impl<'a> Lane<'a> {
         Self { ctx, browser: browser.to_owned(), total, running: None, probe: None, hopeless: None }
     }
 
-    /// Runs the cells in order. Cells that are left when the run is stopped get no verdict: they are
-    /// what `--resume` does.
-    pub(super) async fn run(mut self, cells: Vec<Cell>) -> Result<(), CollectError> {
-        self.ctx.events.emit(&RunEvent::BrowserStarted { browser: self.browser.clone(), cells: cells.len() });
-        let outcome = self.all(cells.into()).await;
+    /// Runs the cells in order, then the op cases. What is left when the run is stopped gets no verdict:
+    /// it is what `--resume` does.
+    pub(super) async fn run(mut self, cells: Vec<Cell>, ops: Vec<OpsTarget>) -> Result<(), CollectError> {
+        let count = cells.len() + ops.len();
+        self.ctx.events.emit(&RunEvent::BrowserStarted { browser: self.browser.clone(), cells: count });
+        let outcome = self.all(cells.into(), &ops).await;
         self.close().await;
         self.ctx.events.emit(&RunEvent::BrowserEnded { browser: self.browser.clone() });
         outcome
@@ -105,7 +110,7 @@ impl<'a> Lane<'a> {
         Ok(Traced { backend, oracle, reference })
     }
 
-    async fn all(&mut self, mut cells: VecDeque<Cell>) -> Result<(), CollectError> {
+    async fn all(&mut self, mut cells: VecDeque<Cell>, ops: &[OpsTarget]) -> Result<(), CollectError> {
         if self.browser != NATIVE {
             self.probe().await?;
         }
@@ -123,10 +128,10 @@ impl<'a> Lane<'a> {
             };
             match decided {
                 Some(decided) => decide(self.ctx, &cell, decided, true)?,
-                None => break,
+                None => return Ok(()),
             }
         }
-        Ok(())
+        self.all_ops(ops).await
     }
 
     /// Finds out what the browser can do. Without an answer its cells run all the same, and say so

@@ -35,17 +35,18 @@ pub use folder::{FolderError, ModelFolder};
 pub use journal::{Journal, JournalError, read, runs};
 pub use lane::Traced;
 pub use record::{
-    AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OutputsReceived, Record,
-    RunStarted, SessionStarted, Versions,
+    AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OpsDecided,
+    OutputsReceived, Record, RunStarted, SessionStarted, Versions,
 };
 pub use recorder::{Listener, Recorder};
 pub use source::{OwnWeights, SourceError, Sources};
 pub use stop::Stop;
 pub use verdict::{
-    Agreement, Case, Cost, Judge, OutputAgreement, Reference, Verdict, is_real, is_unexpected,
+    Agreement, Case, Cost, Judge, OpVerdict, OpsRun, OutputAgreement, Reference, Verdict, is_real,
+    is_unexpected,
 };
 
-use crate::plan::{Cell, Decision, Plan};
+use crate::plan::{Cell, Decision, OpsTarget, Plan};
 use lane::Lane;
 use stop::Total;
 
@@ -70,10 +71,19 @@ pub async fn collect(ctx: &Context, plan: &Plan, jobs: usize) -> Result<(), Coll
             lane::never(ctx, &planned.cell, Verdict::nothing_ran(*status, reason.clone()))?;
         }
     }
+    let ops_decided = ctx.recorder.op_verdicts();
+    for planned in plan.ops.iter().filter(|planned| !ops_decided.contains_key(&planned.target)) {
+        if let Decision::Never { status, reason } = &planned.decision {
+            lane::never_ops(ctx, &planned.target, *status, reason)?;
+        }
+    }
     let lanes = plan.browsers().into_iter().filter_map(|browser| {
         let mine = |cell: &&Cell| cell.browser == browser && !decided.contains_key(*cell);
         let cells: Vec<Cell> = plan.runnable().filter(mine).cloned().collect();
-        (!cells.is_empty()).then(|| Lane::new(ctx, browser, total).run(cells))
+        let mine = |target: &&OpsTarget| target.browser == browser && !ops_decided.contains_key(*target);
+        let ops: Vec<OpsTarget> = plan.runnable_ops().filter(mine).cloned().collect();
+        let any = !cells.is_empty() || !ops.is_empty();
+        any.then(|| Lane::new(ctx, browser, total).run(cells, ops))
     });
     let lanes: Vec<_> = lanes.collect();
     stream::iter(lanes.into_iter().map(Ok)).try_for_each_concurrent(jobs.max(1), |lane| lane).await

@@ -2,6 +2,8 @@
 //!
 //! How an attempt is watched, recorded and judged is the same for the host and for a browser.
 
+mod ops;
+
 use std::cell::RefCell;
 use std::io;
 use std::path::Path;
@@ -77,6 +79,15 @@ impl Scribe<'_, '_> {
         self.0.borrow_mut().say(message);
     }
 
+    fn hello(&self) {
+        self.say(Message::Hello(Hello {
+            variant: Variant::Simd,
+            variant_reason: "built for the host".into(),
+            user_agent: format!("webmatrix/{} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS),
+            cross_origin_isolated: false,
+        }));
+    }
+
     fn timing(&self, phase: Phase, ms: f64) {
         self.say(Message::Timing(Timing { phase, ms }));
     }
@@ -133,8 +144,9 @@ pub(super) fn work(job: &Job, files: &Files, voice: &mut Voice<'_>) -> io::Resul
     let outcome = match &job.kind {
         JobKind::Cell(cell) => block_on(cell_job(cell, job.nonce, files, &Scribe(RefCell::new(voice)))),
         JobKind::Trace(cell) => trace_job(cell, files, &Scribe(RefCell::new(voice))),
-        JobKind::Probe {} | JobKind::Ops { .. } => {
-            let text = "the host is asked for models only".to_owned();
+        JobKind::Ops { backend } => block_on(ops::job(*backend, job.nonce, &Scribe(RefCell::new(voice)))),
+        JobKind::Probe {} => {
+            let text = "the host is not probed".to_owned();
             Err(Failed { kind: FailureKind::NotImplemented, stage: "start".into(), text })
         }
     };
@@ -152,12 +164,7 @@ async fn cell_job(
     files: &Files,
     scribe: &Scribe<'_, '_>,
 ) -> std::result::Result<Vec<String>, Failed> {
-    scribe.say(Message::Hello(Hello {
-        variant: Variant::Simd,
-        variant_reason: "built for the host".into(),
-        user_agent: format!("webmatrix/{} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS),
-        cross_origin_isolated: false,
-    }));
+    scribe.hello();
     if cell.precision != Precision::Fp32 {
         let text = format!("precision {} is not built yet", cell.precision);
         return Err(Failed { kind: FailureKind::NotImplemented, stage: "plan".into(), text });
@@ -173,13 +180,8 @@ async fn cell_job(
             finish(cell, &loaded, Cpu::new(Kernels::Simd), facts, scribe).await
         }
         Backend::NativeGpu => {
-            let device = NativeDevice::create().await.map_err(|error| failed("device", &error))?;
+            let device = challenged(nonce, &mut facts).await?;
             scribe.timing(Phase::Device, scribe.now() - start);
-            let (a, b) = Challenge::operands(nonce);
-            let answer =
-                known_answer(&device, &a, &b).await.map_err(|error| failed("known answer", &error))?;
-            facts.challenge = Some(Challenge { answer });
-            facts.adapter = Some(adapter_facts(&device));
             finish(cell, &loaded, WebGpu::new(device), facts, scribe).await
         }
         other => {
@@ -187,6 +189,16 @@ async fn cell_job(
             Err(Failed { kind: FailureKind::Unsupported, stage: "backend".into(), text })
         }
     }
+}
+
+/// A device that has answered the job's challenge; what that says is put with the facts.
+async fn challenged(nonce: u32, facts: &mut BackendFacts) -> std::result::Result<NativeDevice, Failed> {
+    let device = NativeDevice::create().await.map_err(|error| failed("device", &error))?;
+    let (a, b) = Challenge::operands(nonce);
+    let answer = known_answer(&device, &a, &b).await.map_err(|error| failed("known answer", &error))?;
+    facts.challenge = Some(Challenge { answer });
+    facts.adapter = Some(adapter_facts(&device));
+    Ok(device)
 }
 
 async fn finish<B: backend::Backend>(
@@ -200,12 +212,15 @@ async fn finish<B: backend::Backend>(
     let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
     let repeatable = f64::from(u8::from(measured.repeatable));
     scribe.say(Message::Metric(Metric { name: "repeatable".into(), value: repeatable, unit: "bool".into() }));
-    let count = |(op, count): (&str, u64)| OpCount { op: op.to_owned(), backend: facts.backend, count };
-    let ops = measured.tally.into_iter().map(count).collect();
+    let ops = counts(measured.tally, facts.backend);
     scribe.say(Message::Backend(Box::new(BackendFacts { ops, dispatches: measured.dispatches, ..facts })));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| failed("outputs", &error))?;
     scribe.0.borrow_mut().hand_in(bytes);
     Ok(measured.outputs.into_keys().collect())
+}
+
+fn counts(tally: backend::Tally, backend: Backend) -> Vec<OpCount> {
+    tally.into_iter().map(|(op, count)| OpCount { op: op.to_owned(), backend, count }).collect()
 }
 
 /// Runs the model once with every intermediate result kept, and hands them in.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use webmatrix_wire::{AttemptId, Envelope, Job};
 
 use super::end::End;
-use super::verdict::{Cost, Verdict};
-use crate::plan::{Cell, Plan};
+use super::verdict::{Cost, OpVerdict, Verdict};
+use crate::plan::{Cell, OpsTarget, Plan};
 
 /// The version of the journal's lines. A journal of another version is not resumed.
 pub const JOURNAL_VERSION: u32 = 1;
@@ -54,6 +54,8 @@ pub enum Record {
     AttemptEnded(Box<AttemptEnded>),
     /// A cell has its verdict. A later one replaces an earlier one.
     CellDecided(Box<CellDecided>),
+    /// The op cases of a backend have their verdicts. A later record replaces an earlier one.
+    OpsDecided(Box<OpsDecided>),
     /// The run is over.
     RunEnded {
         /// The exit code.
@@ -135,7 +137,7 @@ pub struct AttemptStarted {
     pub attempt: AttemptId,
     /// The browser's label.
     pub browser: String,
-    /// The cell; none for a probe.
+    /// The cell; none for a probe or op cases.
     pub cell: Option<Cell>,
     /// 1 for the first try.
     pub number: u32,
@@ -169,7 +171,7 @@ pub struct AttemptEnded {
     pub end: End,
     /// Milliseconds from navigation to the end, on the controller's clock.
     pub wall_ms: f64,
-    /// What this attempt alone would make of its cell; none for a probe.
+    /// What this attempt alone would make of its cell; none for a probe or op cases.
     pub verdict: Option<Verdict>,
     /// The driver's last words, if it did not end well.
     pub log_tail: Vec<String>,
@@ -189,4 +191,16 @@ pub struct CellDecided {
     pub attempt: Option<AttemptId>,
     /// What it cost, if it ran.
     pub cost: Option<Cost>,
+}
+
+/// The op cases of a backend have their verdicts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpsDecided {
+    /// The browser and its backend.
+    pub target: OpsTarget,
+    /// The verdict on every case, in the engine's order.
+    pub cases: Vec<OpVerdict>,
+    /// The attempt that decided them; none if none was made.
+    pub attempt: Option<AttemptId>,
 }

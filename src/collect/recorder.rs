@@ -11,8 +11,8 @@ use webmatrix_wire::{AttemptId, Envelope};
 
 use super::journal::Journal;
 use super::record::{Entry, OutputsReceived, Record};
-use super::verdict::Verdict;
-use crate::plan::Cell;
+use super::verdict::{OpVerdict, Verdict};
+use crate::plan::{Cell, OpsTarget};
 use crate::serve::Inbox;
 
 /// What a page said, as its attempt hears it: after it is in the journal.
@@ -36,6 +36,7 @@ pub struct Recorder {
     listener: Listener,
     attempts: Mutex<HashMap<AttemptId, mpsc::UnboundedSender<Said>>>,
     verdicts: Mutex<HashMap<Cell, Verdict>>,
+    ops: Mutex<HashMap<OpsTarget, Vec<OpVerdict>>>,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -54,6 +55,7 @@ impl Recorder {
             listener,
             attempts: Mutex::default(),
             verdicts: Mutex::default(),
+            ops: Mutex::default(),
         };
         recorder.note_verdicts(before);
         recorder
@@ -64,10 +66,21 @@ impl Recorder {
         lock(&self.verdicts).clone()
     }
 
+    /// The verdicts on op cases so far, those from before the run was resumed included.
+    pub fn op_verdicts(&self) -> HashMap<OpsTarget, Vec<OpVerdict>> {
+        lock(&self.ops).clone()
+    }
+
     fn note_verdicts(&self, entries: &[Entry]) {
         for entry in entries {
-            if let Record::CellDecided(decided) = &entry.record {
-                lock(&self.verdicts).insert(decided.cell.clone(), decided.verdict.clone());
+            match &entry.record {
+                Record::CellDecided(decided) => {
+                    lock(&self.verdicts).insert(decided.cell.clone(), decided.verdict.clone());
+                }
+                Record::OpsDecided(decided) => {
+                    lock(&self.ops).insert(decided.target.clone(), decided.cases.clone());
+                }
+                _ => {}
             }
         }
     }

@@ -1,10 +1,11 @@
 //! What is concluded from an attempt, and who concludes it.
 
 use serde::{Deserialize, Serialize};
-use webmatrix_wire::{Backend, BackendFacts, EvidenceGrade, Implementation, ProbeReport, Status};
+use webmatrix_engine::ops::cases;
+use webmatrix_wire::{Backend, BackendFacts, EvidenceGrade, Implementation, OpCase, ProbeReport, Status};
 
 use super::end::End;
-use crate::plan::Cell;
+use crate::plan::{Cell, OpsTarget};
 
 /// What is concluded about a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +104,61 @@ pub struct OutputAgreement {
     pub fault: Option<String>,
 }
 
+/// What is concluded about one op case on one backend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpVerdict {
+    /// The op: WebNN's name, or our extension's.
+    pub op: String,
+    /// The case: the op's name and what is particular.
+    pub case: String,
+    /// Element type of the data it works on.
+    pub dtype: String,
+    /// The status.
+    pub status: Status,
+    /// Passed only on a retry.
+    pub flaky: bool,
+    /// What stands behind it.
+    pub evidence: EvidenceGrade,
+    /// What kind of implementation answered, if one did.
+    pub implementation: Option<Implementation>,
+    /// Largest `|y - oracle|`; none if it is not finite, or nothing was compared.
+    pub max_abs: Option<f64>,
+    /// The largest part of its tolerance that an element uses up, at most 1 where it agrees; none if it is
+    /// not finite, or nothing was compared.
+    pub ratio: Option<f64>,
+    /// Why it is not a pass.
+    pub error: Option<String>,
+}
+
+impl OpVerdict {
+    /// A verdict on a case without anything behind it.
+    pub fn nothing_ran(case: &cases::Case, status: Status, reason: impl Into<String>) -> Self {
+        Self {
+            op: case.op.name().to_owned(),
+            case: case.name.clone(),
+            dtype: case.dtype().to_owned(),
+            status,
+            flaky: false,
+            evidence: EvidenceGrade::None,
+            implementation: None,
+            max_abs: None,
+            ratio: None,
+            error: Some(reason.into()),
+        }
+    }
+
+    /// The same verdict on every case, without anything behind it.
+    pub fn on_all(status: Status, reason: &str) -> Vec<Self> {
+        cases::all().iter().map(|case| Self::nothing_ran(case, status, reason)).collect()
+    }
+
+    /// Proven: it passed, and something real stands behind it.
+    pub fn is_green(&self) -> bool {
+        self.status == Status::Pass && is_real(self.evidence)
+    }
+}
+
 /// What a cell cost.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,10 +195,30 @@ pub struct Case<'a> {
     pub reference: &'a Result<Reference, String>,
 }
 
+/// Everything that the verdicts on op cases rest on.
+#[derive(Debug)]
+pub struct OpsRun<'a> {
+    /// The browser and the backend that was asked for.
+    pub target: &'a OpsTarget,
+    /// The number that known-answer computations started from.
+    pub nonce: u32,
+    /// How the attempt ended.
+    pub end: &'a End,
+    /// What the page says about its backend.
+    pub facts: Option<&'a BackendFacts>,
+    /// What the page says of each case.
+    pub cases: &'a [OpCase],
+    /// The results by the cases' names, as they came.
+    pub outputs: Option<&'a [u8]>,
+}
+
 /// Who concludes. Collecting needs conclusions (to retry, to show progress) but does not make them.
 pub trait Judge: Send + Sync {
     /// What is concluded from one attempt.
     fn judge(&self, case: &Case<'_>) -> Verdict;
+
+    /// What is concluded from one attempt at the op cases: a verdict on each, in the engine's order.
+    fn judge_ops(&self, run: &OpsRun<'_>) -> Vec<OpVerdict>;
 
     /// Why the backend cannot be had in this browser, in its own words; none if it can or if the
     /// probe does not tell.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use webmatrix_wire::{BackendFacts, Envelope, Message, ProbeReport};
+use webmatrix_wire::{BackendFacts, Envelope, Message, OpCase, ProbeReport};
 
 use super::end::{End, Mortal};
 use super::recorder::Said;
@@ -40,6 +40,8 @@ pub(super) struct Watch {
     pub(super) facts: Option<BackendFacts>,
     /// What the page found, for a probe.
     pub(super) probe: Option<ProbeReport>,
+    /// What the page said of op cases, in its order.
+    pub(super) op_cases: Vec<OpCase>,
     /// The model's outputs.
     pub(super) outputs: Option<Bytes>,
     /// The timed samples, without warm-ups.
@@ -58,6 +60,7 @@ impl Watch {
             last_word: None,
             facts: None,
             probe: None,
+            op_cases: Vec::new(),
             outputs: None,
             samples: Vec::new(),
             progress: None,
@@ -93,6 +96,7 @@ impl Watch {
                 self.progress = Some((progress.stage, progress.fraction));
             }
             Message::Probe(report) => self.probe = Some(*report),
+            Message::OpCase(case) => self.op_cases.push(case),
             Message::Backend(facts) => self.facts = Some(*facts),
             Message::Sample(sample) if !sample.warmup => self.samples.push(sample.ms),
             Message::Done(done) => self.last_word = Some(End::Done(done)),

@@ -9,6 +9,7 @@ use super::axis::BrowserKind;
 use super::cell::{Cell, NATIVE};
 use super::matrix::{Deadlines, Exclude, Include, Matrix, RunSettings};
 use super::model::{ModelClass, Runtime, Size};
+use super::ops::{OpsTarget, PlannedOps};
 
 /// What the command line puts in place of the matrix's own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,9 @@ pub struct Plan {
     pub matrix: String,
     /// Every cell of the matrix, in the order in which reports list them.
     pub cells: Vec<PlannedCell>,
+    /// Where op cases are run, in the order in which reports list them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ops: Vec<PlannedOps>,
     /// How each cell is run.
     pub run: RunSettings,
     /// How long things may take.
@@ -95,10 +99,17 @@ impl Plan {
         self.cells.iter().filter(|planned| planned.decision == Decision::Run).map(|planned| &planned.cell)
     }
 
-    /// The browsers whose cells run, in order.
+    /// The targets of op cases that run.
+    pub fn runnable_ops(&self) -> impl Iterator<Item = &OpsTarget> {
+        self.ops.iter().filter(|planned| planned.decision == Decision::Run).map(|planned| &planned.target)
+    }
+
+    /// The browsers in which something runs, in order.
     pub fn browsers(&self) -> Vec<&str> {
         let mut seen = HashSet::new();
-        self.runnable().map(|cell| cell.browser.as_str()).filter(|label| seen.insert(*label)).collect()
+        let cells = self.runnable().map(|cell| cell.browser.as_str());
+        let ops = self.runnable_ops().map(|target| target.browser.as_str());
+        cells.chain(ops).filter(|label| seen.insert(*label)).collect()
     }
 }
 
@@ -158,7 +169,7 @@ pub fn plan(matrix: &Matrix, overrides: &Overrides, found: &[Found]) -> Result<P
         Some(labels) => labels.iter().filter(|l| *l != "all" && !catalogue.usable(l)).cloned().collect(),
         None => Vec::new(),
     };
-    Ok(Plan { matrix: matrix.name.clone(), cells, run, deadlines, profiles, missing })
+    Ok(Plan { matrix: matrix.name.clone(), cells, ops: Vec::new(), run, deadlines, profiles, missing })
 }
 
 /// The browsers that can be spoken of: every known kind, and every program found.

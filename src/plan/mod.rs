@@ -5,6 +5,7 @@ mod cell;
 mod expand;
 mod matrix;
 mod model;
+mod ops;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -16,5 +17,6 @@ pub use matrix::{
     Axes, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile, RunSettings, parse,
 };
 pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
+pub use ops::{OpsSuite, OpsTarget, PlannedOps, ops_suite};
 pub use schema::matrix_schema;
 pub use verification::{Verification, verification};

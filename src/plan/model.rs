@@ -18,30 +18,40 @@ pub struct ModelInfo {
     pub name: &'static str,
     /// What it does, for people.
     pub task: &'static str,
+    /// What goes in and what comes out, for people.
+    pub modality: &'static str,
+    /// How it is built, for people.
+    pub family: &'static str,
     /// Tokens to generate in a cell, 0 for classes that do not generate. The goldens' numbers.
     pub new_tokens: u32,
 }
 
-const fn model(name: &'static str, task: &'static str, new_tokens: u32) -> ModelInfo {
-    ModelInfo { name, task, new_tokens }
+const fn model(
+    name: &'static str,
+    task: &'static str,
+    modality: &'static str,
+    family: &'static str,
+    new_tokens: u32,
+) -> ModelInfo {
+    ModelInfo { name, task, modality, family, new_tokens }
 }
 
 /// Every class, in the order in which reports list them.
 pub static MODELS: [ModelInfo; 14] = [
-    model("bert", "text encoder", 0),
-    model("t5", "text to text", 12),
-    model("llama", "text generation", 16),
-    model("qwen2", "text generation", 16),
-    model("qwen3", "text generation", 16),
-    model("clip", "image and text embedding", 0),
-    model("vit", "image classification", 0),
-    model("clap", "audio and text embedding", 0),
-    model("whisper", "speech to text", 12),
-    model("wav2vec2", "speech recognition", 0),
-    model("llava", "image and text to text", 12),
-    model("llava_next", "image and text to text", 12),
-    model("xclip", "video and text embedding", 0),
-    model("detr", "object detection", 0),
+    model("bert", "text encoder", "text", "encoder", 0),
+    model("t5", "text to text", "text to text", "encoder-decoder", 12),
+    model("llama", "text generation", "text to text", "decoder", 16),
+    model("qwen2", "text generation", "text to text", "decoder", 16),
+    model("qwen3", "text generation", "text to text", "decoder", 16),
+    model("clip", "image and text embedding", "image, text", "dual encoder", 0),
+    model("vit", "image classification", "image", "encoder", 0),
+    model("clap", "audio and text embedding", "audio, text", "dual encoder", 0),
+    model("whisper", "speech to text", "audio to text", "encoder-decoder", 12),
+    model("wav2vec2", "speech recognition", "audio to text", "encoder", 0),
+    model("llava", "image and text to text", "image, text to text", "encoder and decoder", 12),
+    model("llava_next", "image and text to text", "image, text to text", "encoder and decoder", 12),
+    model("xclip", "video and text embedding", "video, text", "dual encoder", 0),
+    model("detr", "object detection", "image", "convolutions, encoder-decoder", 0),
 ];
 
 /// The names of [`MODELS`].

@@ -1,5 +1,7 @@
 //! Tables for people, in plain text.
 
+mod ops;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -33,8 +35,13 @@ fn one(text: &mut String, view: &RunView) -> std::fmt::Result {
         writeln!(text, "- {}: {what}", escape(&browser.label))?;
     }
     text.push('\n');
-    matrix(text, &view.cells)?;
-    not_green(text, &view.cells)?;
+    if let Some(matrix) = &view.ops {
+        ops::matrix(text, matrix)?;
+    }
+    if !view.cells.is_empty() || view.ops.is_none() {
+        matrix(text, &view.cells)?;
+        not_green(text, &view.cells)?;
+    }
     writeln!(text, "{LEGEND}")
 }
 

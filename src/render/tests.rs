@@ -1,8 +1,9 @@
 use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::*;
+use crate::analyse::op_matrix::op_matrix;
 use crate::analyse::view::{AgreementView, CellView};
-use crate::store::{BrowserRow, RunRow};
+use crate::store::{BrowserRow, CapabilityRow, OpCaseRow, RunRow};
 
 fn cell(backend: &str, status: Option<Status>, evidence: EvidenceGrade) -> CellView {
     CellView {
@@ -64,7 +65,104 @@ fn runs() -> Vec<Dossier> {
             problem: None,
         }],
         cells: vec![pass, wrong, unknown],
+        ops: None,
     })]
+}
+
+/// A run of op cases, with a browser that has a WebNN context and one that is away.
+fn ops() -> Vec<Dossier> {
+    let case = |browser: &str, backend: &str, case: &str, status: &str, ratio| OpCaseRow {
+        browser: browser.into(),
+        browser_version: String::new(),
+        backend: backend.into(),
+        op: case.split(' ').next().unwrap_or_default().into(),
+        case: case.into(),
+        dtype: "float32".into(),
+        status: status.into(),
+        flaky: false,
+        evidence: if status == "pass" { "cpu" } else { "none" }.into(),
+        implementation: None,
+        max_abs: ratio,
+        ratio,
+        error: (status != "pass").then(|| format!("{browser} <says> no|")),
+        run: "R1".into(),
+    };
+    let mut cases = Vec::new();
+    for name in ["gemm 2x2", "gemm 3x3", "swiglu"] {
+        cases.push(case("chromium", "webnn", name, "pass", Some(0.25)));
+        cases.push(case("chromium", "wasm", name, if name == "gemm 3x3" { "wrong" } else { "pass" }, None));
+        cases.push(case("edge", "wasm", name, "unavailable", None));
+        cases.push(case("native", "native-cpu", name, "unsupported", None));
+    }
+    let limits = CapabilityRow {
+        browser: "chromium".into(),
+        area: "webnn".into(),
+        name: "cpu".into(),
+        present: true,
+        usable: true,
+        error: None,
+        ms: None,
+        facts: Some(
+            r#"{"ops":{"gemm":{"a":["float32","float16"],"b":["float32"],"output":["int8"]}},
+                "preferred_input_layout":"nchw","max_tensor_byte_length":0,"challenge":null}"#
+                .into(),
+        ),
+    };
+    let mut dossiers = runs();
+    dossiers[0].view.cells.clear();
+    dossiers[0].view.ops = op_matrix(cases, &[limits]);
+    dossiers
+}
+
+#[test]
+fn the_op_matrix_in_markdown() {
+    let text = render(&ops(), Format::Markdown).unwrap_or_else(|error| panic!("{error}"));
+    let table = text.split("`PASS` ran").next().unwrap_or_default();
+    insta::assert_snapshot!(table, @r"
+    # quick: run R1
+
+    Started 2026-01-01T00:00:00.000Z, not ended. webmatrix 0.1.0.
+
+    - chromium: 156.0
+
+    | op | type | chromium wasm | chromium webnn | native native-cpu | edge wasm | opSupportLimits of chromium |
+    |---|---|---|---|---|---|---|
+    | gemm | float32 | wrong, 1 of 2 pass | PASS (cpu) 25 % | unsupported | unavailable | float32 |
+    | swiglu | float32 | PASS (cpu) | PASS (cpu) 25 % | unsupported | unavailable | made of others |
+
+    A number is the part of its tolerance that the worst element of the op's cases uses, against the scalar oracle.
+
+    ## Ops that are not green
+
+    | where | why | ops |
+    |---|---|---|
+    | chromium wasm | wrong: gemm 3x3: chromium &lt;says&gt; no\| | gemm |
+    | native native-cpu | unsupported: native &lt;says&gt; no\| | every op |
+    | edge wasm | unavailable: edge &lt;says&gt; no\| | every op |
+    ");
+}
+
+#[test]
+fn the_op_matrix_in_the_page() {
+    let page = render(&ops(), Format::Html).unwrap_or_else(|error| panic!("{error}"));
+    assert!(page.contains("5 of 12 op cases agree with the scalar oracle; 1 ran and failed."), "{page}");
+    assert!(page.contains("chromium &lt;says&gt; no|"), "{page}");
+    // The matrix of models has no place where there are no cells.
+    assert!(!page.contains("Rows are models"), "{page}");
+    let shown: Vec<&str> =
+        page.lines().filter(|line| line.contains("class=\"cell") && line.contains("title=")).collect();
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    <td class="first"><span class="cell bad" title="1 of 2 cases proven, evidence cpu; gemm 3x3: chromium &lt;says&gt; no|">✗ wrong</span></td>
+    <td><span class="cell pass cpu" title="2 of 2 cases proven, evidence cpu, max abs 2.50e-1">✓ 25 %</span></td>
+    <td class="first"><span class="cell lack" title="0 of 2 cases proven; native &lt;says&gt; no|">– lacks</span></td>
+    <td class="first"><span class="cell absent" title="0 of 2 cases proven; edge &lt;says&gt; no|">… away</span></td>
+    <td class="first"><span class="cell lack" title="float32">takes it</span></td>
+    <td class="first"><span class="cell pass cpu" title="1 of 1 cases proven, evidence cpu">✓ right</span></td>
+    <td><span class="cell pass cpu" title="1 of 1 cases proven, evidence cpu, max abs 2.50e-1">✓ 25 %</span></td>
+    <td class="first"><span class="cell lack" title="0 of 1 cases proven; native &lt;says&gt; no|">– lacks</span></td>
+    <td class="first"><span class="cell absent" title="0 of 1 cases proven; edge &lt;says&gt; no|">… away</span></td>
+    <td class="first"><span class="cell none" title="">made of others</span></td>
+    "#);
 }
 
 fn text(format: Format) -> String {

@@ -4,7 +4,7 @@ use duckdb::{Connection, params};
 use webmatrix_wire::{AttemptId, BackendFacts, Capability, Envelope, LogLevel, Message, Phase, ProbeReport};
 
 use super::{Database, StoreError};
-use crate::collect::{AttemptEnded, AttemptStarted, CellDecided, End, Entry, Record, RunStarted};
+use crate::collect::{AttemptEnded, AttemptStarted, CellDecided, End, Entry, OpsDecided, Record, RunStarted};
 
 impl Database {
     /// Writes the rows of the entries, in one transaction. Entries that are in already change nothing.
@@ -59,6 +59,7 @@ impl Rows<'_> {
             ),
             Record::AttemptEnded(ended) => self.attempt_ended(ended),
             Record::CellDecided(decided) => self.cell_decided(decided),
+            Record::OpsDecided(decided) => self.ops_decided(decided),
             Record::RunEnded { exit_code, interrupted } => self.execute(
                 "UPDATE run SET ended_at = ?, exit_code = ?, interrupted = ? WHERE run = ?",
                 params![self.at(), exit_code, interrupted, run],
@@ -184,6 +185,33 @@ impl Rows<'_> {
         )
     }
 
+    fn ops_decided(&self, decided: &OpsDecided) -> Written {
+        let target = &decided.target;
+        for (ordinal, case) in (0_u32..).zip(&decided.cases) {
+            self.execute(
+                "INSERT OR REPLACE INTO op_case VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                params![
+                    self.entry.run,
+                    target.browser,
+                    target.backend.as_str(),
+                    case.case,
+                    ordinal,
+                    case.op,
+                    case.dtype,
+                    case.status.as_str(),
+                    case.flaky,
+                    case.evidence.as_str(),
+                    case.implementation.map(|implementation| implementation.as_str()),
+                    case.max_abs,
+                    case.ratio,
+                    case.error,
+                    decided.attempt.as_ref().map(|attempt| &attempt.0)
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
     fn received(&self, attempt: &AttemptId, envelope: &Envelope) -> Written {
         match &envelope.message {
             Message::Hello(hello) => self.execute(
@@ -212,8 +240,9 @@ impl Rows<'_> {
                 };
                 self.log(attempt, "page", envelope.seq, Some(envelope.at_ms), level, &log.text)
             }
-            // Where it stood is of interest while it stood there; how it ended is the attempt's end.
-            Message::Progress(_) | Message::Done(_) | Message::Failed(_) => Ok(()),
+            // Where it stood is of interest while it stood there; how it ended is the attempt's end, and what
+            // became of op cases is their verdicts.
+            Message::OpCase(_) | Message::Progress(_) | Message::Done(_) | Message::Failed(_) => Ok(()),
         }
     }
 

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use duckdb::{AccessMode, Config, Connection};
 
 pub use query::{
-    AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpRow, RunRow,
-    RunSelection, SampleRow, SessionRow,
+    AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow, OpRow,
+    RunRow, RunSelection, SampleRow, SessionRow,
 };
 pub use writer::Writer;
 
@@ -91,9 +91,15 @@ impl Database {
             return Err(StoreError::Missing(path.to_owned()));
         }
         let open = || Connection::open_with_flags(path, Config::default().access_mode(AccessMode::ReadOnly)?);
-        let connection = open().map_err(|error| StoreError::Open { path: path.to_owned(), error })?;
-        schema::check(&connection, path)?;
-        Ok(Self { connection })
+        let open = || open().map_err(|error| StoreError::Open { path: path.to_owned(), error });
+        let connection = open()?;
+        if schema::check(&connection, path)? == schema::known() {
+            return Ok(Self { connection });
+        }
+        // An older program made it: what is read below is in the tables of today.
+        drop(connection);
+        drop(Self::open(path)?);
+        Ok(Self { connection: open()? })
     }
 
     /// A database in memory, for tests and for reports straight from a journal.

@@ -8,7 +8,7 @@ use super::{Database, StoreError};
 /// Which runs to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunSelection {
-    /// The latest that has cells.
+    /// The latest that has cells or op cases.
     Latest,
     /// Every one.
     All,
@@ -148,11 +148,45 @@ rows! {
 }
 
 rows! {
+    /// An op case on one backend of one browser. Its fields, in this order, are the stable machine form (`jsonl`).
+    OpCaseRow {
+        /// The browser's label.
+        browser: String,
+        /// As the running browser tells it, else as its program does; empty if not known.
+        browser_version: String,
+        /// What was to execute the op.
+        backend: String,
+        /// The op.
+        op: String,
+        /// The case: the op's name and what is particular.
+        case: String,
+        /// Of the data it works on.
+        dtype: String,
+        /// The status.
+        status: String,
+        /// Passed only on a retry.
+        flaky: bool,
+        /// The grade.
+        evidence: String,
+        /// What kind of implementation answered.
+        implementation: Option<String>,
+        /// Largest `|y - oracle|`.
+        max_abs: Option<f64>,
+        /// Largest part of its tolerance that an element uses.
+        ratio: Option<f64>,
+        /// Why it is not a pass.
+        error: Option<String>,
+        /// The run.
+        run: String,
+    }
+}
+
+rows! {
     /// An attempt.
     AttemptRow {
         /// Its id.
         attempt: String,
-        /// Its cell; none for a probe.
+        /// Its cell; none for a probe or op cases.
         cell: Option<String>,
         /// The browser's label.
         browser: String,
@@ -279,13 +313,17 @@ rows! {
 
 const TIME: &str = "%Y-%m-%dT%H:%M:%S.%gZ";
 
+/// The latest run that measured something: what a database without any has is none.
+const LATEST: &str = "?::VARCHAR IS NULL
+    AND run = (SELECT max(run) FROM (SELECT run FROM cell UNION ALL SELECT run FROM op_case))";
+
 impl Database {
     /// The runs that match, oldest first.
     pub fn runs(&self, selection: &RunSelection) -> Result<Vec<RunRow>, StoreError> {
         let (filter, id) = match selection {
             RunSelection::All => ("?::VARCHAR IS NULL", None),
             // A probe is a run too, but one without cells.
-            RunSelection::Latest => ("?::VARCHAR IS NULL AND run = (SELECT max(run) FROM cell)", None),
+            RunSelection::Latest => (LATEST, None),
             RunSelection::Id(id) => ("run = ?", Some(id)),
         };
         let sql = format!(
@@ -331,6 +369,28 @@ impl Database {
                 LEFT JOIN timed ON timed.attempt = c.attempt
             WHERE c.run = $1 ORDER BY c.ordinal";
         self.rows(sql, params![run], CellRow::read)
+    }
+
+    /// For each class that ever ran in a cell, whatever came out, the latest run in which it did.
+    pub fn latest_by_model(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT model, max(run) FROM cell
+                   WHERE status IN ('pass', 'wrong', 'error', 'timeout', 'crash', 'device_lost', 'oom')
+                   GROUP BY model ORDER BY model";
+        self.rows(sql, params![], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The op cases of a run: by browser and backend, in the engine's order.
+    pub fn op_cases(&self, run: &str) -> Result<Vec<OpCaseRow>, StoreError> {
+        let sql = "
+            WITH told AS (SELECT browser, max(version) AS version FROM session
+                              WHERE run = $1 AND version <> '' GROUP BY browser)
+            SELECT o.browser, coalesce(told.version, b.version, ''), o.backend, o.op, o.\"case\", o.dtype, o.status,
+                o.flaky, o.evidence, o.implementation, o.max_abs, o.ratio, o.error, o.run
+            FROM op_case o
+                LEFT JOIN browser b ON b.run = o.run AND b.label = o.browser
+                LEFT JOIN told ON told.browser = o.browser
+            WHERE o.run = $1 ORDER BY o.browser, o.backend, o.ordinal";
+        self.rows(sql, params![run], OpCaseRow::read)
     }
 
     /// The attempts of a run, in order.

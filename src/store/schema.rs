@@ -7,8 +7,11 @@ use duckdb::{Connection, params};
 use super::StoreError;
 
 /// The migrations; the version of a database is how many it has.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_init.sql"), include_str!("migrations/0002_tokens.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_init.sql"),
+    include_str!("migrations/0002_tokens.sql"),
+    include_str!("migrations/0003_op_case.sql"),
+];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (
     version    UINTEGER PRIMARY KEY,
@@ -33,11 +36,16 @@ pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<(), StoreE
     Ok(())
 }
 
+/// The version that this program makes.
+pub(super) const fn known() -> u32 {
+    MIGRATIONS.len() as u32
+}
+
 /// The database's version, if this program knows it.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
     let found: u32 =
         connection.query_row("SELECT coalesce(max(version), 0) FROM schema_version", [], |row| row.get(0))?;
-    let known = MIGRATIONS.len() as u32;
+    let known = known();
     if found > known {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }

@@ -9,10 +9,10 @@ use webmatrix_wire::{
 
 use super::*;
 use crate::collect::{
-    AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Cost, End, Entry, JOURNAL_VERSION, Record,
-    RunStarted, Verdict, Versions,
+    AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Cost, End, Entry, JOURNAL_VERSION, OpVerdict,
+    OpsDecided, Record, RunStarted, Verdict, Versions,
 };
-use crate::plan::{Cell, Deadlines, Decision, Plan, PlannedCell, RunSettings};
+use crate::plan::{Cell, Deadlines, Decision, OpsTarget, Plan, PlannedCell, RunSettings};
 
 fn cell() -> Cell {
     "chromium/bert@tiny/webmatrix/wasm/fp32/default".parse().unwrap_or_else(|error| panic!("{error}"))
@@ -52,11 +52,27 @@ fn probe() -> ProbeReport {
     }
 }
 
+fn op_verdict(case: &str, fault: Option<&str>) -> OpVerdict {
+    OpVerdict {
+        op: "gemm".into(),
+        case: case.into(),
+        dtype: "float32".into(),
+        status: if fault.is_none() { Status::Pass } else { Status::Wrong },
+        flaky: false,
+        evidence: EvidenceGrade::Cpu,
+        implementation: None,
+        max_abs: Some(0.5),
+        ratio: fault.is_none().then_some(0.25),
+        error: fault.map(str::to_owned),
+    }
+}
+
 /// A whole small run.
 fn entries() -> Vec<Entry> {
     let plan = Plan {
         matrix: "quick".into(),
         cells: vec![PlannedCell { cell: cell(), decision: Decision::Run }],
+        ops: Vec::new(),
         run: RunSettings::default(),
         deadlines: Deadlines::default(),
         profiles: BTreeMap::new(),
@@ -122,6 +138,11 @@ fn entries() -> Vec<Entry> {
             attempt: Some(attempt),
             cost: Some(Cost { wall_ms: 9.0, page_ms: Some(7.0) }),
         }))),
+        entry(Record::OpsDecided(Box::new(OpsDecided {
+            target: OpsTarget { browser: "chromium".into(), backend: Backend::Wasm },
+            cases: vec![op_verdict("gemm 2x2", None), op_verdict("gemm 3x3", Some("[0]: 1 is not 2"))],
+            attempt: Some(AttemptId("A1".into())),
+        }))),
         entry(Record::RunEnded { exit_code: 0, interrupted: false }),
     ]
 }
@@ -135,7 +156,7 @@ fn dump(database: &Database) -> String {
             database.environment(run)?,
             database.browsers(run)?,
             database.cells(run)?,
-            database.attempts(run)?,
+            (database.attempts(run)?, database.op_cases(run)?),
             (database.samples(run)?, database.ops(run)?, database.capabilities(run)?, database.log(run)?),
         ))
     };
@@ -162,6 +183,49 @@ fn a_run_reads_back() {
     let found = database.capabilities("R1").unwrap_or_else(|error| panic!("{error}"));
     assert!(found.iter().any(|row| row.area == "webgpu" && row.error.as_deref() == Some("adapter is null")));
     assert!(found.iter().any(|row| row.area == "timers" && row.name == "performance_now_us"));
+}
+
+#[test]
+fn op_cases_read_back_and_make_a_run_the_latest() {
+    let database = database(&entries());
+    let cases = database.op_cases("R1").unwrap_or_else(|error| panic!("{error}"));
+    let one =
+        |row: &OpCaseRow| (row.case.clone(), row.status.clone(), row.ratio, row.browser_version.clone());
+    assert_eq!(
+        cases.iter().map(one).collect::<Vec<_>>(),
+        [
+            ("gemm 2x2".to_owned(), "pass".to_owned(), Some(0.25), "156.0".to_owned()),
+            ("gemm 3x3".to_owned(), "wrong".to_owned(), None, "156.0".to_owned()),
+        ]
+    );
+    // A run without cells, and a verdict that replaces the first one.
+    let later = |record| Entry { run: "R2".to_owned(), ..entry(record) };
+    let decided = |fault| {
+        Record::OpsDecided(Box::new(OpsDecided {
+            target: OpsTarget { browser: "native".into(), backend: Backend::NativeCpu },
+            cases: vec![op_verdict("gemm 2x2", fault)],
+            attempt: None,
+        }))
+    };
+    let Record::RunStarted(started) = entries().remove(0).record else { panic!("no start") };
+    let entries = [Record::RunStarted(started), decided(Some("no")), decided(None)].map(later);
+    database.apply(&entries).unwrap_or_else(|error| panic!("{error}"));
+    let latest = database.runs(&RunSelection::Latest).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(latest[0].run, "R2");
+    let cases = database.op_cases("R2").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(cases.iter().map(|row| row.status.as_str()).collect::<Vec<_>>(), ["pass"]);
+}
+
+#[test]
+fn a_database_of_an_older_program_can_be_read() {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let path = folder.path().join("x.duckdb");
+    let database = Database::open(&path).unwrap_or_else(|error| panic!("{error}"));
+    let old = "DROP TABLE op_case; DELETE FROM schema_version WHERE version = 3";
+    database.connection.execute_batch(old).unwrap_or_else(|error| panic!("{error}"));
+    drop(database);
+    let database = Database::open_read_only(&path).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(database.op_cases("R1").map(|cases| cases.len()).ok(), Some(0));
 }
 
 #[test]

@@ -44,6 +44,12 @@ fn mistakes_are_told_apart_by_exit_code() {
         (&["plan", "--matrix", "nowhere.toml"], 65, "the built-in ones are quick, nightly, full"),
         (&["plan", "--matrix", "bad.toml"], 65, "line 1, column 8"),
         (&["run", "--browsers", "native", "--weights", "bert=nowhere"], 65, "nowhere is no folder"),
+        (&["run", "--suite", "ops", "--browsers", "native", "--models", "bert"], 2, "leave --models out"),
+        (
+            &["run", "--suite", "ops", "--browsers", "native", "--backends", "wasm"],
+            2,
+            "\"ops\" has no cell left",
+        ),
         (&["report", "--format", "jsonl"], 65, "run `webmatrix run` first"),
         (&["run", "--resume", "latest"], 65, "no run to resume"),
         (&["browsers", "--browser-path", "edge=edge:/nowhere", "check", "edge"], 69, ""),
@@ -66,6 +72,68 @@ fn an_absent_browser_is_recorded_and_exits_69() {
     let edge: Vec<&str> = lines.lines().filter(|line| line.contains("\"browser\":\"edge\"")).collect();
     assert_eq!(edge.len(), 3, "{lines}");
     assert!(edge.iter().all(|line| line.contains("\"status\":\"unavailable\"")), "{lines}");
+}
+
+#[test]
+fn the_op_suite_is_stored_and_shown() {
+    let folder = folder();
+    let ops =
+        ["run", "--suite", "ops", "--browsers", "native", "--backends", "native-cpu", "--format", "json"];
+    let output = webmatrix(folder.path(), &ops);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("\"event\":\"ops_decided\""), "{}", stdout(&output));
+    let cases = webmatrix_engine::ops::cases::all();
+    let lines = stdout(&webmatrix(folder.path(), &["report", "--format", "jsonl"]));
+    assert_eq!(lines.lines().count(), cases.len());
+    for (line, case) in lines.lines().zip(&cases) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}"));
+        let said = [&line["case"], &line["status"], &line["evidence"], &line["implementation"]];
+        assert_eq!(said, [case.name.as_str(), "pass", "cpu", "NATIVE"]);
+    }
+    let markdown = stdout(&webmatrix(folder.path(), &["report", "--format", "markdown"]));
+    assert!(markdown.contains("| attention | float32 | PASS (cpu)"), "{markdown}");
+    // Everything is decided: there is nothing left to run, and the verdicts count again.
+    let again = webmatrix(folder.path(), &["run", "--resume", "latest"]);
+    assert_eq!(code(&again), 0, "{}", stderr(&again));
+    assert!(stderr(&again).contains(": 0 of 1 cells"), "{}", stderr(&again));
+    // To the last bit: the database is nothing but the journal's consequence.
+    let replayed = stdout(&webmatrix(folder.path(), &["report", "--format", "jsonl"]));
+    assert!(replayed == lines, "{replayed}");
+}
+
+#[test]
+fn models_are_listed_with_and_without_a_database() {
+    let folder = folder();
+    let bare = webmatrix(folder.path(), &["models"]);
+    assert_eq!(code(&bare), 0, "{}", stderr(&bare));
+    let text = stdout(&bare);
+    assert!(text.contains("there is no database webmatrix-out/webmatrix.duckdb"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("llama ") && line.contains("1100 M")), "{text}");
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let output = webmatrix(folder.path(), arguments);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        serde_json::from_str(&stdout(&output)).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let list = json(&["models", "list", "--size", "tiny", "--format", "json"]);
+    assert_eq!(
+        (&list["database"], list["models"].as_array().map(Vec::len)),
+        (&serde_json::Value::Null, Some(14))
+    );
+
+    let run =
+        ["run", "--browsers", "native", "--models", "bert", "--backends", "native-cpu", "--samples", "1"];
+    assert_eq!(code(&webmatrix(folder.path(), &run)), 0);
+    let list = json(&["models", "--format", "json"]);
+    let bert = &list["models"][0]["measured"];
+    let place =
+        [&bert["passes"][0]["browser"], &bert["passes"][0]["backend"], &bert["passes"][0]["evidence"]];
+    assert_eq!(place, ["native", "native-cpu", "cpu"]);
+    // A time of the host says nothing about a browser.
+    assert_eq!(
+        (&bert["recommended"], &bert["reason"]),
+        (&serde_json::Value::Null, &"it was measured on the host only".into())
+    );
+    assert!(list["models"][1]["measured"].is_null());
 }
 
 #[test]

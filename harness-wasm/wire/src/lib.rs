@@ -16,7 +16,7 @@ pub use axis::{Backend, EvidenceGrade, Implementation, Precision, Status, Unknow
 pub use job::{AttemptId, CellJob, Job, JobKind, ModelSource, TwinSize};
 pub use message::{
     AdapterFacts, BackendFacts, Batch, Challenge, Done, Envelope, Failed, FailureKind, Hello, Log, LogLevel,
-    Message, Metric, OpCount, Phase, Progress, Receipt, Sample, StepDown, Timing, Tokens,
+    Message, Metric, OpCase, OpCount, Phase, Progress, Receipt, Sample, StepDown, Timing, Tokens,
 };
 pub use probe::{
     Capability, EnvironmentFacts, OpSupport, ProbeReport, TimerFacts, WasmFacts, WebGpuFacts, WebNnFacts,
@@ -41,6 +41,6 @@ mod tests {
             hash.update(serde_json::to_vec(&schema).expect("a schema is JSON"));
         }
         let digest = hex::encode(hash.finalize());
-        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"2 73d4eef992efab86");
+        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"2 06dfcfaed08e5296");
     }
 }

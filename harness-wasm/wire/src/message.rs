@@ -52,6 +52,8 @@ pub enum Message {
     Probe(Box<ProbeReport>),
     /// What a backend really created and ran.
     Backend(Box<BackendFacts>),
+    /// What came of an op case.
+    OpCase(OpCase),
     /// A one-off duration.
     Timing(Timing),
     /// One timed inference.
@@ -220,6 +222,21 @@ pub struct OpCount {
     pub backend: Backend,
     /// Times per inference.
     pub count: u64,
+}
+
+/// What came of an op case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OpCase {
+    /// The case's name in the engine.
+    pub case: String,
+    /// Ops executed for it, by name and by what executed them; a decomposed op counts as its parts.
+    pub ops: Vec<OpCount>,
+    /// GPU dispatches or WebNN graph dispatches for it.
+    pub dispatches: u64,
+    /// Why it has no result; none if its result is among the outputs.
+    pub failed: Option<Failed>,
 }
 
 /// The parts of a job that are timed once.

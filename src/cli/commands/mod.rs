@@ -1,6 +1,7 @@
 //! The commands, one a file: each puts the stages together for one purpose.
 
 pub(super) mod browsers;
+pub(super) mod models;
 pub(super) mod plan;
 pub(super) mod probe;
 pub(super) mod report;

@@ -30,17 +30,23 @@ fn text(plan: &Plan) -> String {
     for cell in plan.runnable() {
         text.push_str(&format!("{cell}\n"));
     }
+    for target in plan.runnable_ops() {
+        text.push_str(&format!("{target}\n"));
+    }
     let mut reasons: Vec<(String, String, usize)> = Vec::new();
-    for planned in &plan.cells {
-        if let Decision::Never { status, reason } = &planned.decision {
+    let decisions = plan.cells.iter().map(|planned| &planned.decision);
+    for decision in decisions.chain(plan.ops.iter().map(|planned| &planned.decision)) {
+        if let Decision::Never { status, reason } = decision {
             match reasons.iter_mut().find(|(s, r, _)| s == status.as_str() && r == reason) {
                 Some((_, _, count)) => *count += 1,
                 None => reasons.push((status.to_string(), reason.clone(), 1)),
             }
         }
     }
-    let runs = plan.runnable().count();
-    text.push_str(&format!("\n{runs} of {} cells of {} run\n", plan.cells.len(), plan.matrix));
+    let runs = plan.runnable().count() + plan.runnable_ops().count();
+    let (all, what) =
+        (plan.cells.len() + plan.ops.len(), if plan.ops.is_empty() { "cells" } else { "backends" });
+    text.push_str(&format!("\n{runs} of {all} {what} of {} run\n", plan.matrix));
     if !reasons.is_empty() {
         let lines: Vec<Vec<String>> = reasons
             .into_iter()

@@ -21,6 +21,7 @@ pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> 
     let plan = Plan {
         matrix: "probe".to_owned(),
         cells: Vec::new(),
+        ops: Vec::new(),
         run: RunSettings::default(),
         deadlines: Deadlines { probe_s: args.deadline, ..Deadlines::default() },
         profiles: BTreeMap::new(),

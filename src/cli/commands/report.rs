@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::analyse::dossier::Dossier;
+use crate::analyse::op_matrix::op_matrix;
 use crate::analyse::view::{CellView, RunView};
 use crate::cli::args::ReportArgs;
 use crate::cli::out;
@@ -35,11 +36,13 @@ fn dossiers(
     let one = |row: RunRow| {
         let run = row.run.clone();
         let rows = database.cells(&run)?;
+        let capabilities = database.capabilities(&run)?;
         let view = RunView {
             run: row,
             environment: database.environment(&run)?,
             browsers: database.browsers(&run)?,
             cells: rows.iter().cloned().map(CellView::of).collect(),
+            ops: op_matrix(database.op_cases(&run)?, &capabilities),
         };
         if format != Format::Html {
             return Ok(Dossier::from(view));
@@ -52,7 +55,7 @@ fn dossiers(
             samples: database.samples(&run)?,
             metrics: database.metrics(&run)?,
             ops: database.ops(&run)?,
-            capabilities: database.capabilities(&run)?,
+            capabilities,
             log: database.log(&run)?,
         })
     };

@@ -55,7 +55,7 @@ fn ready(plan: &Plan, weights: &OwnWeights) -> Result<(), Failure> {
 
 /// A program that was built without the harness has nothing to load into a browser.
 pub(super) fn has_pages(plan: &Plan) -> Result<(), Failure> {
-    if !serve::has_harness() && plan.runnable().any(|cell| cell.browser != NATIVE) {
+    if !serve::has_harness() && plan.browsers().iter().any(|browser| *browser != NATIVE) {
         let text = "this program was built without the harness, so no page can run a model: build with `cargo xtask build`";
         return Err(Failure::text(ExitStatus::BadData, text));
     }
@@ -95,10 +95,13 @@ impl<'a> UnderWay<'a> {
     /// Gives every cell its verdict.
     pub(super) async fn collect(&self, jobs: usize) -> Result<(), CollectError> {
         let decided = self.recording.recorder.verdicts();
+        let ops_decided = self.recording.recorder.op_verdicts();
+        let cells = self.plan.runnable().filter(|cell| !decided.contains_key(*cell)).count();
+        let ops = self.plan.runnable_ops().filter(|target| !ops_decided.contains_key(*target)).count();
         self.ctx.events.emit(&RunEvent::RunStarted {
             run: self.recording.run.clone(),
-            runnable: self.plan.runnable().filter(|cell| !decided.contains_key(*cell)).count(),
-            cells: self.plan.cells.len(),
+            runnable: cells + ops,
+            cells: self.plan.cells.len() + self.plan.ops.len(),
         });
         collect::collect(&self.ctx, self.plan, jobs).await
     }
@@ -119,8 +122,9 @@ impl<'a> UnderWay<'a> {
             return Err(Failure::new(ExitStatus::BadData, error));
         }
         let tally = tally(&recording, plan);
-        let decided: usize = tally.by_status.values().sum();
-        let interrupted = stopped && decided < plan.cells.len();
+        let recorder = &recording.recorder;
+        let decided = recorder.verdicts().len() + recorder.op_verdicts().len();
+        let interrupted = stopped && decided < plan.cells.len() + plan.ops.len();
         let status = if interrupted { ExitStatus::Interrupted } else { judge(&tally, &plan.missing) };
         let counts = tally.by_status.iter().map(|(status, count)| (*status, *count)).collect();
         let run = recording.run.clone();
@@ -168,9 +172,11 @@ pub(super) async fn context(
 /// Every browser of the plan, whether it is here or not.
 fn seen(machine: &Machine, plan: &Plan) -> Vec<BrowserSeen> {
     let mut labels: Vec<&str> = Vec::new();
-    for planned in &plan.cells {
-        if !labels.contains(&planned.cell.browser.as_str()) {
-            labels.push(&planned.cell.browser);
+    let cells = || plan.cells.iter().map(|planned| (planned.cell.browser.as_str(), &planned.decision));
+    let ops = || plan.ops.iter().map(|planned| (planned.target.browser.as_str(), &planned.decision));
+    for (browser, _) in cells().chain(ops()) {
+        if !labels.contains(&browser) {
+            labels.push(browser);
         }
     }
     let of = |label: &str| match machine.installed.iter().find(|installed| installed.label == label) {
@@ -179,9 +185,9 @@ fn seen(machine: &Machine, plan: &Plan) -> Vec<BrowserSeen> {
             label: label.to_owned(),
             kind: label.to_owned(),
             version: if label == NATIVE { env!("CARGO_PKG_VERSION").to_owned() } else { String::new() },
-            problem: plan.cells.iter().find_map(|planned| match &planned.decision {
+            problem: cells().chain(ops()).find_map(|(browser, decision)| match decision {
                 Decision::Never { status: webmatrix_wire::Status::Unavailable, reason }
-                    if planned.cell.browser == label =>
+                    if browser == label =>
                 {
                     Some(reason.clone())
                 }
@@ -218,5 +224,8 @@ fn tally(recording: &Recording, plan: &Plan) -> Tally {
             tally.add(verdict);
         }
     }
+    let verdicts = recording.recorder.op_verdicts();
+    let planned = plan.ops.iter().filter_map(|planned| verdicts.get(&planned.target));
+    planned.flatten().for_each(|verdict| tally.add_op(verdict));
     tally
 }

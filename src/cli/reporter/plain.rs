@@ -37,6 +37,11 @@ impl Plain {
                 self.decided += 1;
                 Some(format!("[{}/{}] {}", self.decided, self.runnable, decided(event)?))
             }
+            RunEvent::OpsDecided { runnable: false, .. } => None,
+            RunEvent::OpsDecided { .. } => {
+                self.decided += 1;
+                Some(format!("[{}/{}] {}", self.decided, self.runnable, ops_decided(event)?))
+            }
             RunEvent::AttemptStarted { number, cell: Some(cell), .. } if *number > 1 => {
                 Some(format!("again, try {number}: {cell}"))
             }
@@ -65,6 +70,20 @@ pub(super) fn decided(event: &RunEvent) -> Option<String> {
         (Some(ms), _) if *status == Status::Pass => write!(line, " {ms:.2} ms").ok()?,
         (_, Some(reason)) if *status != Status::Pass => write!(line, ": {reason}").ok()?,
         _ => {}
+    }
+    Some(line)
+}
+
+/// A backend's op cases in a line.
+pub(super) fn ops_decided(event: &RunEvent) -> Option<String> {
+    let RunEvent::OpsDecided { target, counts, evidence, reason, .. } = event else { return None };
+    let counts: Vec<String> = counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
+    let mut line = format!("{target} {}", counts.join(", "));
+    if *evidence != EvidenceGrade::None {
+        write!(line, " ({evidence})").ok()?;
+    }
+    if let Some(reason) = reason {
+        write!(line, ": {reason}").ok()?;
     }
     Some(line)
 }

@@ -8,7 +8,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::Reporter;
-use super::plain::{decided, ended};
+use super::plain::{decided, ended, ops_decided};
+use crate::collect::is_unexpected;
 use crate::event::RunEvent;
 
 #[derive(Default)]
@@ -62,6 +63,17 @@ impl Reporter for Terminal {
                     bar.inc(1);
                     if let Some(line) = decided(event) {
                         self.line(&coloured(&line, *status, *evidence));
+                    }
+                }
+            }
+            RunEvent::OpsDecided { target, counts, evidence, .. } => {
+                if let Some(bar) = self.bar(&target.browser) {
+                    bar.inc(1);
+                    // Ran-and-failed colours the line; else a pass does, where there is one.
+                    let red = counts.iter().find(|(status, _)| is_unexpected(*status));
+                    let status = red.or_else(|| counts.first()).map_or(Status::Error, |(status, _)| *status);
+                    if let Some(line) = ops_decided(event) {
+                        self.line(&coloured(&line, status, *evidence));
                     }
                 }
             }

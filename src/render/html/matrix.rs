@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
+use super::ops::{Ops, ops};
 use crate::analyse::dossier::Dossier;
 use crate::analyse::view::CellView;
 use crate::collect::is_unexpected;
@@ -24,15 +25,16 @@ pub(super) struct Run {
     groups: Vec<Group>,
     rows: Vec<Row>,
     failures: Vec<Failure>,
+    ops: Option<Ops>,
     browsers: Vec<Browser>,
     facts: Vec<Fact>,
 }
 
 #[derive(Debug, Serialize)]
-struct Tile {
-    class: &'static str,
-    count: usize,
-    label: &'static str,
+pub(super) struct Tile {
+    pub(super) class: &'static str,
+    pub(super) count: usize,
+    pub(super) label: &'static str,
 }
 
 /// A browser's columns.
@@ -126,6 +128,7 @@ pub(super) fn run(dossier: &Dossier, first: usize) -> Run {
         rows: rows(cells, &groups, first),
         groups,
         failures: failures(cells),
+        ops: dossier.view.ops.as_ref().map(ops),
         browsers: browsers(dossier),
         facts,
     }

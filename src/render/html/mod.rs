@@ -2,12 +2,16 @@
 
 mod detail;
 mod matrix;
+mod ops;
 
 use serde::Serialize;
 use tera::{Context, Tera};
+use webmatrix_wire::Status;
 
 use crate::analyse::dossier::Dossier;
+use crate::collect::is_unexpected;
 use crate::render::RenderError;
+use crate::store::OpCaseRow;
 
 /// The page's template, style and script: part of the program.
 const TEMPLATE: &str = include_str!("../../../reports/report.html");
@@ -51,8 +55,21 @@ fn title(dossiers: &[Dossier]) -> String {
 fn headline(dossiers: &[Dossier]) -> String {
     let cells = || dossiers.iter().flat_map(|dossier| &dossier.view.cells);
     let proven = cells().filter(|cell| cell.is_green()).count();
-    let failed = cells().filter(|cell| cell.status.is_some_and(crate::collect::is_unexpected)).count();
+    let failed = cells().filter(|cell| cell.status.is_some_and(is_unexpected)).count();
     let cells_of = |n: usize| if n == 1 { "1 cell is".to_owned() } else { format!("{n} cells are") };
+    let op_cases =
+        || dossiers.iter().filter_map(|dossier| dossier.view.ops.as_ref()).flat_map(|ops| &ops.cases);
+    if cells().next().is_none() && op_cases().next().is_some() {
+        let status = |case: &OpCaseRow| case.status.parse::<Status>().ok();
+        let passed = op_cases().filter(|case| status(case) == Some(Status::Pass)).count();
+        let failed = op_cases().filter(|case| status(case).is_some_and(is_unexpected)).count();
+        let failed =
+            if failed == 0 { "none that ran failed".to_owned() } else { format!("{failed} ran and failed") };
+        return format!(
+            "{passed} of {} op cases agree with the scalar oracle; {failed}.",
+            op_cases().count()
+        );
+    }
     match failed {
         0 if proven == 0 => {
             "No cell is proven, and none failed: nothing that ran could be compared.".to_owned()

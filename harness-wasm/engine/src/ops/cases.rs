@@ -59,24 +59,43 @@ impl Case {
     /// # Errors
     /// Says how it differs.
     pub fn check(&self, got: &Tensor) -> std::result::Result<(), String> {
-        let want = self.expected().map_err(|error| error.to_string())?;
+        self.compare(got).fault.map_or(Ok(()), Err)
+    }
+
+    /// Measures a result against the oracle's.
+    pub fn compare(&self, got: &Tensor) -> Comparison {
+        let want = match self.expected() {
+            Ok(want) => want,
+            Err(error) => return Comparison::incomparable(error.to_string()),
+        };
         if (got.shape(), got.dtype()) != (want.shape(), want.dtype()) {
-            return Err(format!("{:?} is not {:?}", got.shape(), want.shape()));
+            let (got, want) = ((got.dtype(), got.shape()), (want.dtype(), want.shape()));
+            return Comparison::incomparable(format!("{got:?} is not {want:?}"));
         }
-        if want.dtype() == DType::I32 {
-            return if got == &want {
-                Ok(())
-            } else {
-                Err(format!("{:?} is not {:?}", got.data(), want.data()))
-            };
-        }
-        for (i, (&y, &e)) in got.as_f32().iter().zip(want.as_f32()).enumerate() {
-            // A NaN is within no tolerance.
-            if (y - e).is_nan() || (y - e).abs() > self.tolerance(i, e) {
-                return Err(format!("[{i}]: {y} is not {e} within {}", self.tolerance(i, e)));
+        let mut comparison = Comparison { max_abs: Some(0.0), ratio: Some(0.0), fault: None };
+        match want.dtype() {
+            DType::I32 => {
+                for (at, (&y, &e)) in got.as_i32().iter().zip(want.as_i32()).enumerate() {
+                    comparison.element(at, y.into(), e.into(), 0.0);
+                }
+            }
+            DType::F32 => {
+                for (at, (&y, &e)) in got.as_f32().iter().zip(want.as_f32()).enumerate() {
+                    comparison.element(at, y.into(), e.into(), self.tolerance(at, e).into());
+                }
             }
         }
-        Ok(())
+        comparison
+    }
+
+    /// Element type of the data that the op works on, in WebNN's words.
+    pub fn dtype(&self) -> &'static str {
+        // The condition of a choice is no data of it.
+        let data = usize::from(self.op == Op::Where);
+        match self.inputs[data].dtype() {
+            DType::F32 => "float32",
+            DType::I32 => "int32",
+        }
     }
 
     /// Largest allowed `|y - expected|` for the element at `at`: float32 kernels sum in another order
@@ -116,6 +135,38 @@ impl Case {
     /// What a bin of the signal's spectrum can hold at most, by Parseval's theorem.
     fn energy(&self, op: Stft) -> f32 {
         op.frame as f32 * self.inputs[0].as_f32().iter().map(|v| v * v).sum::<f32>()
+    }
+}
+
+/// How a result compares with the oracle's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// Largest `|y - expected|`; none if one is not finite, or nothing can be compared.
+    pub max_abs: Option<f64>,
+    /// The largest part of its tolerance that an element uses up: at most 1 where all agree; none if it
+    /// is not finite, or nothing can be compared.
+    pub ratio: Option<f64>,
+    /// What is wrong with the result; none if it is right.
+    pub fault: Option<String>,
+}
+
+impl Comparison {
+    fn incomparable(fault: String) -> Self {
+        Self { max_abs: None, ratio: None, fault: Some(fault) }
+    }
+
+    fn element(&mut self, at: usize, y: f64, expected: f64, tolerance: f64) {
+        let difference = (y - expected).abs();
+        let widest = |known: Option<f64>, new: f64| known.filter(|_| new.is_finite()).map(|k| k.max(new));
+        // Where nothing is allowed, no difference is no part of it, and any other is beyond measure.
+        let ratio = if difference == 0.0 { 0.0 } else { difference / tolerance };
+        self.max_abs = widest(self.max_abs, difference);
+        self.ratio = widest(self.ratio, ratio);
+        // A NaN is within no tolerance.
+        if difference.is_nan() || difference > tolerance {
+            let fault = || format!("[{at}]: {y} is not {expected} within {tolerance:.3e}");
+            self.fault.get_or_insert_with(fault);
+        }
     }
 }
 

@@ -1,17 +1,21 @@
 //! Runs a model on a backend: prepares inputs, picks graphs, generates.
 
+mod case;
 mod generate;
 mod loaded;
 mod measure;
 mod sampling;
+mod sizes;
 mod trace;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
+pub use case::{CaseRun, run_case};
 pub use loaded::Loaded;
 pub use measure::{Measured, Schedule, Span, Witness, measure};
 pub use sampling::Sampling;
+pub use sizes::weight_shapes;
 pub use trace::{Step, trace};
 
 use crate::backend::{Backend, ProgramId};
