@@ -289,17 +289,14 @@ pub(super) fn oracle(cell: &CellJob, files: &Files) -> std::result::Result<Bytes
     answer().map_err(|error| format!("the native-cpu oracle: {error}"))
 }
 
-/// Inputs for a model that came without: named tensors, safetensors. Text for a folder with a
-/// tokenizer, seeded ones for any other.
+/// Inputs for a model that came without: named tensors, safetensors. Sentences where the folder has a tokenizer
+/// and the class reads text, seeded values for everything else.
 pub(super) fn inputs(class: &str, config: &[u8], folder: &Path) -> std::result::Result<Bytes, String> {
     let config = Config::parse("config.json", config).map_err(|error| error.to_string())?;
     let model = model(class, &config).map_err(|error| error.to_string())?;
     let tokenizer = folder.join(text::TOKENIZER);
-    let inputs = if tokenizer.is_file() {
-        text::encode(&tokenizer, &text::SENTENCES)?
-    } else {
-        model.twin_inputs(&mut Draw::new(0, "inputs"))
-    };
+    let seeded = model.twin_inputs(&mut Draw::new(0, "inputs"));
+    let inputs = if tokenizer.is_file() { text::instead(&*model, seeded, &tokenizer)? } else { seeded };
     // Found now rather than in every page.
     model.prepare(&inputs).map_err(|error| error.to_string())?;
     write_safetensors(&inputs).map(Bytes::from).map_err(|error| error.to_string())

@@ -61,7 +61,7 @@ pub enum SourceError {
     #[error("no golden model of {0} is built in")]
     NoGolden(ModelClass),
     /// The size is `own`, but nothing was given.
-    #[error("no weights of {0} were given: add --weights {0}=DIR")]
+    #[error("no weights of {0} were given: add --weights {0}=DIR, or --weights hub")]
     NotGiven(ModelClass),
 }
 
@@ -86,6 +86,8 @@ pub struct Sources {
     /// Own weights count only with the answer that comes with them.
     answers_are_given: bool,
     answers: Mutex<HashMap<(ModelClass, Size), Answer>>,
+    /// What was read of folders: once a run, so that all its cells run the same, and sentences become tokens once.
+    folders: Mutex<HashMap<ModelClass, Material>>,
 }
 
 pub(super) const CONFIG: &str = "config.json";
@@ -123,11 +125,16 @@ impl Sources {
             }),
             (_, None) => {
                 let folder = self.own.get(&cell.model).ok_or(SourceError::NotGiven(cell.model))?;
+                let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(material) = folders.get(&cell.model) {
+                    return Ok(material.clone());
+                }
                 let material = of_folder(cell.model, folder)?;
                 if self.answers_are_given && material.expected.is_none() {
                     let reason = "was there and is gone".to_owned();
                     return Err(SourceError::Expected { class: cell.model, reason });
                 }
+                folders.insert(cell.model, material.clone());
                 Ok(material)
             }
         }
@@ -222,5 +229,33 @@ pub(super) fn shards(class: ModelClass, folder: &Path) -> Result<Vec<String>, So
     match shards.iter().find(|shard| shard.contains(['/', '\\']) || shard.starts_with('.')) {
         Some(bad) => Err(fault(format!("shard {bad:?} is not a plain file name"))),
         None => Ok(shards),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_read_once_a_run() {
+        let class = "bert".parse().unwrap_or_else(|error| panic!("{error}"));
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let golden = golden("bert").unwrap_or_else(|| panic!("no golden"));
+        for (file, bytes) in [(CONFIG, golden.config), (WEIGHTS, golden.weights), (INPUTS, golden.inputs)] {
+            std::fs::write(folder.path().join(file), bytes).unwrap_or_else(|error| panic!("{error}"));
+        }
+        let sources = Sources::new(OwnWeights::from([(class, folder.path().to_owned())]));
+        let cell = "native/bert@own/webmatrix/native-cpu/fp32/default".parse();
+        let cell = cell.unwrap_or_else(|error| panic!("{error}"));
+        let inputs = || {
+            let material = sources.material(&cell, 0).unwrap_or_else(|error| panic!("{error}"));
+            match material.files.get(INPUTS) {
+                Some(FileSource::Bytes(bytes)) => bytes.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let first = inputs();
+        std::fs::remove_file(folder.path().join(INPUTS)).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(first.as_ptr(), inputs().as_ptr(), "read again");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod axis;
 mod cell;
+mod checkpoint;
 mod expand;
 mod matrix;
 mod model;
@@ -11,6 +12,7 @@ mod tests;
 mod verification;
 
 pub use cell::{Cell, CellError, NATIVE, is_label};
+pub use checkpoint::{Checkpoint, CheckpointError, is_commit};
 pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
 pub use matrix::{
     Axes, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile, RunSettings, parse,

@@ -6,6 +6,7 @@ mod deaths;
 mod fake;
 mod fallback;
 mod http;
+mod hub;
 mod ops;
 mod protocol;
 mod resume;
