@@ -298,7 +298,11 @@ fn what_the_hub_refuses_or_lacks_is_told_apart() {
     65 error: me/mine holds no config.json at revision main, or there is no such revision
     65 error: me/mine holds no model.safetensors at revision main, nor shards: --repo names a repository that does
     ");
-    let output = server.run(home.path(), &["models", "pull", "bert@nowhere", "--repo", "me/mine"], &[]);
+    let output = server.run(
+        home.path(),
+        &["models", "pull", "bert@nowhere", "--repo", "me/mine"],
+        &[("HF_TOKEN", "secret")],
+    );
     assert_eq!(code(&output), 65);
     assert!(stderr(&output).contains("at revision nowhere"), "{}", stderr(&output));
     for (arguments, says) in
