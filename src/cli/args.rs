@@ -59,6 +59,12 @@ pub(super) struct SelectArgs {
     /// Model sizes: tiny small base
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SIZE", value_name = "SIZE")]
     pub(super) size: Option<Vec<Size>>,
+    /// Items of one inference; more than one number makes an axis
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BATCH", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) batch: Vec<u32>,
+    /// Tokens of its text; more than one number makes an axis
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SEQUENCE_LENGTH", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) sequence_length: Vec<u32>,
     /// Features to switch on, together
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_FEATURES", value_name = "FEATURE")]
     pub(super) features: Option<Vec<String>>,

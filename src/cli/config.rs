@@ -107,6 +107,8 @@ pub(super) fn plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure
         precisions: args.precisions.clone(),
         features: args.features.clone(),
         own_weights: own_weights(&args.weights)?,
+        batches: args.batch.clone(),
+        tokens: args.sequence_length.clone(),
         samples: args.samples,
         retries: args.retries,
         attempt_s: args.deadline,

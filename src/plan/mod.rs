@@ -7,6 +7,7 @@ mod expand;
 mod matrix;
 mod model;
 mod schema;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod verification;
@@ -19,4 +20,5 @@ pub use matrix::{
 };
 pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
 pub use schema::matrix_schema;
+pub use shape::Shape;
 pub use verification::{Verification, verification};

@@ -1,5 +1,6 @@
 //! The spine from plan to rows, with pages that speak the protocol over HTTP but live in no browser.
 
+mod axes;
 mod command;
 #[cfg(target_os = "linux")]
 mod deaths;

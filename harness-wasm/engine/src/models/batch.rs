@@ -49,6 +49,48 @@ pub fn rows(model: &dyn Model, inputs: &NamedTensors) -> Vec<NamedTensors> {
     (0..count).map(of).collect()
 }
 
+/// Inputs with as many items and tokens as are asked for, by repeating those that there are, or leaving some out.
+///
+/// # Errors
+/// If the class reads no text, or text that cannot be cut: an image's tokens must stay together.
+pub fn repeated(
+    model: &dyn Model,
+    inputs: NamedTensors,
+    batch: Option<usize>,
+    tokens: Option<usize>,
+) -> Result<NamedTensors> {
+    let mut inputs = inputs;
+    if let Some(tokens) = tokens {
+        let text = inputs.get("input_ids").map(|ids| ids.shape().to_vec());
+        let has_pictures = model.decoder().is_some() && inputs.contains_key("pixel_values");
+        let Some(text) = text.filter(|_| !has_pictures) else {
+            return Err(Error::input("input_ids", "this class has no text whose length could be chosen"));
+        };
+        for name in ["input_ids", "attention_mask", "token_type_ids"] {
+            if let Some(tensor) = inputs.get_mut(name).filter(|tensor| tensor.shape() == text) {
+                *tensor = columns(tensor, tokens);
+            }
+        }
+    }
+    if let Some(batch) = batch {
+        let rows = rows(model, &inputs);
+        for (name, tensor) in &mut inputs {
+            if !model.shared_inputs().contains(&name.as_str()) {
+                let of_items: Vec<&Tensor> = (0..batch).map(|row| &rows[row % rows.len()][name]).collect();
+                *tensor = joined(&of_items);
+            }
+        }
+    }
+    Ok(inputs)
+}
+
+/// An integer matrix with as many columns as are asked for, its own over and over.
+fn columns(tensor: &Tensor, count: usize) -> Tensor {
+    let &[rows, own] = tensor.shape() else { unreachable!("text is [batch, tokens]") };
+    let row = |row: usize| (0..count).map(move |column| tensor.as_i32()[row * own + column % own]);
+    Tensor::i32([rows, count], (0..rows).flat_map(row).collect())
+}
+
 /// Tensors of one shape, one after another along the first axis.
 fn joined(tensors: &[&Tensor]) -> Tensor {
     let mut shape = tensors[0].shape().to_vec();

@@ -28,7 +28,7 @@ mod xclip;
 
 use std::collections::BTreeMap;
 
-pub use batch::{items, rows, twin_batch};
+pub use batch::{items, repeated, rows, twin_batch};
 pub use config::Config;
 
 use crate::error::{Error, Result};
