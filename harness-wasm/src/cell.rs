@@ -57,7 +57,10 @@ async fn load(cell: &CellJob, reporter: &Reporter) -> Result<Loaded, Failure> {
             }
             Loaded::from_files(&cell.class, &config, shards, &inputs).map_err(engine)
         }
-        ModelSource::Twin { size, seed } => Loaded::twin(&cell.class, size.as_str(), *seed).map_err(engine),
+        ModelSource::Twin { size, seed, batch, tokens } => {
+            let (batch, tokens) = (*batch as usize, tokens.map(|tokens| tokens as usize));
+            Loaded::twin_of(&cell.class, size.as_str(), *seed, batch, tokens).map_err(engine)
+        }
     }
 }
 
@@ -107,6 +110,9 @@ async fn finish<B: backend::Backend>(
     let measured = measure(loaded, backend, options(cell), schedule, reporter).await?;
     // Same input, same graph, same machine: anything but the same bits is worth knowing.
     reporter.metric("repeatable", f64::from(u8::from(measured.repeatable)), "bool");
+    if let Some(items) = measured.items_per_second {
+        reporter.metric("items_per_second", items, "1/s");
+    }
     let count = |(op, count): (&str, u64)| OpCount { op: op.to_owned(), backend: facts.backend, count };
     let on_host = |(op, count): (&str, u64)| OpCount { op: op.to_owned(), backend: Backend::Wasm, count };
     let ops =

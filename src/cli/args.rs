@@ -17,7 +17,7 @@ use crate::store::RunSelection;
 #[derive(Debug, Parser)]
 #[command(name = "webmatrix", version, max_term_width = 110, disable_help_subcommand = true)]
 #[command(after_help = "Exit codes: 0 as expected, 1 unexpected result, 2 usage, 3 no real cell ran, \
-                        65 bad data or configuration, 69 browser or driver unavailable, 130 interrupted")]
+                        65 bad data or configuration, 69 browser, driver or hub unavailable, 130 interrupted")]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -72,15 +72,22 @@ pub(super) struct SelectArgs {
     /// Model sizes: tiny small base
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SIZE", value_name = "SIZE")]
     pub(super) size: Option<Vec<Size>>,
+    /// Items of one inference; more than one number makes an axis
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BATCH", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) batch: Vec<u32>,
+    /// Tokens of its text; more than one number makes an axis
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SEQUENCE_LENGTH", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) sequence_length: Vec<u32>,
     /// Features to switch on, together
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_FEATURES", value_name = "FEATURE")]
     pub(super) features: Option<Vec<String>>,
     /// A matrix file, or one of quick, nightly, full
     #[arg(long, default_value = "quick", env = "WEBMATRIX_MATRIX", value_name = "NAME|FILE")]
     pub(super) matrix: String,
-    /// Your own weights for a class: a folder with config.json and model.safetensors
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_WEIGHTS", value_name = "CLASS=DIR")]
-    pub(super) weights: Vec<OwnWeight>,
+    /// Whose weights: `twin` for seeded ones, `hub` for the checkpoints that `models pull` brought, or your own for a
+    /// class: a folder with config.json and model.safetensors
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_WEIGHTS", value_name = "hub|twin|CLASS=DIR")]
+    pub(super) weights: Vec<Weights>,
     /// Timed inferences a cell
     #[arg(long, env = "WEBMATRIX_SAMPLES", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(super) samples: Option<u32>,
@@ -111,20 +118,31 @@ pub(super) struct PathArgs {
     pub(super) browser_path: Vec<BrowserPath>,
 }
 
-/// Weights of one class.
+/// Whose weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct OwnWeight {
-    pub(super) class: ModelClass,
-    pub(super) folder: PathBuf,
+pub(super) enum Weights {
+    /// Seeded ones, of every class that is not named.
+    Twin,
+    /// Checkpoints that were pulled, of every class that is not named.
+    Hub,
+    /// A folder, of one class.
+    Own { class: ModelClass, folder: PathBuf },
 }
 
-impl FromStr for OwnWeight {
+impl FromStr for Weights {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (class, folder) = text.split_once('=').ok_or_else(|| format!("{text:?} is not CLASS=DIR"))?;
+        match text {
+            "twin" => return Ok(Self::Twin),
+            "hub" => return Ok(Self::Hub),
+            _ => {}
+        }
+        let named =
+            text.split_once('=').ok_or_else(|| format!("{text:?} is none of hub, twin and CLASS=DIR"));
+        let (class, folder) = named?;
         let class = class.parse::<ModelClass>().map_err(|error| error.to_string())?;
-        Ok(Self { class, folder: folder.into() })
+        Ok(Self::Own { class, folder: folder.into() })
     }
 }
 
@@ -316,30 +334,33 @@ pub(super) enum VerifyFormat {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct ModelsArgs {
-    /// What to print
-    #[arg(long, global = true, value_enum, default_value_t = ModelsFormat::Table, env = "WEBMATRIX_MODELS_FORMAT")]
-    pub(super) format: ModelsFormat,
-    /// The size that parameters and memory are told for: tiny small base
-    #[arg(long, global = true, default_value = "base", env = "WEBMATRIX_MODELS_SIZE", value_name = "SIZE")]
-    pub(super) size: Size,
-    /// The database that measurements are read from
-    #[arg(
-        long,
-        global = true,
-        default_value = "webmatrix-out/webmatrix.duckdb",
-        env = "WEBMATRIX_DB",
-        value_name = "FILE"
-    )]
-    pub(super) db: PathBuf,
+    #[command(flatten)]
+    pub(super) list: ListArgs,
     #[command(subcommand)]
     pub(super) action: Option<ModelsAction>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub(super) enum ModelsAction {
     /// Every class (the default)
-    List,
+    List(ListArgs),
+    /// Bring a class's checkpoint from the hub, hash it, and print its folder
+    Pull(PullArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// What to print
+    #[arg(long, value_enum, default_value_t = ModelsFormat::Table, env = "WEBMATRIX_MODELS_FORMAT")]
+    pub(super) format: ModelsFormat,
+    /// The size that parameters and memory are told for: tiny small base
+    #[arg(long, default_value = "base", env = "WEBMATRIX_MODELS_SIZE", value_name = "SIZE")]
+    pub(super) size: Size,
+    /// The database that measurements are read from
+    #[arg(long, default_value = "webmatrix-out/webmatrix.duckdb", env = "WEBMATRIX_DB", value_name = "FILE")]
+    pub(super) db: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -348,6 +369,44 @@ pub(super) enum ModelsFormat {
     Table,
     /// For programs.
     Json,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean to Hugging \
+                        Face's tools. The pins are in matrices/models."
+)]
+pub(super) struct PullArgs {
+    /// The class, and a branch, tag or commit in place of the pinned one
+    #[arg(value_name = "CLASS[@REVISION]")]
+    pub(super) wanted: Wanted,
+    /// Another repository than the pinned one
+    #[arg(long, env = "WEBMATRIX_REPO", value_name = "OWNER/NAME")]
+    pub(super) repo: Option<String>,
+    /// Seconds that the hub may be silent
+    #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) deadline: u32,
+    #[command(flatten)]
+    pub(super) print: PrintArgs,
+}
+
+/// A class, and a revision of its checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) class: ModelClass,
+    pub(super) revision: Option<String>,
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (class, revision) = match text.split_once('@') {
+            Some((class, revision)) => (class, Some(revision.to_owned())),
+            None => (text, None),
+        };
+        Ok(Self { class: class.parse::<ModelClass>().map_err(|error| error.to_string())?, revision })
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,13 +1,13 @@
 //! What the arguments mean on this machine.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use super::args::{PathArgs, SelectArgs, StoreArgs, Suite};
-use crate::collect::OwnWeights;
+use super::args::{PathArgs, SelectArgs, StoreArgs, Suite, Weights};
+use crate::collect::{Hub, OwnWeights};
 use crate::discover::{Installed, ThisMachine, UserBrowsers, discover, select};
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{self, Found, Matrix, NATIVE, OpsSuite, Overrides, Plan};
+use crate::plan::{self, Checkpoint, Found, Matrix, ModelClass, NATIVE, OpsSuite, Overrides, Plan, Size};
 
 /// Where results are kept.
 #[derive(Clone, Debug)]
@@ -109,7 +109,9 @@ pub(super) fn plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure
         backends: args.backends.clone(),
         precisions: args.precisions.clone(),
         features: args.features.clone(),
-        own_weights: args.weights.iter().map(|weight| weight.class).collect(),
+        own_weights: own_weights(&args.weights)?,
+        batches: args.batch.clone(),
+        tokens: args.sequence_length.clone(),
         samples: args.samples,
         retries: args.retries,
         attempt_s: args.deadline,
@@ -127,6 +129,8 @@ fn ops_plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
         ("--features", args.features.is_some()),
         ("--weights", !args.weights.is_empty()),
         ("--samples", args.samples.is_some()),
+        ("--batch", !args.batch.is_empty()),
+        ("--sequence-length", !args.sequence_length.is_empty()),
     ];
     if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
         let text = format!("--suite ops runs every op on its own, and no model: leave {flag} out");
@@ -142,15 +146,50 @@ fn ops_plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
     plan::ops_suite(&asked, &machine.found).exit(ExitStatus::Usage)
 }
 
-/// The weights that the user gives; the folders must be there.
-pub(super) fn weights(args: &SelectArgs) -> Result<OwnWeights, Failure> {
-    let mut weights = BTreeMap::new();
-    for weight in &args.weights {
-        if !Path::new(&weight.folder).is_dir() {
-            let text = format!("weights of {}: {} is no folder", weight.class, weight.folder.display());
-            return Err(Failure::text(ExitStatus::BadData, text));
+/// The classes whose weights are no twins.
+fn own_weights(weights: &[Weights]) -> Result<BTreeSet<ModelClass>, Failure> {
+    if weights.contains(&Weights::Hub) {
+        if weights.contains(&Weights::Twin) {
+            let text = "--weights hub and --weights twin exclude each other";
+            return Err(Failure::text(ExitStatus::Usage, text));
         }
-        weights.insert(weight.class, weight.folder.clone());
+        return Ok(ModelClass::all().collect());
     }
-    Ok(weights)
+    let class = |weights: &Weights| match weights {
+        Weights::Own { class, .. } => Some(*class),
+        Weights::Twin | Weights::Hub => None,
+    };
+    Ok(weights.iter().filter_map(class).collect())
+}
+
+/// The folders of weights that the plan's cells need: the user's own must be there, the hub's pulled. What is
+/// not is told at once and in full.
+pub(super) fn weights(args: &SelectArgs, plan: &Plan) -> Result<OwnWeights, Failure> {
+    let mut weights = OwnWeights::new();
+    for given in &args.weights {
+        if let Weights::Own { class, folder } = given {
+            if !folder.is_dir() {
+                let text = format!("weights of {class}: {} is no folder", folder.display());
+                return Err(Failure::text(ExitStatus::BadData, text));
+            }
+            weights.insert(*class, folder.clone());
+        }
+    }
+    if !args.weights.contains(&Weights::Hub) {
+        return Ok(weights);
+    }
+    let hub = Hub::from_env().exit(ExitStatus::BadData)?;
+    let own = |class: &ModelClass| plan.runnable().any(|cell| cell.model == *class && cell.size == Size::Own);
+    let mut absent = Vec::new();
+    for class in ModelClass::all().filter(own) {
+        if weights.contains_key(&class) {
+            continue;
+        }
+        let checkpoint = Checkpoint::pinned(class).exit(ExitStatus::BadData)?;
+        match hub.snapshot(class, &checkpoint) {
+            Ok(folder) => drop(weights.insert(class, folder)),
+            Err(error) => absent.push(error.to_string()),
+        }
+    }
+    if absent.is_empty() { Ok(weights) } else { Err(Failure::text(ExitStatus::BadData, absent.join("\n"))) }
 }

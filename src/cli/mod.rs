@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::error::{ExitStatus, Failure};
-use args::{Args, Command};
+use args::{Args, Command, ModelsAction};
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
@@ -57,7 +57,11 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
         Command::Browsers(args) => commands::browsers::run(&args),
         Command::Probe(args) => commands::probe::run(args).await,
         Command::Verify(args) => commands::verify::run(args).await,
-        Command::Models(args) => commands::models::run(&args),
+        Command::Models(args) => match args.action {
+            Some(ModelsAction::Pull(args)) => commands::pull::run(args).await,
+            Some(ModelsAction::List(args)) => commands::models::list(&args),
+            None => commands::models::list(&args.list),
+        },
         Command::Report(args) => commands::report::run(&args),
     }
 }

@@ -18,7 +18,7 @@ use webmatrix_engine::run::{Options, Runner};
 
 use super::native;
 use super::source::{CONFIG, EXPECTED, INDEX, INPUTS, Material, SourceError, WEIGHTS, of_folder, shards};
-use crate::plan::{MODEL_NAMES, ModelClass};
+use crate::plan::{MODEL_NAMES, ModelClass, Shape};
 
 /// A folder that cannot be verified: the file, what is wrong with it, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,8 @@ impl ModelFolder {
     /// Builds the model on the host, so that a weight that is missing or misshapen, or an input that
     /// does not fit, is told once and in full rather than by every page.
     fn build(&self, patience: Duration) -> Result<(), FolderError> {
-        let material = of_folder(self.class, &self.path).map_err(|error| of_source(&self.path, error))?;
+        let material = of_folder(self.class, &self.path, Shape::default())
+            .map_err(|error| of_source(&self.path, error))?;
         let (class, (done, built)) = (self.class, mpsc::channel());
         // On a thread of its own, which is left behind if it takes too long: neither a panic nor dimensions
         // that nobody can compute with end more than this folder. A receiver that is gone has been told.

@@ -10,6 +10,7 @@ mod end;
 mod folder;
 mod generation;
 mod goldens;
+mod hub;
 mod journal;
 mod lane;
 mod native;
@@ -32,6 +33,7 @@ pub use webmatrix_engine::run::Step;
 pub use context::{Context, Launcher};
 pub use end::{End, Mortal};
 pub use folder::{FolderError, ModelFolder};
+pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use journal::{Journal, JournalError, read, runs};
 pub use lane::Traced;
 pub use record::{

@@ -15,9 +15,9 @@ use sha2::{Digest, Sha256};
 use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu, known_answer};
-use webmatrix_engine::models::{Config, model};
+use webmatrix_engine::models::{Config, model, repeated};
 use webmatrix_engine::run::{Loaded, Options, Runner, Schedule, Span, Witness, measure, trace};
-use webmatrix_engine::tensor::write_safetensors;
+use webmatrix_engine::tensor::{read_safetensors, write_safetensors};
 use webmatrix_engine::weights::twin::Draw;
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
@@ -27,6 +27,7 @@ use webmatrix_wire::{
 };
 
 use super::text;
+use crate::plan::Shape;
 use crate::serve::{FileSource, Files, Inbox};
 
 /// How the host speaks: like a page, one numbered message at a time.
@@ -212,6 +213,9 @@ async fn finish<B: backend::Backend>(
     let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
     let repeatable = f64::from(u8::from(measured.repeatable));
     scribe.say(Message::Metric(Metric { name: "repeatable".into(), value: repeatable, unit: "bool".into() }));
+    if let Some(value) = measured.items_per_second {
+        scribe.say(Message::Metric(Metric { name: "items_per_second".into(), value, unit: "1/s".into() }));
+    }
     let ops = counts(measured.tally, facts.backend);
     scribe.say(Message::Backend(Box::new(BackendFacts { ops, dispatches: measured.dispatches, ..facts })));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| failed("outputs", &error))?;
@@ -285,7 +289,10 @@ pub(super) fn load(class: &str, model: &ModelSource, files: &Files) -> Result<Lo
             let shards = weights.iter().map(|name| Ok((name.clone(), read(name)?))).collect::<Result<_>>()?;
             Loaded::from_files(class, &read(config)?, shards, &read(inputs)?)
         }
-        ModelSource::Twin { size, seed } => Loaded::twin(class, size.as_str(), *seed),
+        ModelSource::Twin { size, seed, batch, tokens } => {
+            let (batch, tokens) = (*batch as usize, tokens.map(|tokens| tokens as usize));
+            Loaded::twin_of(class, size.as_str(), *seed, batch, tokens)
+        }
     }
 }
 
@@ -304,17 +311,27 @@ pub(super) fn oracle(cell: &CellJob, files: &Files) -> std::result::Result<Bytes
     answer().map_err(|error| format!("the native-cpu oracle: {error}"))
 }
 
-/// Inputs for a model that came without: named tensors, safetensors. Text for a folder with a
-/// tokenizer, seeded ones for any other.
-pub(super) fn inputs(class: &str, config: &[u8], folder: &Path) -> std::result::Result<Bytes, String> {
+/// Inputs for a model that came without: named tensors, safetensors. Sentences where the folder has a tokenizer
+/// and the class reads text, seeded values for everything else.
+/// `given` are the folder's own inputs; a shape that is not the usual one is made of them by repetition.
+pub(super) fn inputs(
+    class: &str,
+    config: &[u8],
+    folder: &Path,
+    given: Option<&[u8]>,
+    shape: Shape,
+) -> std::result::Result<Bytes, String> {
     let config = Config::parse("config.json", config).map_err(|error| error.to_string())?;
     let model = model(class, &config).map_err(|error| error.to_string())?;
     let tokenizer = folder.join(text::TOKENIZER);
-    let inputs = if tokenizer.is_file() {
-        text::encode(&tokenizer, &text::SENTENCES)?
-    } else {
-        model.twin_inputs(&mut Draw::new(0, "inputs"))
+    let seeded = || model.twin_inputs(&mut Draw::new(0, "inputs"), None).map_err(|error| error.to_string());
+    let inputs = match given {
+        Some(given) => read_safetensors("inputs.safetensors", given).map_err(|error| error.to_string())?,
+        None if tokenizer.is_file() => text::instead(&*model, seeded()?, &tokenizer)?,
+        None => seeded()?,
     };
+    let [batch, tokens] = [shape.batch, shape.tokens].map(|size| size.map(|size| size as usize));
+    let inputs = repeated(&*model, inputs, batch, tokens).map_err(|error| error.to_string())?;
     // Found now rather than in every page.
     model.prepare(&inputs).map_err(|error| error.to_string())?;
     write_safetensors(&inputs).map(Bytes::from).map_err(|error| error.to_string())

@@ -12,7 +12,7 @@ use super::generation::new_tokens;
 use super::goldens::golden;
 use super::native;
 use super::verdict::Reference;
-use crate::plan::{Cell, ModelClass, Plan, Size};
+use crate::plan::{Cell, ModelClass, Plan, Shape, Size};
 use crate::serve::{FileSource, Files};
 
 /// Weights that the user gives, by class.
@@ -61,7 +61,7 @@ pub enum SourceError {
     #[error("no golden model of {0} is built in")]
     NoGolden(ModelClass),
     /// The size is `own`, but nothing was given.
-    #[error("no weights of {0} were given: add --weights {0}=DIR")]
+    #[error("no weights of {0} were given: add --weights {0}=DIR, or --weights hub")]
     NotGiven(ModelClass),
 }
 
@@ -85,7 +85,9 @@ pub struct Sources {
     own: OwnWeights,
     /// Own weights count only with the answer that comes with them.
     answers_are_given: bool,
-    answers: Mutex<HashMap<(ModelClass, Size), Answer>>,
+    answers: Mutex<HashMap<(ModelClass, Size, Shape), Answer>>,
+    /// What was read of folders: once a run, so that all its cells run the same, and sentences become tokens once.
+    folders: Mutex<HashMap<(ModelClass, Shape), Material>>,
 }
 
 pub(super) const CONFIG: &str = "config.json";
@@ -114,20 +116,31 @@ impl Sources {
     /// What a page needs to run the cell.
     pub(super) fn material(&self, cell: &Cell, seed: u64) -> Result<Material, SourceError> {
         match (cell.size, cell.size.twin()) {
-            (Size::Tiny, _) => of_golden(cell.model),
+            // A golden answers for its own inputs only.
+            (Size::Tiny, _) if cell.shape.is_usual() => of_golden(cell.model),
             (_, Some(size)) => Ok(Material {
-                model: ModelSource::Twin { size, seed },
+                model: ModelSource::Twin {
+                    size,
+                    seed,
+                    batch: cell.shape.batch.unwrap_or(1),
+                    tokens: cell.shape.tokens,
+                },
                 files: Files::new(),
                 expected: None,
                 new_tokens: None,
             }),
             (_, None) => {
                 let folder = self.own.get(&cell.model).ok_or(SourceError::NotGiven(cell.model))?;
-                let material = of_folder(cell.model, folder)?;
+                let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(material) = folders.get(&(cell.model, cell.shape)) {
+                    return Ok(material.clone());
+                }
+                let material = of_folder(cell.model, folder, cell.shape)?;
                 if self.answers_are_given && material.expected.is_none() {
                     let reason = "was there and is gone".to_owned();
                     return Err(SourceError::Expected { class: cell.model, reason });
                 }
+                folders.insert((cell.model, cell.shape), material.clone());
                 Ok(material)
             }
         }
@@ -138,7 +151,7 @@ impl Sources {
         if let Some((source, tensors)) = &material.expected {
             return Arc::new(Ok(Reference { source: (*source).to_owned(), tensors: tensors.clone() }));
         }
-        let key = (cell.model, cell.size);
+        let key = (cell.model, cell.size, cell.shape);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = answers.entry(key).or_insert_with(|| {
             let answer = native::oracle(job, &material.files);
@@ -169,7 +182,7 @@ fn files_source(weights: Vec<String>) -> ModelSource {
     ModelSource::Files { config: CONFIG.to_owned(), weights, inputs: INPUTS.to_owned() }
 }
 
-pub(super) fn of_folder(class: ModelClass, folder: &Path) -> Result<Material, SourceError> {
+pub(super) fn of_folder(class: ModelClass, folder: &Path, shape: Shape) -> Result<Material, SourceError> {
     let fault = |path: PathBuf| move |error| SourceError::Io { class, path, error };
     let present = |name: &str| {
         let path = folder.join(name);
@@ -184,13 +197,16 @@ pub(super) fn of_folder(class: ModelClass, folder: &Path) -> Result<Material, So
     for shard in &weights {
         files.insert(shard.clone(), present(shard)?);
     }
-    let inputs = if folder.join(INPUTS).is_file() {
-        read(INPUTS)?
-    } else {
-        let made = native::inputs(class.as_str(), &read(CONFIG)?, folder);
-        made.map_err(|reason| SourceError::Inputs { class, reason })?
+    let given = if folder.join(INPUTS).is_file() { Some(read(INPUTS)?) } else { None };
+    let inputs = match given {
+        Some(given) if shape.is_usual() => given,
+        given => {
+            let made = native::inputs(class.as_str(), &read(CONFIG)?, folder, given.as_deref(), shape);
+            made.map_err(|reason| SourceError::Inputs { class, reason })?
+        }
     };
-    let (expected, new_tokens) = if folder.join(EXPECTED).is_file() {
+    // The answer that is given is the answer to the inputs that are given.
+    let (expected, new_tokens) = if shape.is_usual() && folder.join(EXPECTED).is_file() {
         let expected = read(EXPECTED)?;
         let fit = |reason| SourceError::Expected { class, reason };
         let new_tokens = new_tokens(class, &read(CONFIG)?, &inputs, &expected).map_err(fit)?;
@@ -222,5 +238,33 @@ pub(super) fn shards(class: ModelClass, folder: &Path) -> Result<Vec<String>, So
     match shards.iter().find(|shard| shard.contains(['/', '\\']) || shard.starts_with('.')) {
         Some(bad) => Err(fault(format!("shard {bad:?} is not a plain file name"))),
         None => Ok(shards),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_read_once_a_run() {
+        let class = "bert".parse().unwrap_or_else(|error| panic!("{error}"));
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let golden = golden("bert").unwrap_or_else(|| panic!("no golden"));
+        for (file, bytes) in [(CONFIG, golden.config), (WEIGHTS, golden.weights), (INPUTS, golden.inputs)] {
+            std::fs::write(folder.path().join(file), bytes).unwrap_or_else(|error| panic!("{error}"));
+        }
+        let sources = Sources::new(OwnWeights::from([(class, folder.path().to_owned())]));
+        let cell = "native/bert@own/webmatrix/native-cpu/fp32/default".parse();
+        let cell = cell.unwrap_or_else(|error| panic!("{error}"));
+        let inputs = || {
+            let material = sources.material(&cell, 0).unwrap_or_else(|error| panic!("{error}"));
+            match material.files.get(INPUTS) {
+                Some(FileSource::Bytes(bytes)) => bytes.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let first = inputs();
+        std::fs::remove_file(folder.path().join(INPUTS)).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(first.as_ptr(), inputs().as_ptr(), "read again");
     }
 }

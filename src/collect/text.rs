@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use tokenizers::{PaddingParams, Tokenizer};
+use webmatrix_engine::models::{Model, Prompt};
 use webmatrix_engine::{NamedTensors, Tensor};
 
 /// The file that says how text becomes tokens.
@@ -14,6 +15,38 @@ pub(super) const SENTENCES: [&str; 3] = [
     "Someone performs music with a guitar in front of an audience.",
     "The central bank raised interest rates again on Thursday.",
 ];
+
+/// What sentences take the place of.
+const TEXT: [&str; 4] = ["input_ids", "attention_mask", "token_type_ids", "decoder_input_ids"];
+
+/// The seeded inputs with sentences in place of their text, if they have any.
+pub(super) fn instead(
+    model: &dyn Model,
+    seeded: NamedTensors,
+    tokenizer: &Path,
+) -> Result<NamedTensors, String> {
+    let decoder = model.decoder();
+    let others: NamedTensors =
+        seeded.iter().filter(|(name, _)| !TEXT.contains(&name.as_str())).map(own).collect();
+    // A model that writes about a picture has the picture's tokens among the text's: no sentence has them.
+    if !seeded.contains_key("input_ids") || (decoder.is_some() && !others.is_empty()) {
+        return Ok(seeded);
+    }
+    // Text that is to be continued cannot be padded, so there is only one.
+    let continued = decoder.is_some_and(|decoder| decoder.prompt() == Prompt::Given);
+    let sentences = if continued { &SENTENCES[..1] } else { &SENTENCES[..] };
+    let mut inputs = encode(tokenizer, sentences)?;
+    inputs.extend(others);
+    // Most classes know one type of token only, and take no input that says so.
+    if model.prepare(&inputs).is_err() {
+        inputs.remove("token_type_ids");
+    }
+    Ok(inputs)
+}
+
+fn own((name, tensor): (&String, &Tensor)) -> (String, Tensor) {
+    (name.clone(), tensor.clone())
+}
 
 /// `input_ids`, `attention_mask` and `token_type_ids`, one row a sentence, padded to the longest.
 pub(super) fn encode(tokenizer: &Path, sentences: &[&str]) -> Result<NamedTensors, String> {

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use webmatrix_wire::{Backend, Precision, UnknownName};
 
 use super::model::{ModelClass, Runtime, Size};
+use super::shape::Shape;
 
 /// The label of the host itself, where a browser's would stand.
 pub const NATIVE: &str = "native";
 
 /// One point of the matrix. As text it is its id:
-/// `browser/model@size/runtime/backend/precision/profile`.
+/// `browser/model@size/runtime/backend/precision/profile`, with the [`Shape`], if it has one, behind the size.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cell {
@@ -22,6 +23,8 @@ pub struct Cell {
     pub model: ModelClass,
     /// How large the model is.
     pub size: Size,
+    /// What its inputs are in place of the usual ones.
+    pub shape: Shape,
     /// What drives the page.
     pub runtime: Runtime,
     /// What executes the graph.
@@ -48,8 +51,8 @@ pub fn is_label(text: &str) -> bool {
 
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { browser, model, size, runtime, backend, precision, profile } = self;
-        write!(f, "{browser}/{model}@{size}/{runtime}/{backend}/{precision}/{profile}")
+        let Self { browser, model, size, shape, runtime, backend, precision, profile } = self;
+        write!(f, "{browser}/{model}@{size}{shape}/{runtime}/{backend}/{precision}/{profile}")
     }
 }
 
@@ -72,6 +75,7 @@ impl FromStr for Cell {
         let parts: Vec<&str> = text.split('/').collect();
         let [browser, model, runtime, backend, precision, profile] = parts[..] else { return Err(shape()) };
         let (model, size) = model.split_once('@').ok_or_else(shape)?;
+        let (size, inputs) = size.split_at(size.find('+').unwrap_or(size.len()));
         if !is_label(browser) || !is_label(profile) {
             return Err(shape());
         }
@@ -79,6 +83,7 @@ impl FromStr for Cell {
             browser: browser.to_owned(),
             model: model.parse()?,
             size: size.parse()?,
+            shape: inputs.parse().map_err(|()| shape())?,
             runtime: runtime.parse()?,
             backend: backend.parse()?,
             precision: precision.parse()?,
@@ -113,11 +118,14 @@ mod tests {
             browser in "[a-z0-9][a-z0-9._-]{0,12}",
             model in select(ModelClass::all().collect::<Vec<_>>()),
             size in select(Size::ALL.to_vec()),
+            batch in proptest::option::of(1_u32..100),
+            tokens in proptest::option::of(1_u32..1000),
             backend in select(Backend::ALL),
             precision in select(Precision::ALL),
             profile in "[a-z0-9][a-z0-9._-]{0,12}",
         ) -> Cell {
-            Cell { browser, model, size, runtime: Runtime::WebMatrix, backend, precision, profile }
+            let shape = Shape { batch, tokens };
+            Cell { browser, model, size, shape, runtime: Runtime::WebMatrix, backend, precision, profile }
         }
     }
 
@@ -138,6 +146,7 @@ mod tests {
         let errors: Vec<String> = [
             "chromium/bert",
             "chromium/bert@huge/webmatrix/wasm/fp32/default",
+            "chromium/bert@tiny+b0/webmatrix/wasm/fp32/default",
             "chromium/bird@tiny/webmatrix/wasm/fp32/default",
             "../x/bert@tiny/webmatrix/wasm/fp32/default",
         ]
@@ -147,6 +156,7 @@ mod tests {
         insta::assert_snapshot!(errors.join("\n"), @r#"
         "chromium/bert" is not a cell id: write browser/model@size/runtime/backend/precision/profile
         unknown size "huge": use one of tiny, small, base, own
+        "chromium/bert@tiny+b0/webmatrix/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
         unknown model "bird": use one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr
         "../x/bert@tiny/webmatrix/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
         "#);

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
+use webmatrix_engine::models::Prompt;
+use webmatrix_engine::run::Loaded;
 use webmatrix_wire::{Backend, Precision, Status, UnknownName};
 
 use super::axis::BrowserKind;
@@ -10,6 +12,7 @@ use super::cell::{Cell, NATIVE};
 use super::matrix::{Deadlines, Exclude, Include, Matrix, RunSettings};
 use super::model::{ModelClass, Runtime, Size};
 use super::ops::{OpsTarget, PlannedOps};
+use super::shape::Shape;
 
 /// What the command line puts in place of the matrix's own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +31,10 @@ pub struct Overrides {
     pub features: Option<Vec<String>>,
     /// Classes whose weights the user gives: their size is `own`.
     pub own_weights: BTreeSet<ModelClass>,
+    /// Items of an inference; without, the usual number.
+    pub batches: Vec<u32>,
+    /// Tokens of its text; without, the usual length.
+    pub tokens: Vec<u32>,
     /// In place of `run.samples`.
     pub samples: Option<u32>,
     /// In place of `run.retries`.
@@ -241,7 +248,10 @@ impl Block {
             for &model in &self.models {
                 let own = overrides.own_weights.contains(&model);
                 let sizes = if own { &[Size::Own][..] } else { &self.sizes };
-                for &size in sizes {
+                let shapes = Shape::product(&overrides.batches, &overrides.tokens);
+                for (size, shape) in
+                    sizes.iter().flat_map(|&size| shapes.iter().map(move |&shape| (size, shape)))
+                {
                     for &runtime in &self.runtimes {
                         for &backend in &self.backends {
                             for &precision in &self.precisions {
@@ -251,6 +261,7 @@ impl Block {
                                         browser,
                                         model,
                                         size,
+                                        shape,
                                         runtime,
                                         backend,
                                         precision,
@@ -376,6 +387,9 @@ fn decide(cell: &Cell, features: &[String], matrix: &Matrix, catalogue: &Catalog
     if let Some(exclude) = matrix.exclude.iter().find(|exclude| exclude.matches(cell)) {
         return never(Status::Skipped, exclude.reason.clone());
     }
+    if let Err(reason) = takes(cell) {
+        return never(Status::NotApplicable, reason);
+    }
     if cell.precision != Precision::Fp32 {
         return never(Status::NotImplemented, format!("the engine has no {} weights yet", cell.precision));
     }
@@ -384,6 +398,25 @@ fn decide(cell: &Cell, features: &[String], matrix: &Matrix, catalogue: &Catalog
         return never(Status::NotImplemented, format!("the harness has no feature {feature:?} yet"));
     }
     Decision::Run
+}
+
+/// Whether the class takes inputs of the cell's shape: asked of the engine, which makes the twin's inputs and nothing
+/// else. Of weights that are given nothing is known yet.
+fn takes(cell: &Cell) -> Result<(), String> {
+    let (Some(tokens), Some(size)) = (cell.shape.tokens, cell.size.twin()) else { return Ok(()) };
+    let class = cell.model.as_str();
+    let loaded = Loaded::twin_of(class, size.as_str(), 0, 1, Some(tokens as usize));
+    let loaded =
+        loaded.map_err(|error| format!("{class}@{size} with {tokens} tokens: {error}", size = cell.size))?;
+    let new = cell.model.info().new_tokens;
+    match loaded.model.decoder().filter(|decoder| decoder.prompt() == Prompt::Given) {
+        Some(decoder) if decoder.max_context() < (tokens + new) as usize => Err(format!(
+            "{class}@{size} has {} positions, too few for {tokens} tokens and {new} new ones",
+            decoder.max_context(),
+            size = cell.size,
+        )),
+        _ => Ok(()),
+    }
 }
 
 impl Exclude {

@@ -2,16 +2,19 @@
 
 pub mod axis;
 mod cell;
+mod checkpoint;
 mod expand;
 mod matrix;
 mod model;
 mod ops;
 mod schema;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod verification;
 
 pub use cell::{Cell, CellError, NATIVE, is_label};
+pub use checkpoint::{Checkpoint, CheckpointError, is_commit};
 pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
 pub use matrix::{
     Axes, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile, RunSettings, parse,
@@ -19,4 +22,5 @@ pub use matrix::{
 pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
 pub use ops::{OpsSuite, OpsTarget, PlannedOps, ops_suite};
 pub use schema::matrix_schema;
+pub use shape::Shape;
 pub use verification::{Verification, verification};

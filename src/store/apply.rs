@@ -110,7 +110,7 @@ impl Rows<'_> {
                     ordinal,
                     c.browser,
                     c.model.as_str(),
-                    c.size.as_str(),
+                    format!("{}{}", c.size, c.shape),
                     c.runtime.as_str(),
                     c.backend.as_str(),
                     c.precision.as_str(),

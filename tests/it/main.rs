@@ -1,11 +1,13 @@
 //! The spine from plan to rows, with pages that speak the protocol over HTTP but live in no browser.
 
+mod axes;
 mod command;
 #[cfg(target_os = "linux")]
 mod deaths;
 mod fake;
 mod fallback;
 mod http;
+mod hub;
 mod ops;
 mod protocol;
 mod resume;

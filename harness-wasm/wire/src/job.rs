@@ -99,6 +99,10 @@ pub enum ModelSource {
         size: TwinSize,
         /// The seed of weights and inputs.
         seed: u64,
+        /// Items of an inference.
+        batch: u32,
+        /// Tokens of its text; none for the twin's usual length.
+        tokens: Option<u32>,
     },
 }
 

@@ -23,7 +23,7 @@ pub use probe::{
 };
 
 /// The version of everything in this crate. Controller and page refuse to talk across versions.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -41,6 +41,6 @@ mod tests {
             hash.update(serde_json::to_vec(&schema).expect("a schema is JSON"));
         }
         let digest = hex::encode(hash.finalize());
-        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"2 06dfcfaed08e5296");
+        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"3 a7e62e80e1df978b");
     }
 }

@@ -4,6 +4,7 @@ pub(super) mod browsers;
 pub(super) mod models;
 pub(super) mod plan;
 pub(super) mod probe;
+pub(super) mod pull;
 pub(super) mod report;
 pub(super) mod run;
 pub(super) mod verify;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::analyse::catalogue::{Measured, ModelEntry, Place, entry, measured};
 use crate::analyse::view::CellView;
-use crate::cli::args::{ModelsAction, ModelsArgs, ModelsFormat};
+use crate::cli::args::{ListArgs, ModelsFormat};
 use crate::cli::{out, table};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{ModelClass, Size};
@@ -20,13 +20,7 @@ struct List {
     models: Vec<ModelEntry>,
 }
 
-pub(in crate::cli) fn run(args: &ModelsArgs) -> Result<ExitStatus, Failure> {
-    match args.action.unwrap_or(ModelsAction::List) {
-        ModelsAction::List => list(args),
-    }
-}
-
-fn list(args: &ModelsArgs) -> Result<ExitStatus, Failure> {
+pub(in crate::cli) fn list(args: &ListArgs) -> Result<ExitStatus, Failure> {
     if args.size == Size::Own {
         let text = "size own is that of your own weights: use one of tiny, small, base";
         return Err(Failure::text(ExitStatus::Usage, text));
@@ -62,7 +56,7 @@ fn measurements(database: &Database) -> Result<HashMap<String, Measured>, StoreE
     Ok(found)
 }
 
-fn text(list: &List, args: &ModelsArgs) -> String {
+fn text(list: &List, args: &ListArgs) -> String {
     let mut header = vec!["class", "modality", "family", "task", "parameters"];
     header.extend(list.models.iter().take(1).flat_map(|model| &model.memory).map(|at| at.precision.as_str()));
     let line = |model: &ModelEntry| {

@@ -9,7 +9,7 @@ use crate::cli::launcher::LocalLauncher;
 use crate::cli::recording::Recording;
 use crate::cli::reporter::{self, Reporting};
 use crate::cli::{out, signals};
-use crate::collect::{self, BrowserSeen, CollectError, Context, OwnWeights, Record, Sources, Stop};
+use crate::collect::{self, BrowserSeen, CollectError, Context, Record, Sources, Stop};
 use crate::discover::Installed;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::event::{Events, RunEvent};
@@ -24,18 +24,21 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
         super::plan::print(&plan, args.print.is_json(), args.print.quiet)?;
         return Ok(ExitStatus::AsExpected);
     }
-    let weights = config::weights(&args.select)?;
-    let (recording, plan) = match &args.resume {
-        Some(run) => Recording::resume(&places, run)?,
+    let (recording, plan, sources) = match &args.resume {
+        Some(run) => {
+            let (recording, plan) = Recording::resume(&places, run)?;
+            let sources = Sources::new(config::weights(&args.select, &plan)?);
+            (recording, plan, sources)
+        }
         None => {
             let plan = config::plan(&args.select, &machine)?;
-            ready(&plan, &weights)?;
-            (Recording::begin(&places, &plan)?, plan)
+            let sources = Sources::new(config::weights(&args.select, &plan)?);
+            ready(&plan, &sources)?;
+            (Recording::begin(&places, &plan)?, plan, sources)
         }
     };
     let reporting = reporter::start(&args.print);
     machine.notes.iter().for_each(|note| reporting.events().note(note.as_str()));
-    let sources = Sources::new(weights);
     let set_up = SetUp { machine: &machine, plan: &plan, places: &places, launch: &args.launch, sources };
     let under_way = UnderWay::start(recording, reporting, set_up).await?;
     let collected = under_way.collect(args.jobs).await;
@@ -48,8 +51,8 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
 }
 
 /// What would spoil every cell is told before any browser is started.
-fn ready(plan: &Plan, weights: &OwnWeights) -> Result<(), Failure> {
-    Sources::new(weights.clone()).check(plan).exit(ExitStatus::BadData)?;
+fn ready(plan: &Plan, sources: &Sources) -> Result<(), Failure> {
+    sources.check(plan).exit(ExitStatus::BadData)?;
     has_pages(plan)
 }
 

@@ -94,7 +94,7 @@ impl Reporter for Terminal {
 
 /// A cell without its browser, whose bar it stands in.
 fn what(cell: &crate::plan::Cell) -> String {
-    format!("{}@{} {} {}", cell.model, cell.size, cell.backend, cell.precision)
+    format!("{}@{}{} {} {}", cell.model, cell.size, cell.shape, cell.backend, cell.precision)
 }
 
 /// Green only for what is proven; brighter for hardware.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::inputs::{Inputs, fits};
+use crate::models::inputs::{Inputs, fits, twin_tokens};
 use crate::models::layers::{Block, Linear, MultiHead, Names, Norms, head_width, layer_norm, weight};
 use crate::models::{Config, InputTypes, Model};
 use crate::ops::{Op, Unary};
@@ -148,13 +148,13 @@ impl Model for Bert {
         Ok(b.finish())
     }
 
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
-        let tokens = self.positions.min(128);
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
+        let tokens = twin_tokens(tokens, 128, self.positions)?;
         let ids = (0..tokens).map(|_| draw.below(self.vocabulary) as i32).collect();
         let mask = (0..tokens).map(|t| i32::from(t < tokens * 3 / 4)).collect();
-        NamedTensors::from([
+        Ok(NamedTensors::from([
             ("input_ids".to_owned(), Tensor::i32([1, tokens], ids)),
             ("attention_mask".to_owned(), Tensor::i32([1, tokens], mask)),
-        ])
+        ]))
     }
 }

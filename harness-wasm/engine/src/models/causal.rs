@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::inputs::Inputs;
+use crate::models::inputs::{Inputs, twin_tokens};
 use crate::models::layers::{Cache, Linear, MultiHead, Names, Rope, Rotary, head_width, rms_norm, weight};
 use crate::models::{Config, Decoder, End, InputTypes, Model, Prompt};
 use crate::ops::{Attention, Binary, Op, Unary};
@@ -224,10 +224,10 @@ impl Model for Causal {
         Some(self)
     }
 
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
-        let tokens = self.positions.min(32);
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
+        let tokens = twin_tokens(tokens, 32, self.positions)?;
         let ids = (0..tokens).map(|_| draw.below(self.vocabulary) as i32).collect();
-        NamedTensors::from([("input_ids".to_owned(), Tensor::i32([1, tokens], ids))])
+        Ok(NamedTensors::from([("input_ids".to_owned(), Tensor::i32([1, tokens], ids))]))
     }
 }
 

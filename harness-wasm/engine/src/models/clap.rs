@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::frontend::LogMel;
 use crate::ir::{Graph, GraphBuilder, ValueId};
 use crate::models::bert::Bert;
-use crate::models::inputs::{Inputs, fits, rows};
+use crate::models::inputs::{Inputs, fits, rows, twin_tokens};
 use crate::models::layers::{Linear, Names, l2_normalize};
 use crate::models::swin::Swin;
 use crate::models::{Config, InputTypes, Model};
@@ -147,18 +147,22 @@ impl Model for Clap {
         Ok(b.finish())
     }
 
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
-        let tokens = 12.min(self.text.positions - self.padding as usize - 1);
+    fn shared_inputs(&self) -> &'static [&'static str] {
+        &["input_ids", "attention_mask"]
+    }
+
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
+        let tokens = twin_tokens(tokens, 12, self.text.positions - self.padding as usize - 1)?;
         let mut ids: Vec<i32> = (0..2 * tokens).map(|_| draw.below(self.text.vocabulary) as i32).collect();
         // The second text is shorter.
-        ids[2 * tokens - 3..].fill(self.padding);
+        ids[2 * tokens - 3.min(tokens - 1)..].fill(self.padding);
         let mask = ids.iter().map(|&id| i32::from(id != self.padding)).collect();
         let samples = (self.audio.frames() - 1).min(200) * self.front_end.hop();
         let audio = (0..samples).map(|_| 0.1 * draw.normal()).collect();
-        NamedTensors::from([
+        Ok(NamedTensors::from([
             ("input_ids".to_owned(), Tensor::i32([2, tokens], ids)),
             ("attention_mask".to_owned(), Tensor::i32([2, tokens], mask)),
             ("audio".to_owned(), Tensor::f32([1, samples], audio)),
-        ])
+        ]))
     }
 }

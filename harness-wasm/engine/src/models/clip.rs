@@ -69,9 +69,13 @@ impl Model for Clip {
         Ok(b.finish())
     }
 
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
-        let mut inputs = self.text.twin_inputs(draw, 3);
+    fn shared_inputs(&self) -> &'static [&'static str] {
+        &["input_ids", "attention_mask"]
+    }
+
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
+        let mut inputs = self.text.twin_inputs(draw, 3, tokens)?;
         inputs.insert("pixel_values".into(), self.vision.twin_pixels(draw, &[1]));
-        inputs
+        Ok(inputs)
     }
 }

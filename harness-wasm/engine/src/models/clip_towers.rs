@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::ir::{GraphBuilder, ValueId};
-use crate::models::inputs::{Inputs, fits};
+use crate::models::inputs::{Inputs, fits, twin_tokens};
 use crate::models::layers::{Block, Linear, MultiHead, Names, Norms, layer_norm, weight};
 use crate::models::{Config, InputTypes};
 use crate::ops::{Conv2d, Op, Unary};
@@ -155,12 +155,17 @@ impl TextTower {
     }
 
     /// Seeded texts, each with an end.
-    pub(super) fn twin_inputs(&self, draw: &mut Draw, texts: usize) -> NamedTensors {
-        let tokens = self.positions.min(16);
+    pub(super) fn twin_inputs(
+        &self,
+        draw: &mut Draw,
+        texts: usize,
+        tokens: Option<usize>,
+    ) -> Result<NamedTensors> {
+        let tokens = twin_tokens(tokens, 16, self.positions)?;
         let end = if self.eos == LEGACY_EOS { self.vocabulary as i32 - 1 } else { self.eos };
         let ids = (1..=texts * tokens)
             .map(|i| if i % tokens == 0 { end } else { draw.below(self.vocabulary - 1) as i32 });
-        NamedTensors::from([("input_ids".to_owned(), Tensor::i32([texts, tokens], ids.collect()))])
+        Ok(NamedTensors::from([("input_ids".to_owned(), Tensor::i32([texts, tokens], ids.collect()))]))
     }
 }
 

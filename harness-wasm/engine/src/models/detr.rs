@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::inputs::Inputs;
+use crate::models::inputs::{Inputs, no_tokens};
 use crate::models::layers::{Linear, MultiHead, Names, head_width, layer_norm, weight};
 use crate::models::resnet::ResNet;
 use crate::models::{Config, InputTypes, Model};
@@ -302,16 +302,17 @@ impl Model for Detr {
     }
 
     /// An image with padding on its right.
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
+        no_tokens(tokens)?;
         const SIZE: [usize; 2] = [256, 320];
         let [height, width] = SIZE;
         let shape = [1, self.backbone.channels, height, width];
         let pixels = (0..shape.iter().product()).map(|_| draw.normal()).collect();
         let mask = (0..height * width).map(|at| i32::from(at % width < width * 3 / 4)).collect();
-        NamedTensors::from([
+        Ok(NamedTensors::from([
             ("pixel_values".to_owned(), Tensor::f32(shape, pixels)),
             ("pixel_mask".to_owned(), Tensor::i32([1, height, width], mask)),
-        ])
+        ]))
     }
 }
 

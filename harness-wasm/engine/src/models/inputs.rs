@@ -164,6 +164,23 @@ pub(crate) fn rows(audio: &Tensor) -> Vec<&[f32]> {
     audio.as_f32().chunks_exact(audio.shape()[1]).collect()
 }
 
+/// Refuses a length of sequences for a class that has none.
+pub(crate) fn no_tokens(tokens: Option<usize>) -> Result<()> {
+    match tokens {
+        Some(_) => Err(Error::input("input_ids", "this class reads no text, so it has no sequence length")),
+        None => Ok(()),
+    }
+}
+
+/// The length of a twin's sequences: what is asked for, if the model has so many positions, else its usual one.
+pub(crate) fn twin_tokens(tokens: Option<usize>, usual: usize, positions: usize) -> Result<usize> {
+    let tokens = tokens.unwrap_or(usual.min(positions));
+    if tokens == 0 {
+        return Err(Error::input("input_ids", "is empty"));
+    }
+    fits("input_ids", tokens, positions).map(|()| tokens)
+}
+
 /// Refuses a sequence longer than the model has positions.
 pub(crate) fn fits(name: &str, tokens: usize, positions: usize) -> Result<()> {
     if tokens <= positions {

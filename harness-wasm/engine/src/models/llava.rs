@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
 use crate::models::causal::Causal;
 use crate::models::clip_towers::VisionTower;
-use crate::models::inputs::Inputs;
+use crate::models::inputs::{Inputs, twin_tokens};
 use crate::models::layers::{Linear, Names, weight};
 use crate::models::{Config, Decoder, End, InputTypes, Model, Prompt, llama, mistral, qwen2};
 use crate::ops::Op;
@@ -148,16 +148,29 @@ impl Llava {
         b.reshape(x, [images * self.rows(), self.text.width])
     }
 
-    /// A seeded prompt in which this many image tokens stand together.
-    pub(super) fn twin_ids(&self, draw: &mut Draw, image_tokens: usize) -> Tensor {
+    /// A seeded prompt, so long where that is said, in which this many image tokens stand together.
+    pub(super) fn twin_ids(
+        &self,
+        draw: &mut Draw,
+        image_tokens: usize,
+        tokens: Option<usize>,
+    ) -> Result<Tensor> {
+        let tokens = twin_tokens(tokens, image_tokens + 16, self.text.max_context())?;
+        // A question about a picture has words before and behind it.
+        let words = tokens.checked_sub(image_tokens).filter(|words| *words >= 2).ok_or_else(|| {
+            let reason =
+                format!("{tokens} tokens are too few for the {image_tokens} of an image and two words");
+            Error::input("input_ids", reason)
+        })?;
+        let before = (words / 2).min(4);
         let mut word = || {
             let id = draw.below(self.text.vocabulary - 1) as i32;
             id + i32::from(id >= self.image_token)
         };
-        let mut ids: Vec<i32> = (0..4).map(|_| word()).collect();
+        let mut ids: Vec<i32> = (0..before).map(|_| word()).collect();
         ids.extend(std::iter::repeat_n(self.image_token, image_tokens));
-        ids.extend((0..12).map(|_| word()));
-        Tensor::i32([1, ids.len()], ids)
+        ids.extend((before..words).map(|_| word()));
+        Ok(Tensor::i32([1, ids.len()], ids))
     }
 }
 
@@ -274,11 +287,11 @@ impl Model for Llava {
         Some(self)
     }
 
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
-        NamedTensors::from([
-            ("input_ids".to_owned(), self.twin_ids(draw, self.rows())),
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
+        Ok(NamedTensors::from([
+            ("input_ids".to_owned(), self.twin_ids(draw, self.rows(), tokens)?),
             ("pixel_values".to_owned(), self.vision.twin_pixels(draw, &[1])),
-        ])
+        ]))
     }
 }
 

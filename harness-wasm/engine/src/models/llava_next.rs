@@ -116,16 +116,16 @@ impl Model for LlavaNext {
         Some(self)
     }
 
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
         // As high as the first resolution and three quarters as wide, so that some padding is cut off.
         let size = [self.resolutions[0][0] as u32, (self.resolutions[0][1] * 3 / 4).max(1) as u32];
         let tiles = self.tiles(size);
         let rows = image_rows(size, tiles, self.inner.vision.side(), 0, 0);
-        NamedTensors::from([
-            ("input_ids".to_owned(), self.inner.twin_ids(draw, rows.len())),
+        Ok(NamedTensors::from([
+            ("input_ids".to_owned(), self.inner.twin_ids(draw, rows.len(), tokens)?),
             ("pixel_values".to_owned(), self.inner.vision.twin_pixels(draw, &[1, 1 + tiles[0] * tiles[1]])),
             ("image_sizes".to_owned(), Tensor::i32([1, 2], size.map(|side| side as i32).to_vec())),
-        ])
+        ]))
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
     /// which makes 16 rows and four lines of six patches with a newline.
     fn tiny() -> (LlavaNext, NamedTensors) {
         let model = LlavaNext::new(&twin_config("llava_next", "tiny").unwrap()).unwrap();
-        let inputs = model.twin_inputs(&mut Draw::new(0, "inputs"));
+        let inputs = model.twin_inputs(&mut Draw::new(0, "inputs"), None).unwrap();
         (model, inputs)
     }
 

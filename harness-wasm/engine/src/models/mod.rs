@@ -1,6 +1,7 @@
 //! The model classes, one file each. A model file reads `config.json`, resolves weight names and
 //! builds graphs; it knows nothing of backends.
 
+mod batch;
 mod bert;
 mod causal;
 mod clap;
@@ -27,6 +28,7 @@ mod xclip;
 
 use std::collections::BTreeMap;
 
+pub use batch::{items, repeated, rows, twin_batch};
 pub use config::Config;
 
 use crate::error::{Error, Result};
@@ -57,8 +59,16 @@ pub trait Model: std::fmt::Debug {
         None
     }
 
-    /// Seeded inputs for a twin.
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors;
+    /// Seeded inputs for a twin: one item, its text of so many tokens where that is said.
+    ///
+    /// # Errors
+    /// If the class reads no text, or none of that length.
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors>;
+
+    /// The inputs that all items of a batch share, such as the texts by which each picture is ranked.
+    fn shared_inputs(&self) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// A model that continues a sequence of tokens, with keys and values kept in states.

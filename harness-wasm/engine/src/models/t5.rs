@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::inputs::Inputs;
+use crate::models::inputs::{Inputs, twin_tokens};
 use crate::models::layers::{Cache, Linear, MultiHead, Names, keep_memory, memory, rms_norm, weight};
 use crate::models::{Config, Decoder, End, InputTypes, Model, Prompt};
 use crate::ops::{Attention, Op, Unary};
@@ -262,11 +262,15 @@ impl Model for T5 {
         Some(self)
     }
 
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
+        let tokens = twin_tokens(tokens, 32, usize::MAX)?;
         let mut ids = |tokens: usize| {
             Tensor::i32([1, tokens], (0..tokens).map(|_| draw.below(self.vocabulary) as i32).collect())
         };
-        NamedTensors::from([("input_ids".to_owned(), ids(32)), ("decoder_input_ids".to_owned(), ids(8))])
+        Ok(NamedTensors::from([
+            ("input_ids".to_owned(), ids(tokens)),
+            ("decoder_input_ids".to_owned(), ids(8)),
+        ]))
     }
 }
 

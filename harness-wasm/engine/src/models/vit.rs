@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::inputs::Inputs;
+use crate::models::inputs::{Inputs, no_tokens};
 use crate::models::layers::{Block, Linear, MultiHead, Names, Norms, head_width, layer_norm};
 use crate::models::{Config, InputTypes, Model};
 use crate::ops::{Conv2d, Op, Unary};
@@ -152,9 +152,10 @@ impl Model for Vit {
         Ok(b.finish())
     }
 
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
+        no_tokens(tokens)?;
         let shape = [1, self.channels, self.image[0], self.image[1]];
         let pixels = (0..shape.iter().product()).map(|_| draw.normal()).collect();
-        NamedTensors::from([("pixel_values".to_owned(), Tensor::f32(shape, pixels))])
+        Ok(NamedTensors::from([("pixel_values".to_owned(), Tensor::f32(shape, pixels))]))
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::frontend::Waveform;
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::inputs::Inputs;
+use crate::models::inputs::{Inputs, no_tokens};
 use crate::models::layers::{Block, Conv1d, Linear, MultiHead, Names, Norms, head_width, layer_norm, weight};
 use crate::models::{Config, InputTypes, Model};
 use crate::ops::{Binary, Op, Reduce, Unary};
@@ -387,9 +387,10 @@ impl Model for Wav2Vec2 {
     }
 
     /// One second at 16 kHz.
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
+        no_tokens(tokens)?;
         let samples = (0..16_000).map(|_| draw.normal()).collect();
-        NamedTensors::from([("input_values".to_owned(), Tensor::f32([1, 16_000], samples))])
+        Ok(NamedTensors::from([("input_values".to_owned(), Tensor::f32([1, 16_000], samples))]))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::frontend::LogMel;
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::inputs::{Inputs, fits, rows};
+use crate::models::inputs::{Inputs, fits, no_tokens, rows};
 use crate::models::layers::{
     Block, Cache, Conv1d, Linear, MultiHead, Names, Norms, head_width, keep_memory, layer_norm, memory,
     weight,
@@ -226,14 +226,15 @@ impl Model for Whisper {
         Some(self)
     }
 
-    fn twin_inputs(&self, draw: &mut Draw) -> NamedTensors {
+    fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
+        no_tokens(tokens)?;
         let samples = self.frames() * self.front_end.hop() * 3 / 4;
         let audio = (0..samples).map(|_| 0.1 * draw.normal()).collect();
         let ids = (0..4).map(|_| draw.below(self.vocabulary) as i32).collect();
-        NamedTensors::from([
+        Ok(NamedTensors::from([
             ("audio".to_owned(), Tensor::f32([1, samples], audio)),
             ("decoder_input_ids".to_owned(), Tensor::i32([1, 4], ids)),
-        ])
+        ]))
     }
 }
 

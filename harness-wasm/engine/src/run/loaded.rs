@@ -1,9 +1,9 @@
 //! A model in memory: its architecture, weights and inputs.
 
 use crate::error::Result;
-use crate::models::{Config, Model, model, twin_config};
+use crate::models::{Config, Model, model, twin_batch, twin_config};
 use crate::tensor::{NamedTensors, read_safetensors};
-use crate::weights::{Checkpoint, Weights, twin::Draw};
+use crate::weights::{Checkpoint, Weights};
 
 /// Everything that an inference needs, whatever backend runs it.
 #[derive(Debug)]
@@ -39,8 +39,16 @@ impl Loaded {
     /// # Errors
     /// If the class or the size is not built.
     pub fn twin(class: &str, size: &str, seed: u64) -> Result<Self> {
+        Self::twin_of(class, size, seed, 1, None)
+    }
+
+    /// As [`Self::twin`], with a batch of so many items and, where that is said, texts of so many tokens.
+    ///
+    /// # Errors
+    /// If the class or the size is not built, or has no such sequences.
+    pub fn twin_of(class: &str, size: &str, seed: u64, batch: usize, tokens: Option<usize>) -> Result<Self> {
         let model = model(class, &twin_config(class, size)?)?;
-        let inputs = model.twin_inputs(&mut Draw::new(seed, "inputs"));
+        let inputs = twin_batch(&*model, seed, batch, tokens)?;
         Ok(Self { model, weights: Weights::Twin { seed }, inputs })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::backend::{Backend, Tally};
 use crate::error::Error;
+use crate::models::items;
 use crate::run::{Loaded, Options, Runner};
 use crate::tensor::NamedTensors;
 
@@ -58,6 +59,8 @@ pub struct Measured {
     pub outputs: NamedTensors,
     /// Whether the first inference gave the same bits as the last.
     pub repeatable: bool,
+    /// Items that the timed inferences took in a second; none without any.
+    pub items_per_second: Option<f64>,
     /// Ops executed by the first inference.
     pub tally: Tally,
     /// Ops that the host executed in the device's place.
@@ -97,6 +100,7 @@ pub async fn measure<B: Backend, W: Witness>(
 
     let total = schedule.warmup + schedule.samples;
     let mut outputs = first.clone();
+    let mut timed_ms = 0.0;
     for index in 0..total {
         witness.progress("Measuring", 0.6 + 0.35 * f64::from(index) / f64::from(total)).await?;
         let start = witness.now();
@@ -105,13 +109,19 @@ pub async fn measure<B: Backend, W: Witness>(
         let inferred = runner.infer_watched(&loaded.inputs, &mut chosen).await;
         outputs = inferred.map_err(failed("sample"))?;
         let warmup = index < schedule.warmup;
-        witness.sample(index, warmup, witness.now() - start);
+        let ms = witness.now() - start;
+        witness.sample(index, warmup, ms);
+        if !warmup {
+            timed_ms += ms;
+        }
         if !warmup && !tokens.is_empty() {
             witness.tokens(index, tokens);
         }
     }
+    let count = items(&*loaded.model, &loaded.inputs) as f64 * f64::from(schedule.samples);
+    let items_per_second = (timed_ms > 0.0).then(|| count * 1000.0 / timed_ms);
     let repeatable = first.iter().zip(&outputs).all(|((_, a), (_, b))| a.bytes() == b.bytes());
     let backend = runner.into_backend();
     let (dispatches, refusals) = (backend.dispatches(), backend.refusals().to_vec());
-    Ok(Measured { outputs, repeatable, tally, host_tally, refusals, dispatches })
+    Ok(Measured { outputs, repeatable, items_per_second, tally, host_tally, refusals, dispatches })
 }
