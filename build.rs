@@ -63,9 +63,13 @@ fn find_duckdb_at_run_time() {
     }
 }
 
-/// The folder above `OUT_DIR` that cargo marked as its own.
+/// The target folder above `OUT_DIR`, which is `[TRIPLE/]PROFILE/build/PACKAGE/out` below it: the one that cargo marked
+/// as its own or that has a harness, else the one above the profile. Cargo marks no folder that was there before it.
 fn target_folder(out: &Path) -> Option<&Path> {
-    out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file())
+    let above = || out.ancestors().skip_while(|folder| !folder.ends_with("build")).skip(2);
+    above()
+        .find(|folder| folder.join("CACHEDIR.TAG").is_file() || folder.join("harness").is_dir())
+        .or_else(|| above().next())
 }
 
 /// All files below `folder`.
