@@ -112,6 +112,19 @@ def t5(
     return Case(model, inputs, outputs, "text2text-generation")
 
 
+# ClapFeatureExtractor as the checkpoints on the Hub set it, but for one second of sound.
+CLAP_FRONT_END = dict(
+    feature_size=64,
+    sampling_rate=48000,
+    hop_length=480,
+    max_length_s=1,
+    fft_window_size=1024,
+    padding="repeatpad",
+    truncation="rand_trunc",
+    frequency_min=50,
+    frequency_max=14000,
+)
+
 LANGUAGE_MODELS = dict(
     llama=(LlamaConfig, LlamaForCausalLM), qwen2=(Qwen2Config, Qwen2ForCausalLM), qwen3=(Qwen3Config, Qwen3ForCausalLM)
 )

@@ -67,19 +67,7 @@ GOLDENS = dict(
             ),
             projection_dim=32,
         ),
-        dict(
-            extractor=dict(
-                feature_size=64,
-                sampling_rate=48000,
-                hop_length=480,
-                max_length_s=1,
-                fft_window_size=1024,
-                padding="repeatpad",
-                truncation="rand_trunc",
-                frequency_min=50,
-                frequency_max=14000,
-            )
-        ),
+        dict(extractor=classes.CLAP_FRONT_END),
     ),
     whisper=(
         classes.whisper,

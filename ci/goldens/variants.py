@@ -568,17 +568,7 @@ variant(
         projection_dim=16,
     ),
     samples=9000,
-    extractor=dict(
-        feature_size=64,
-        sampling_rate=48000,
-        hop_length=480,
-        max_length_s=1,
-        fft_window_size=1024,
-        padding="repeatpad",
-        truncation="rand_trunc",
-        frequency_min=50,
-        frequency_max=14000,
-    ),
+    extractor=classes.CLAP_FRONT_END,
 )
 
 

@@ -87,15 +87,23 @@ async fn on_backend(
             finish(cell, loaded, WebGpu::new(device), created(facts), reporter).await
         }
         Backend::WebNn => {
-            let (context, facts) = webnn::WebContext::create(job.nonce).await?;
-            let refusal = limits::refusal(&context.limits(), &cell.features);
-            let backend = Split::new(WebNn::new(context), refusal);
+            let (backend, facts) = beside_host(job, cell).await?;
             finish(cell, loaded, backend, created(facts), reporter).await
         }
         Backend::NativeCpu | Backend::NativeGpu => {
             Err(Failure::new(FailureKind::Unsupported, "backend", "native backends do not run in a page"))
         }
     }
+}
+
+/// WebNN with the host beside it, for the ops that its context refuses.
+async fn beside_host(
+    job: &Job,
+    cell: &CellJob,
+) -> Result<(Split<WebNn<webnn::WebContext>>, BackendFacts), Failure> {
+    let (context, facts) = webnn::WebContext::create(job.nonce).await?;
+    let refusal = limits::refusal(&context.limits(), &cell.features);
+    Ok((Split::new(WebNn::new(context), refusal), facts))
 }
 
 /// Measures on a backend that stands, tells its facts and uploads its outputs.
@@ -108,15 +116,8 @@ async fn finish<B: backend::Backend>(
 ) -> Result<(), Failure> {
     let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
     let measured = measure(loaded, backend, options(cell), schedule, reporter).await?;
-    // Same input, same graph, same machine: anything but the same bits is worth knowing.
-    reporter.metric("repeatable", f64::from(u8::from(measured.repeatable)), "bool");
-    if let Some(items) = measured.items_per_second {
-        reporter.metric("items_per_second", items, "1/s");
-    }
-    let count = |(op, count): (&str, u64)| OpCount { op: op.to_owned(), backend: facts.backend, count };
-    let on_host = |(op, count): (&str, u64)| OpCount { op: op.to_owned(), backend: Backend::Wasm, count };
-    let ops =
-        measured.tally.into_iter().map(count).chain(measured.host_tally.into_iter().map(on_host)).collect();
+    let mut ops = OpCount::of(measured.tally, facts.backend);
+    ops.extend(OpCount::of(measured.host_tally, Backend::Wasm));
     for refusal in measured.refusals {
         reporter.log(LogLevel::Warn, format!("run on the host: {refusal}"));
     }
@@ -142,8 +143,8 @@ pub(crate) async fn trace(job: &Job, cell: &CellJob, reporter: &Reporter) -> Res
             traced(cell, &loaded, WebGpu::new(device), reporter).await
         }
         Some(Backend::WebNn) => {
-            let (context, _) = webnn::WebContext::create(job.nonce).await?;
-            traced(cell, &loaded, WebNn::new(context), reporter).await
+            let (backend, _) = beside_host(job, cell).await?;
+            traced(cell, &loaded, backend, reporter).await
         }
         Some(Backend::NativeCpu | Backend::NativeGpu) | None => {
             Err(Failure::new(FailureKind::Unsupported, "backend", "the job names no backend of a page"))
@@ -194,6 +195,10 @@ impl Witness for Reporter {
 
     fn tokens(&self, index: u32, ms: Vec<f64>) {
         Self::tokens(self, index, ms);
+    }
+
+    fn metric(&self, name: &'static str, value: f64, unit: &'static str) {
+        Self::metric(self, name, value, unit);
     }
 
     fn failed(&self, stage: &'static str, error: webmatrix_engine::Error) -> Failure {

@@ -1,15 +1,12 @@
 //! Every op case on one backend: the results are uploaded under the cases' names, for the controller
 //! to hold against the oracle.
 
-use std::collections::BTreeMap;
-
 use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
-use webmatrix_engine::ops::cases::all;
-use webmatrix_engine::run::{CaseRun, run_case};
-use webmatrix_engine::tensor::{NamedTensors, write_safetensors};
+use webmatrix_engine::run::run_cases;
+use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_wire::{Backend, BackendFacts, FailureKind, Job, Message, OpCase, OpCount};
 
 use crate::report::{Failure, Reporter};
@@ -41,31 +38,19 @@ async fn every<B: backend::Backend>(
     facts: BackendFacts,
     reporter: &Reporter,
 ) -> std::result::Result<(), Failure> {
-    let cases = all();
-    let mut results = NamedTensors::new();
-    let mut total = BTreeMap::<&str, u64>::new();
-    for (at, case) in cases.iter().enumerate() {
-        if at % 16 == 0 {
-            reporter.progress("Running op cases", at as f64 / cases.len() as f64).await?;
-        }
-        let CaseRun { result, tally, dispatches } = run_case(&mut backend, case).await;
-        tally.iter().for_each(|(op, count)| *total.entry(op).or_default() += count);
-        let failed = match result {
-            Ok(result) => {
-                results.insert(case.name.clone(), result);
-                None
-            }
-            Err(error) => Some(Failure::engine("op case", &error).into()),
-        };
-        let ops = counts(tally, facts.backend);
-        reporter.send(Message::OpCase(OpCase { case: case.name.clone(), ops, dispatches, failed }));
-    }
-    let (dispatches, ops) = (backend.dispatches(), counts(total, facts.backend));
+    let told = run_cases(&mut backend, reporter, |ran| {
+        let ops = OpCount::of(ran.tally, facts.backend);
+        let failed = ran.failed.map(Into::into);
+        reporter.send(Message::OpCase(OpCase {
+            case: ran.case.to_owned(),
+            ops,
+            dispatches: ran.dispatches,
+            failed,
+        }));
+    });
+    let (results, total) = told.await?;
+    let (dispatches, ops) = (backend.dispatches(), OpCount::of(total, facts.backend));
     reporter.send(Message::Backend(Box::new(BackendFacts { dispatches, ops, ..facts })));
     let bytes = write_safetensors(&results).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(results.into_keys().collect(), &bytes).await
-}
-
-fn counts(tally: BTreeMap<&str, u64>, backend: Backend) -> Vec<OpCount> {
-    tally.into_iter().map(|(op, count)| OpCount { op: op.to_owned(), backend, count }).collect()
 }

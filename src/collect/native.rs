@@ -124,6 +124,10 @@ impl Witness for Scribe<'_, '_> {
         self.say(Message::Tokens(Tokens { sample, ms }));
     }
 
+    fn metric(&self, name: &'static str, value: f64, unit: &'static str) {
+        self.say(Message::Metric(Metric { name: name.into(), value, unit: unit.into() }));
+    }
+
     fn failed(&self, stage: &'static str, error: Error) -> Failed {
         failed(stage, &error)
     }
@@ -211,20 +215,11 @@ async fn finish<B: backend::Backend>(
 ) -> std::result::Result<Vec<String>, Failed> {
     let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
     let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
-    let repeatable = f64::from(u8::from(measured.repeatable));
-    scribe.say(Message::Metric(Metric { name: "repeatable".into(), value: repeatable, unit: "bool".into() }));
-    if let Some(value) = measured.items_per_second {
-        scribe.say(Message::Metric(Metric { name: "items_per_second".into(), value, unit: "1/s".into() }));
-    }
-    let ops = counts(measured.tally, facts.backend);
+    let ops = OpCount::of(measured.tally, facts.backend);
     scribe.say(Message::Backend(Box::new(BackendFacts { ops, dispatches: measured.dispatches, ..facts })));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| failed("outputs", &error))?;
     scribe.0.borrow_mut().hand_in(bytes);
     Ok(measured.outputs.into_keys().collect())
-}
-
-fn counts(tally: backend::Tally, backend: Backend) -> Vec<OpCount> {
-    tally.into_iter().map(|(op, count)| OpCount { op: op.to_owned(), backend, count }).collect()
 }
 
 /// Runs the model once with every intermediate result kept, and hands them in.

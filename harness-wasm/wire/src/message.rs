@@ -224,6 +224,13 @@ pub struct OpCount {
     pub count: u64,
 }
 
+impl OpCount {
+    /// What a backend executed, by op.
+    pub fn of<'t>(tally: impl IntoIterator<Item = (&'t str, u64)>, backend: Backend) -> Vec<Self> {
+        tally.into_iter().map(|(op, count)| Self { op: op.to_owned(), backend, count }).collect()
+    }
+}
+
 /// What came of an op case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

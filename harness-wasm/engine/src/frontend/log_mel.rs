@@ -8,7 +8,7 @@ use super::require_class;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
-use crate::models::Config;
+use crate::models::{Config, InputTypes};
 use crate::ops::{Binary, Op, Reduce, Stft};
 use crate::tensor::{DType, NamedTensors, Tensor};
 use crate::weights::Weights;
@@ -206,8 +206,19 @@ impl LogMel {
         Ok(Tensor::f32([sounds.len(), samples], rows))
     }
 
+    /// A model's features: those that are given, else those of its `audio`, which are then an output too.
+    pub(crate) fn features_of(&self, b: &mut GraphBuilder<'_>, inputs: &InputTypes) -> Result<ValueId> {
+        let Some(ty) = inputs.get("audio") else {
+            return Ok(b.input("input_features", DType::F32, inputs["input_features"].shape.as_slice()));
+        };
+        let audio = b.input("audio", DType::F32, ty.shape.as_slice());
+        let features = self.build(b, audio)?;
+        b.output("input_features", features);
+        Ok(features)
+    }
+
     /// Sound `[batch, samples]` to its features, in the scale's layout.
-    pub(crate) fn build(&self, b: &mut GraphBuilder<'_>, audio: ValueId) -> Result<ValueId> {
+    fn build(&self, b: &mut GraphBuilder<'_>, audio: ValueId) -> Result<ValueId> {
         b.scope("feature_extractor");
         let log = self.bank.log_power(b, audio)?;
         let &[batch, frames, mels] = b.shape(log) else { unreachable!("rank 3: inferred") };

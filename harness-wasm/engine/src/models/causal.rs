@@ -216,10 +216,6 @@ impl Model for Causal {
         taken.finish()
     }
 
-    fn forward(&self, weights: &Weights, inputs: &InputTypes) -> Result<Graph> {
-        self.prefill(weights, inputs, inputs["input_ids"].shape[1])
-    }
-
     fn decoder(&self) -> Option<&dyn Decoder> {
         Some(self)
     }

@@ -123,15 +123,7 @@ impl Model for Clap {
         let pooled = self.text.pool(&mut b, &at, hidden)?;
         let text = self.project(&mut b, "text_projection", pooled)?;
 
-        let features = match inputs.get("audio") {
-            Some(ty) => {
-                let audio = b.input("audio", DType::F32, ty.shape.as_slice());
-                let features = self.front_end.build(&mut b, audio)?;
-                b.output("input_features", features);
-                features
-            }
-            None => b.input("input_features", DType::F32, inputs["input_features"].shape.as_slice()),
-        };
+        let features = self.front_end.features_of(&mut b, inputs)?;
         let pooled = self.audio.encode(&mut b, &"audio_model.audio_encoder".into(), features)?;
         let audio = self.project(&mut b, "audio_projection", pooled)?;
         b.output("text_embeds", text);

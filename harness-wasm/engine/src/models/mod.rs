@@ -48,11 +48,16 @@ pub trait Model: std::fmt::Debug {
     /// Names the input that is missing, unknown or out of range.
     fn prepare(&self, inputs: &NamedTensors) -> Result<NamedTensors>;
 
-    /// The whole forward pass for inputs of these types.
+    /// The whole forward pass for inputs of these types: where tokens are generated, a prefill that leaves no room.
     ///
     /// # Errors
     /// If weights are missing or have other shapes than config says.
-    fn forward(&self, weights: &Weights, inputs: &InputTypes) -> Result<Graph>;
+    fn forward(&self, weights: &Weights, inputs: &InputTypes) -> Result<Graph> {
+        let Some(decoder) = self.decoder() else {
+            unreachable!("a class that does not generate has a forward pass of its own")
+        };
+        decoder.prefill(weights, inputs, inputs[decoder.prompt().input()].shape[1])
+    }
 
     /// How to generate tokens, for classes that do.
     fn decoder(&self) -> Option<&dyn Decoder> {

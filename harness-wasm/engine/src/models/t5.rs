@@ -254,10 +254,6 @@ impl Model for T5 {
         taken.finish()
     }
 
-    fn forward(&self, weights: &Weights, inputs: &InputTypes) -> Result<Graph> {
-        self.prefill(weights, inputs, inputs["decoder_input_ids"].shape[1])
-    }
-
     fn decoder(&self) -> Option<&dyn Decoder> {
         Some(self)
     }
@@ -286,9 +282,7 @@ impl Decoder for T5 {
         let encoded = self.encode(&mut b, ids, mask)?;
         b.output("encoder_last_hidden_state", encoded);
         let logits = self.decode(&mut b, [batch, tokens], context, mask, |b, layer| {
-            let block = self.cross_attention(layer);
-            let pair = [block.k.build(b, encoded)?, block.v.build(b, encoded)?];
-            keep_memory(b, layer, pair)
+            keep_memory(b, layer, &self.cross_attention(layer), encoded)
         })?;
         b.output("logits", logits);
         Ok(b.finish())

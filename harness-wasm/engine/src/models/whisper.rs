@@ -218,10 +218,6 @@ impl Model for Whisper {
         taken.finish()
     }
 
-    fn forward(&self, weights: &Weights, inputs: &InputTypes) -> Result<Graph> {
-        self.prefill(weights, inputs, inputs["decoder_input_ids"].shape[1])
-    }
-
     fn decoder(&self) -> Option<&dyn Decoder> {
         Some(self)
     }
@@ -244,21 +240,11 @@ impl Decoder for Whisper {
             unreachable!("prepared: rank 2")
         };
         let mut b = GraphBuilder::new(weights);
-        let features = match inputs.get("audio") {
-            Some(ty) => {
-                let audio = b.input("audio", DType::F32, ty.shape.as_slice());
-                let features = self.front_end.build(&mut b, audio)?;
-                b.output("input_features", features);
-                features
-            }
-            None => b.input("input_features", DType::F32, [batch, self.mels, self.frames()]),
-        };
+        let features = self.front_end.features_of(&mut b, inputs)?;
         let encoded = self.encode(&mut b, features)?;
         b.output("encoder_last_hidden_state", encoded);
         let logits = self.decode(&mut b, [batch, tokens], context, |b, layer| {
-            let block = self.cross_attention(layer);
-            let pair = [block.k.build(b, encoded)?, block.v.build(b, encoded)?];
-            keep_memory(b, layer, pair)
+            keep_memory(b, layer, &self.cross_attention(layer), encoded)
         })?;
         b.output("logits", logits);
         Ok(b.finish())

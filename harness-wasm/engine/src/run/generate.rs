@@ -68,13 +68,19 @@ impl<B: Backend> Runner<'_, B> {
 
         let mut rows = plan.start.clone();
         let mut chooser = Chooser::new(self.options, decoder.end(), plan.batch);
+        let mut steps = Vec::with_capacity(2);
+        for tokens in plan.steps() {
+            steps.push(self.step_program(decoder, &given, tokens, plan.context).await?);
+        }
         // Only what steps read again is carried along: pixels and audio are not.
-        let step = self.step_program(decoder, &given, plan.forced.max(1), plan.context).await?;
-        let mut fed: NamedTensors =
-            inputs.into_iter().filter(|(name, _)| step.inputs.contains(name)).collect();
+        let mut fed: NamedTensors = inputs
+            .into_iter()
+            .filter(|(name, _)| steps.iter().any(|step| step.inputs.contains(name)))
+            .collect();
         let mut next = if plan.forced == 0 {
             chooser.choose(&outputs["logits"])?
         } else {
+            let step = &steps[0];
             fed.insert(token_input.into(), Tensor::i32([plan.batch, plan.forced], plan.start.concat()));
             fed.insert("position".into(), Tensor::i32([1], vec![0]));
             chooser.choose(&self.backend.run(step.id, &fed).await?["logits"])?
@@ -87,7 +93,7 @@ impl<B: Backend> Runner<'_, B> {
             if made == plan.new || chooser.all_ended() {
                 break;
             }
-            let step = self.step_program(decoder, &given, 1, plan.context).await?;
+            let step = &steps[steps.len() - 1];
             fed.insert(token_input.into(), Tensor::i32([plan.batch, 1], next));
             fed.insert("position".into(), Tensor::i32([1], vec![(rows[0].len() - 1) as i32]));
             next = chooser.choose(&self.backend.run(step.id, &fed).await?["logits"])?;

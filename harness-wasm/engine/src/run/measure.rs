@@ -48,6 +48,9 @@ pub trait Witness {
     /// When the tokens of an inference were chosen, in milliseconds since it began.
     fn tokens(&self, index: u32, ms: Vec<f64>);
 
+    /// A named number, such as `repeatable`, with its unit.
+    fn metric(&self, name: &'static str, value: f64, unit: &'static str);
+
     /// The engine failed during `stage`.
     fn failed(&self, stage: &'static str, error: Error) -> Self::Stop;
 }
@@ -57,10 +60,6 @@ pub trait Witness {
 pub struct Measured {
     /// Of the last inference.
     pub outputs: NamedTensors,
-    /// Whether the first inference gave the same bits as the last.
-    pub repeatable: bool,
-    /// Items that the timed inferences took in a second; none without any.
-    pub items_per_second: Option<f64>,
     /// Ops executed by the first inference.
     pub tally: Tally,
     /// Ops that the host executed in the device's place.
@@ -118,10 +117,14 @@ pub async fn measure<B: Backend, W: Witness>(
             witness.tokens(index, tokens);
         }
     }
-    let count = items(&*loaded.model, &loaded.inputs) as f64 * f64::from(schedule.samples);
-    let items_per_second = (timed_ms > 0.0).then(|| count * 1000.0 / timed_ms);
+    // Same input, same graph, same machine: anything but the same bits is worth knowing.
     let repeatable = first.iter().zip(&outputs).all(|((_, a), (_, b))| a.bytes() == b.bytes());
+    witness.metric("repeatable", f64::from(u8::from(repeatable)), "bool");
+    if timed_ms > 0.0 {
+        let count = items(&*loaded.model, &loaded.inputs) as f64 * f64::from(schedule.samples);
+        witness.metric("items_per_second", count * 1000.0 / timed_ms, "1/s");
+    }
     let backend = runner.into_backend();
     let (dispatches, refusals) = (backend.dispatches(), backend.refusals().to_vec());
-    Ok(Measured { outputs, repeatable, items_per_second, tally, host_tally, refusals, dispatches })
+    Ok(Measured { outputs, tally, host_tally, refusals, dispatches })
 }

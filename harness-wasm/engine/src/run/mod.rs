@@ -11,7 +11,7 @@ mod trace;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-pub use case::{CaseRun, run_case};
+pub use case::{CaseRun, run_cases};
 pub use loaded::Loaded;
 pub use measure::{Measured, Schedule, Span, Witness, measure};
 pub use sampling::Sampling;

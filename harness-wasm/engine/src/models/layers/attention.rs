@@ -103,12 +103,14 @@ fn memory_names(layer: usize) -> [String; 2] {
     ["key", "value"].map(|part| format!("memory.{layer}.{part}"))
 }
 
-/// Keeps projected keys and values for the steps to come, and gives them back.
+/// Keys and values that a layer's attention makes of the encoder's result, kept for the steps to come.
 pub(in crate::models) fn keep_memory(
     b: &mut GraphBuilder<'_>,
     layer: usize,
-    pair: [ValueId; 2],
+    attention: &MultiHead,
+    encoded: ValueId,
 ) -> Result<[ValueId; 2]> {
+    let pair = [attention.k.build(b, encoded)?, attention.v.build(b, encoded)?];
     for (name, new) in memory_names(layer).iter().zip(pair) {
         let shape = b.shape(new).to_vec();
         let before = b.state(name, DType::F32, shape);
