@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use safetensors::Dtype;
 
@@ -9,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::quant::Matrix;
 use crate::tensor::{DType, Tensor, convert, parse_safetensors};
 
-/// The weights of one model, by their names in the checkpoint.
-#[derive(Debug)]
+/// The weights of one model, by their names in the checkpoint. A clone shares them.
+#[derive(Clone, Debug)]
 pub enum Weights {
     /// Safetensors shards.
-    Files(Checkpoint),
+    Files(Arc<Checkpoint>),
     /// Seeded synthetic weights: every name exists, with whatever shape is asked for.
     Twin {
         /// The seed.
@@ -24,7 +25,7 @@ pub enum Weights {
         /// What they were made from, and where the others are.
         base: Box<Self>,
         /// By the names that their weights have.
-        matrices: BTreeMap<String, Matrix>,
+        matrices: Arc<BTreeMap<String, Matrix>>,
     },
 }
 

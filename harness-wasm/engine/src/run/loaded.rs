@@ -1,7 +1,13 @@
 //! A model in memory: its architecture, weights and inputs.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::models::{Config, Model, model, twin_batch, twin_config};
+use crate::plan::fold::fold;
+use crate::plan::quantise::weights_of;
+use crate::quant::{Activations, Recipe};
 use crate::tensor::{NamedTensors, read_safetensors};
 use crate::weights::{Checkpoint, Weights};
 
@@ -29,7 +35,7 @@ impl Loaded {
     ) -> Result<Self> {
         Ok(Self {
             model: model(class, &Config::parse("config.json", config)?)?,
-            weights: Weights::Files(Checkpoint::new(shards)?),
+            weights: Weights::Files(Arc::new(Checkpoint::new(shards)?)),
             inputs: read_safetensors("inputs.safetensors", inputs)?,
         })
     }
@@ -50,5 +56,28 @@ impl Loaded {
         let model = model(class, &twin_config(class, size)?)?;
         let inputs = twin_batch(&*model, seed, batch, tokens)?;
         Ok(Self { model, weights: Weights::Twin { seed }, inputs })
+    }
+
+    /// The matrices that can be quantised, with their shapes: those that the forward pass multiplies by or looks up in.
+    ///
+    /// # Errors
+    /// If the inputs or the weights do not fit the model.
+    pub fn matrices(&self) -> Result<BTreeMap<String, Vec<usize>>> {
+        let types = super::types(&self.model.prepare(&self.inputs)?);
+        let graph = self.model.forward(&self.weights, &types)?;
+        Ok(weights_of(&fold(&graph, &self.weights)?))
+    }
+
+    /// The same model with its weights quantised, with regard to `activations` where they are given.
+    ///
+    /// # Errors
+    /// As [`Self::matrices`], and if the recipe does not fit them.
+    pub fn quantised(
+        self,
+        recipe: &Recipe,
+        activations: &BTreeMap<String, Arc<Activations>>,
+    ) -> Result<Self> {
+        let matrices = self.matrices()?;
+        Ok(Self { weights: recipe.apply(self.weights, &matrices, activations)?, ..self })
     }
 }
