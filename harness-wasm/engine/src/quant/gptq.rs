@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use super::fit::{self, Fit};
 use super::matrix::{Builder, Fitted, Matrix, check_finite};
 use super::scales::Affine;
-use super::scheme::{Packing, Scheme};
+use super::scheme::Scheme;
 use crate::error::{Error, Result};
 
 /// Added to the diagonal of `H`, in parts of its mean: keeps directions that no input has from being used up.
@@ -23,24 +23,25 @@ impl Matrix {
     pub fn calibrated(
         name: &str,
         weights: &[f32],
-        columns: usize,
+        shape: &[usize],
         scheme: Scheme,
         fit: Fit,
         activations: &Activations,
     ) -> Result<Self> {
         let Scheme::Grouped { bits, asymmetric, nested, .. } = scheme else {
-            return Self::quantise(name, weights, columns, scheme, fit);
+            return Self::quantise(name, weights, shape, scheme, fit);
         };
         check_finite(name, weights)?;
+        let mut builder = Builder::new(shape, scheme);
+        let packing = builder.packing;
+        let columns = packing.columns;
         if activations.columns != columns {
             return Err(Error::Weight {
                 name: name.to_owned(),
                 reason: format!("multiplies {columns} activations, calibration has {}", activations.columns),
             });
         }
-        let packing = Packing { scheme, columns };
         let influence = activations.influence(name)?;
-        let mut builder = Builder::new(packing, weights.len() / columns.max(1));
         let mut row_now = vec![0.0_f64; columns];
         for row in weights.chunks_exact(columns.max(1)) {
             row_now.iter_mut().zip(row).for_each(|(to, w)| *to = f64::from(*w));
@@ -242,8 +243,9 @@ mod tests {
                 });
                 each.sum()
             };
-            let plain = Matrix::quantise("w", &weights, columns, scheme, Fit::Mse).unwrap();
-            let calibrated = Matrix::calibrated("w", &weights, columns, scheme, Fit::Mse, &seen).unwrap();
+            let plain = Matrix::quantise("w", &weights, &[rows, columns], scheme, Fit::Mse).unwrap();
+            let calibrated =
+                Matrix::calibrated("w", &weights, &[rows, columns], scheme, Fit::Mse, &seen).unwrap();
             assert_eq!(calibrated.packing(), plain.packing());
             let (with, without) = (error(&calibrated), error(&plain));
             assert!(with < 0.5 * without, "{scheme}: {with} {without}");

@@ -9,9 +9,11 @@ use super::scheme::{BLOCK, Packing, Scheme};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// Weights `[rows, columns]`, each row packed by itself.
+/// A weight whose first axis are rows, each packed by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
+    /// The weight's shape: rows, and what a row's columns are.
+    shape: Vec<usize>,
     packing: Packing,
     /// `[rows, Packing::words]`.
     words: Tensor,
@@ -20,15 +22,15 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Packs `weights`; `name` is what errors call them.
+    /// Packs `weights` of this shape, which has two axes or more; `name` is what errors call them.
     ///
     /// # Errors
     /// If a weight is not finite: no scale could hold it.
-    pub fn quantise(name: &str, weights: &[f32], columns: usize, scheme: Scheme, fit: Fit) -> Result<Self> {
+    pub fn quantise(name: &str, weights: &[f32], shape: &[usize], scheme: Scheme, fit: Fit) -> Result<Self> {
         check_finite(name, weights)?;
-        let packing = Packing { scheme, columns };
-        let mut builder = Builder::new(packing, weights.len().checked_div(columns).unwrap_or(0));
-        for row in weights.chunks_exact(columns.max(1)) {
+        let mut builder = Builder::new(shape, scheme);
+        let packing = builder.packing;
+        for row in weights.chunks_exact(packing.columns.max(1)) {
             match scheme {
                 Scheme::Half => builder.words.extend(row.chunks(2).map(|pair| {
                     let half =
@@ -49,14 +51,38 @@ impl Matrix {
         Ok(builder.finish())
     }
 
+    /// The matrix that words and scales are said to be.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub(crate) fn from_parts(
+        scheme: Scheme,
+        shape: &[usize],
+        words: Tensor,
+        scales: Tensor,
+    ) -> std::result::Result<Self, String> {
+        let packing = Packing { scheme, columns: shape[1..].iter().product() };
+        let fits = words.shape() == [shape[0], packing.words()]
+            && scales.shape() == [shape[0], packing.scale_words()];
+        if !fits {
+            return Err(format!(
+                "words {:?} and scales {:?} are no rows of {} × {scheme}",
+                words.shape(),
+                scales.shape(),
+                packing.columns
+            ));
+        }
+        Ok(Self { shape: shape.to_vec(), packing, words, scales })
+    }
+
+    /// The weight's shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
     /// How its rows are stored.
     pub fn packing(&self) -> Packing {
         self.packing
-    }
-
-    /// How many rows it has.
-    pub fn rows(&self) -> usize {
-        self.words.shape()[0]
     }
 
     /// The weights' bits, `[rows, words]`.
@@ -142,16 +168,18 @@ impl Fitted {
 
 /// A matrix that is made row by row.
 pub(super) struct Builder {
-    packing: Packing,
-    rows: usize,
+    shape: Vec<usize>,
+    pub(super) packing: Packing,
     words: Vec<u32>,
     scales: Vec<u32>,
 }
 
 impl Builder {
-    pub(super) fn new(packing: Packing, rows: usize) -> Self {
-        let words = Vec::with_capacity(rows * packing.words());
-        Self { packing, rows, words, scales: Vec::with_capacity(rows * packing.scale_words()) }
+    pub(super) fn new(shape: &[usize], scheme: Scheme) -> Self {
+        let packing = Packing { scheme, columns: shape[1..].iter().product() };
+        let words = Vec::with_capacity(shape[0] * packing.words());
+        let scales = Vec::with_capacity(shape[0] * packing.scale_words());
+        Self { shape: shape.to_vec(), packing, words, scales }
     }
 
     /// The numbers that fit a row.
@@ -176,10 +204,10 @@ impl Builder {
     }
 
     pub(super) fn finish(self) -> Matrix {
-        let Self { packing, rows, words, scales } = self;
-        let tensor = |words: Vec<u32>, width| Tensor::i32([rows, width], bytemuck::cast_vec(words));
+        let Self { shape, packing, words, scales } = self;
+        let tensor = |words: Vec<u32>, width| Tensor::i32([shape[0], width], bytemuck::cast_vec(words));
         let (words, scales) = (tensor(words, packing.words()), tensor(scales, packing.scale_words()));
-        Matrix { packing, words, scales }
+        Matrix { shape, packing, words, scales }
     }
 }
 
@@ -203,7 +231,7 @@ mod tests {
             scheme in prop::sample::select(Scheme::all()),
         ) {
             let weights = drawn(rows, columns);
-            let matrix = Matrix::quantise("w", &weights, columns, scheme, Fit::Nearest).unwrap();
+            let matrix = Matrix::quantise("w", &weights, &[rows, columns], scheme, Fit::Nearest).unwrap();
             let packing = matrix.packing();
             prop_assert_eq!(matrix.words().shape(), [rows, packing.words()]);
             prop_assert_eq!(matrix.scales().shape(), [rows, packing.scale_words()]);
@@ -225,7 +253,8 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_is_refused() {
-        let told = Matrix::quantise("a.weight", &[1.0, f32::NAN], 2, Scheme::Half, Fit::Mse).unwrap_err();
+        let told =
+            Matrix::quantise("a.weight", &[1.0, f32::NAN], &[1, 2], Scheme::Half, Fit::Mse).unwrap_err();
         assert_eq!(told.to_string(), "weight a.weight: NaN at 1 cannot be quantised");
     }
 }

@@ -75,8 +75,8 @@ impl Recipe {
         let tensor = weights.load(name, shape)?;
         let scheme = self.scheme_of(name, columns);
         match activations.get(name) {
-            Some(x) => Matrix::calibrated(name, tensor.as_f32(), columns, scheme, self.fit, x),
-            None => Matrix::quantise(name, tensor.as_f32(), columns, scheme, self.fit),
+            Some(x) => Matrix::calibrated(name, tensor.as_f32(), shape, scheme, self.fit, x),
+            None => Matrix::quantise(name, tensor.as_f32(), shape, scheme, self.fit),
         }
     }
 }

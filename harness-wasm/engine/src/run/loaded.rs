@@ -9,7 +9,7 @@ use crate::plan::fold::fold;
 use crate::plan::quantise::weights_of;
 use crate::quant::{Activations, Recipe};
 use crate::tensor::{NamedTensors, read_safetensors};
-use crate::weights::{Checkpoint, Weights};
+use crate::weights::Weights;
 
 /// Everything that an inference needs, whatever backend runs it.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Loaded {
     ) -> Result<Self> {
         Ok(Self {
             model: model(class, &Config::parse("config.json", config)?)?,
-            weights: Weights::Files(Arc::new(Checkpoint::new(shards)?)),
+            weights: Weights::of_shards(shards)?,
             inputs: read_safetensors("inputs.safetensors", inputs)?,
         })
     }
