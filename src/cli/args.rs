@@ -1,14 +1,16 @@
 //! What was typed. Every flag can be given in the environment as `WEBMATRIX_<FLAG>`.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use webmatrix_wire::{Backend, Precision};
 
 use crate::discover::BrowserPath;
 use crate::plan::axis::BrowserKind;
-use crate::plan::{ModelClass, Size};
+use crate::plan::{BATCHES, ModelClass, SEQUENCE_LENGTHS, Size};
 use crate::render::Format;
 use crate::store::RunSelection;
 
@@ -73,11 +75,11 @@ pub(super) struct SelectArgs {
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SIZE", value_name = "SIZE")]
     pub(super) size: Option<Vec<Size>>,
     /// Items of one inference; more than one number makes an axis
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BATCH", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(super) batch: Vec<u32>,
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BATCH", value_name = "N", value_parser = within(&BATCHES))]
+    pub(super) batch: Option<Vec<u32>>,
     /// Tokens of its text; more than one number makes an axis
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SEQUENCE_LENGTH", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(super) sequence_length: Vec<u32>,
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SEQUENCE_LENGTH", value_name = "N", value_parser = within(&SEQUENCE_LENGTHS))]
+    pub(super) sequence_length: Option<Vec<u32>>,
     /// Features to switch on, together
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_FEATURES", value_name = "FEATURE")]
     pub(super) features: Option<Vec<String>>,
@@ -100,8 +102,57 @@ pub(super) struct SelectArgs {
     /// Seconds for everything
     #[arg(long, env = "WEBMATRIX_TOTAL_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) total_deadline: Option<u32>,
+    /// A file that says what the host may run of a cell before its evidence is `fallback` [default: nothing]
+    #[arg(long, env = "WEBMATRIX_THRESHOLDS", value_name = "FILE")]
+    pub(super) thresholds: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) generate: GenerateArgs,
     #[command(flatten)]
     pub(super) paths: PathArgs,
+}
+
+/// A number that an axis may have.
+fn within(axis: &RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(i64::from(*axis.start())..=i64::from(*axis.end()))
+}
+
+/// How classes that generate go on, in place of what the matrix says.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Generation")]
+pub(super) struct GenerateArgs {
+    /// Tokens to generate, at most where --stop is given [default: a golden's number]
+    #[arg(long, env = "WEBMATRIX_MAX_NEW_TOKENS", value_name = "N")]
+    pub(super) max_new_tokens: Option<u32>,
+    /// An end token ends generation; without, end tokens are never chosen, so that runs are alike
+    #[arg(long, env = "WEBMATRIX_STOP")]
+    pub(super) stop: bool,
+    /// Draw tokens, from logits divided by this; without any of these four, the likeliest is taken
+    #[arg(long, env = "WEBMATRIX_TEMPERATURE", value_name = "T")]
+    pub(super) temperature: Option<f32>,
+    /// Draw among so many likeliest tokens
+    #[arg(long, env = "WEBMATRIX_TOP_K", value_name = "K")]
+    pub(super) top_k: Option<u32>,
+    /// Draw among the likeliest tokens whose probabilities sum up to this
+    #[arg(long, env = "WEBMATRIX_TOP_P", value_name = "P")]
+    pub(super) top_p: Option<f32>,
+    /// The seed of the draws
+    #[arg(long, env = "WEBMATRIX_SEED", value_name = "N")]
+    pub(super) seed: Option<u64>,
+}
+
+/// What the models of --weights work on, in place of what their folders hold.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Inputs for the models of --weights")]
+pub(super) struct GivenArgs {
+    /// Pictures, PNG or JPEG: an item each, or the frames of a video
+    #[arg(long, num_args = 1.., env = "WEBMATRIX_IMAGE", value_name = "FILE")]
+    pub(super) image: Vec<PathBuf>,
+    /// Sounds, WAV: an item each
+    #[arg(long, num_args = 1.., env = "WEBMATRIX_AUDIO", value_name = "FILE")]
+    pub(super) audio: Vec<PathBuf>,
+    /// Texts: an item each, or those that pictures, videos and sounds are ranked by
+    #[arg(long, num_args = 1.., env = "WEBMATRIX_TEXT", value_name = "TEXT")]
+    pub(super) text: Vec<String>,
 }
 
 /// Where browsers are, besides where they are looked for.
@@ -200,6 +251,8 @@ impl PrintArgs {
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) given: GivenArgs,
     #[command(flatten)]
     pub(super) launch: LaunchArgs,
     #[command(flatten)]
