@@ -75,6 +75,9 @@ impl Task {
     }
 }
 
+/// The letters of wav2vec 2.0, which has no other tokenizer.
+pub(super) const VOCABULARY: &str = "vocab.json";
+
 /// Likeliest classes that are said of an item.
 const TOP: usize = 5;
 /// The probability that an object must exceed, as in transformers' examples.
@@ -107,7 +110,7 @@ impl Behind {
         };
         let beside = |name: &str| material.folder.as_ref().map(|folder| folder.join(name));
         let config = Config::parse(CONFIG, &read(CONFIG)?).ok()?;
-        let vocabulary = beside("vocab.json").and_then(|path| std::fs::read(path).ok());
+        let vocabulary = beside(VOCABULARY).and_then(|path| std::fs::read(path).ok());
         Some(Self {
             inputs: read_safetensors(INPUTS, &read(INPUTS)?).ok()?,
             tokenizer: beside(TOKENIZER).and_then(|path| tokenizer(&path)),
@@ -262,7 +265,7 @@ fn thing(statement: &Statement) -> String {
     let Statement { task, item, text, score, corners, .. } = statement;
     let mut said = match task {
         Task::Text => format!("{text:?}"),
-        Task::Embedding => format!("cosine {item} and {text}"),
+        Task::Embedding => format!("cosine of {item} and {text}"),
         _ => text.clone(),
     };
     // Writing to a string cannot fail.
@@ -296,7 +299,52 @@ mod tests {
     fn goldens_say_what_they_say_in_transformers() {
         let said = ["bert", "vit", "clip", "llama", "detr", "wav2vec2"];
         let said = said.map(|class| format!("{class}\n{}", of(class, |_| ())));
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r"
+        bert
+        embedding: cosine of 0 and 1 0.80
+        vit
+        [0] label: LABEL_7 0.43, LABEL_2 0.23, LABEL_3 0.14, LABEL_0 0.06, LABEL_9 0.04
+        [1] label: LABEL_3 0.30, LABEL_7 0.20, LABEL_2 0.16, LABEL_9 0.11, LABEL_4 0.08
+        clip
+        [0] ranking: text 1 0.76, text 2 0.22, text 0 0.02
+        [1] ranking: text 1 0.70, text 2 0.27, text 0 0.03
+        llama
+        tokens: 221 320 36 175 283 222 332 163 36 287 195 465 429 293 340 471 104 357 167 19 25 407 425 445 216 372 257 417 211 433 433 461
+        detr
+
+        wav2vec2
+        ");
+    }
+
+    /// DETR's golden is sure of nothing; here all of its queries are made sure of class 3.
+    #[test]
+    fn boxes_are_in_pixels_of_the_picture() {
+        let class: ModelClass = "detr".parse().unwrap_or_else(|error| panic!("{error}"));
+        let mut material = of_golden(class).unwrap_or_else(|error| panic!("{error}"));
+        let outputs = golden("detr").unwrap_or_else(|| panic!("no golden")).expected();
+        let mut outputs = read_safetensors("expected", &outputs).unwrap_or_else(|error| panic!("{error}"));
+        let shape = outputs["logits"].shape().to_vec();
+        let classes = shape[2];
+        let sure = (0..shape.iter().product()).map(|at| if at % classes == 3 { 9.0 } else { 0.0 }).collect();
+        outputs.insert("logits".to_owned(), Tensor::f32(shape, sure));
+        let outputs = webmatrix_engine::tensor::write_safetensors(&outputs);
+        let outputs = outputs.unwrap_or_else(|error| panic!("{error}"));
+        let corners = |material: &Material| {
+            let first = said(class, material, &outputs).into_iter().next();
+            let first = first.unwrap_or_else(|| panic!("nothing is said"));
+            (first.text, first.corners.unwrap_or_default())
+        };
+        // Of the golden's padded picture, what its mask shows; of a person's own, the whole.
+        let (label, small) = corners(&material);
+        material.sizes = vec![[640, 960]];
+        let (_, large) = corners(&material);
+        assert_eq!(label, "LABEL_3");
+        let mask = golden("detr").map(|golden| golden.inputs).unwrap_or_default();
+        let mask = read_safetensors(INPUTS, mask).unwrap_or_else(|error| panic!("{error}"));
+        let shown = mask["pixel_mask"].as_i32()[..96].iter().filter(|shown| **shown != 0).count() as f64;
+        for (small, large) in [(small[0], large[0]), (small[2], large[2])] {
+            assert!((large - small * 960.0 / shown).abs() < 1e-6, "{small} {large} {shown}");
+        }
     }
 
     #[test]

@@ -200,3 +200,40 @@ fn sounds(front_end: &Preprocessor, files: &[PathBuf]) -> Result<Tensor, String>
     }
     Ok(Tensor::f32([files.len(), samples.unwrap_or_default()], rows))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+
+    fn fixture(file: &str) -> Vec<u8> {
+        std::fs::read(format!("{FIXTURES}/{file}")).unwrap_or_else(|error| panic!("{file}: {error}"))
+    }
+
+    /// The picture is the first of the front end's fixture.
+    #[test]
+    fn a_picture_becomes_what_transformers_makes_of_it() {
+        let preprocessor = fixture("frontends/vit/preprocessor_config.json");
+        let config: serde_json::Value =
+            serde_json::from_slice(&fixture("goldens/vit/config.json")).unwrap_or_else(|e| panic!("{e}"));
+        let mut config = config;
+        config["image_size"] = 24.into();
+        let given =
+            Given { images: vec![format!("{FIXTURES}/media/picture.png").into()], ..Given::default() };
+        let config = config.to_string().into_bytes();
+        let of = |batch| {
+            let shape = Shape { batch, tokens: None };
+            let front_end = Some(&preprocessor[..]);
+            let made = inputs("vit", (&config, front_end), Path::new("nowhere"), None, &given, shape);
+            let (made, sizes) = made.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(sizes, [[37, 53]]);
+            read_safetensors("made", &made).unwrap_or_else(|error| panic!("{error}"))
+        };
+        let expected = fixture("frontends/vit/expected.safetensors");
+        let expected = read_safetensors("expected", &expected).unwrap_or_else(|error| panic!("{error}"));
+        let first = &expected["pixel_values"].as_f32()[..3 * 24 * 24];
+        assert_eq!(of(None)["pixel_values"], Tensor::f32([1, 3, 24, 24], first.to_vec()));
+        assert_eq!(of(Some(2))["pixel_values"], Tensor::f32([2, 3, 24, 24], first.repeat(2)));
+    }
+}

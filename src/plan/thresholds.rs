@@ -122,7 +122,21 @@ mod tests {
             "[host-ops]\n",
         ]
         .map(|text| parse(text).err().unwrap_or_default());
-        insta::assert_snapshot!(errors.join("\n"), @"");
+        insta::assert_snapshot!(errors.join("\n"), @r#"
+        thresholds t.toml: TOML parse error at line 2, column 8
+          |
+        2 | most = -1
+          |        ^^
+        invalid value: integer `-1`, expected u64
+        thresholds t.toml: host_ops.share: must be at least 0 and below 1, not 1
+        thresholds t.toml: host_ops.share: must be at least 0 and below 1, not NaN
+        thresholds t.toml: models: unknown model "bird": use one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr
+        thresholds t.toml: TOML parse error at line 1, column 2
+          |
+        1 | [host-ops]
+          |  ^^^^^^^^
+        unknown field `host-ops`, expected `host_ops` or `models`
+        "#);
     }
 
     proptest::proptest! {
