@@ -111,6 +111,10 @@ pub(super) struct SelectArgs {
     pub(super) paths: PathArgs,
 }
 
+/// Under which the help lists them.
+const GENERATION: &str = "Generation";
+const INPUTS: &str = "Inputs for the models of --weights";
+
 /// A number that an axis may have.
 fn within(axis: &RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(i64::from(*axis.start())..=i64::from(*axis.end()))
@@ -118,40 +122,38 @@ fn within(axis: &RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
 
 /// How classes that generate go on, in place of what the matrix says.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Generation")]
 pub(super) struct GenerateArgs {
     /// Tokens to generate, at most where --stop is given [default: a golden's number]
-    #[arg(long, env = "WEBMATRIX_MAX_NEW_TOKENS", value_name = "N")]
+    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_MAX_NEW_TOKENS", value_name = "N")]
     pub(super) max_new_tokens: Option<u32>,
     /// An end token ends generation; without, end tokens are never chosen, so that runs are alike
-    #[arg(long, env = "WEBMATRIX_STOP")]
+    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_STOP")]
     pub(super) stop: bool,
     /// Draw tokens, from logits divided by this; without any of these four, the likeliest is taken
-    #[arg(long, env = "WEBMATRIX_TEMPERATURE", value_name = "T")]
+    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_TEMPERATURE", value_name = "T")]
     pub(super) temperature: Option<f32>,
     /// Draw among so many likeliest tokens
-    #[arg(long, env = "WEBMATRIX_TOP_K", value_name = "K")]
+    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_TOP_K", value_name = "K")]
     pub(super) top_k: Option<u32>,
     /// Draw among the likeliest tokens whose probabilities sum up to this
-    #[arg(long, env = "WEBMATRIX_TOP_P", value_name = "P")]
+    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_TOP_P", value_name = "P")]
     pub(super) top_p: Option<f32>,
     /// The seed of the draws
-    #[arg(long, env = "WEBMATRIX_SEED", value_name = "N")]
+    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_SEED", value_name = "N")]
     pub(super) seed: Option<u64>,
 }
 
 /// What the models of --weights work on, in place of what their folders hold.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Inputs for the models of --weights")]
 pub(super) struct GivenArgs {
     /// Pictures, PNG or JPEG: an item each, or the frames of a video
-    #[arg(long, num_args = 1.., env = "WEBMATRIX_IMAGE", value_name = "FILE")]
+    #[arg(long, help_heading = INPUTS, num_args = 1.., env = "WEBMATRIX_IMAGE", value_name = "FILE")]
     pub(super) image: Vec<PathBuf>,
     /// Sounds, WAV: an item each
-    #[arg(long, num_args = 1.., env = "WEBMATRIX_AUDIO", value_name = "FILE")]
+    #[arg(long, help_heading = INPUTS, num_args = 1.., env = "WEBMATRIX_AUDIO", value_name = "FILE")]
     pub(super) audio: Vec<PathBuf>,
     /// Texts: an item each, or those that pictures, videos and sounds are ranked by
-    #[arg(long, num_args = 1.., env = "WEBMATRIX_TEXT", value_name = "TEXT")]
+    #[arg(long, help_heading = INPUTS, num_args = 1.., env = "WEBMATRIX_TEXT", value_name = "TEXT")]
     pub(super) text: Vec<String>,
 }
 

@@ -71,7 +71,11 @@ fn a_preprocessor_that_cannot_be_honoured_is_refused_by_name() {
     let left = json!({"feature_extractor_type": "Wav2Vec2FeatureExtractor", "padding_side": "left"});
     let other = json!({"image_processor_type": "ViTImageProcessor"});
     let said = [refused(&left), refused(&other), refused(&json!([]))];
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    error: DIR/preprocessor_config.json: as wav2vec2: config field padding_side = "left": only "right" is implemented; change it, or take the file away if inputs.safetensors holds what it would have made
+    error: DIR/preprocessor_config.json: as wav2vec2: config field image_processor_type = ViTImageProcessor: is not Wav2Vec2's front end; change it, or take the file away if inputs.safetensors holds what it would have made
+    error: DIR/preprocessor_config.json: as wav2vec2: not a JSON object; change it, or take the file away if inputs.safetensors holds what it would have made
+    "#);
 }
 
 /// Runs a class on the host; gives its cell in the report.
@@ -156,7 +160,16 @@ fn files_that_do_not_fit_are_refused_by_name() {
         run(&["--weights", "twin", "--models", "bert", "--text", "a cat"]),
         run(&["--temperature", "0"]),
     ];
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r"
+    65 error: weights of vit: --image: DIR lacks preprocessor_config.json, which says how it is read
+    65 error: weights of vit: input pixel_values: is F32 [1, 3, 224, 224] where floats of [any, 3, 32, 32] belong
+    65 error: weights of vit: /tests/fixtures/media/sound.wav: The image format could not be determined
+    65 error: weights of vit: nowhere.png: No such file or directory (os error 2)
+    65 error: weights of vit: --audio: vit takes no sound
+    65 error: weights of vit: --text: DIR/tokenizer.json is missing: it says how text is read
+    2 error: --image, --audio and --text are for the models of --weights, and native/bert@tiny/webmatrix/native-cpu/fp32/default is none: choose with --models
+    2 error: --temperature must be above 0 and at most 100; leave it out for the likeliest token each time
+    ");
 }
 
 /// The tokens that llama gives, by place.
