@@ -1,5 +1,7 @@
 //! What was typed. Every flag can be given in the environment as `WEBMATRIX_<FLAG>`.
 
+mod model;
+
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,6 +9,8 @@ use std::str::FromStr;
 use clap::builder::RangedI64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use webmatrix_wire::{Backend, Precision};
+
+pub(super) use model::{GenerateArgs, GivenArgs};
 
 use crate::discover::BrowserPath;
 use crate::plan::axis::BrowserKind;
@@ -111,50 +115,9 @@ pub(super) struct SelectArgs {
     pub(super) paths: PathArgs,
 }
 
-/// Under which the help lists them.
-const GENERATION: &str = "Generation";
-const INPUTS: &str = "Inputs for the models of --weights";
-
 /// A number that an axis may have.
 fn within(axis: &RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(i64::from(*axis.start())..=i64::from(*axis.end()))
-}
-
-/// How classes that generate go on, in place of what the matrix says.
-#[derive(Clone, Copy, Debug, Default, clap::Args)]
-pub(super) struct GenerateArgs {
-    /// Tokens to generate, at most where --stop is given [default: a golden's number]
-    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_MAX_NEW_TOKENS", value_name = "N")]
-    pub(super) max_new_tokens: Option<u32>,
-    /// An end token ends generation; without, end tokens are never chosen, so that runs are alike
-    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_STOP")]
-    pub(super) stop: bool,
-    /// Draw tokens, from logits divided by this; without any of these four, the likeliest is taken
-    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_TEMPERATURE", value_name = "T")]
-    pub(super) temperature: Option<f32>,
-    /// Draw among so many likeliest tokens
-    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_TOP_K", value_name = "K")]
-    pub(super) top_k: Option<u32>,
-    /// Draw among the likeliest tokens whose probabilities sum up to this
-    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_TOP_P", value_name = "P")]
-    pub(super) top_p: Option<f32>,
-    /// The seed of the draws
-    #[arg(long, help_heading = GENERATION, env = "WEBMATRIX_SEED", value_name = "N")]
-    pub(super) seed: Option<u64>,
-}
-
-/// What the models of --weights work on, in place of what their folders hold.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub(super) struct GivenArgs {
-    /// Pictures, PNG or JPEG: an item each, or the frames of a video
-    #[arg(long, help_heading = INPUTS, num_args = 1.., env = "WEBMATRIX_IMAGE", value_name = "FILE")]
-    pub(super) image: Vec<PathBuf>,
-    /// Sounds, WAV: an item each
-    #[arg(long, help_heading = INPUTS, num_args = 1.., env = "WEBMATRIX_AUDIO", value_name = "FILE")]
-    pub(super) audio: Vec<PathBuf>,
-    /// Texts: an item each, or those that pictures, videos and sounds are ranked by
-    #[arg(long, help_heading = INPUTS, num_args = 1.., env = "WEBMATRIX_TEXT", value_name = "TEXT")]
-    pub(super) text: Vec<String>,
 }
 
 /// Where browsers are, besides where they are looked for.

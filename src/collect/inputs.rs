@@ -108,13 +108,21 @@ fn made(
         let Some(pixels) = inputs.remove("pixel_values") else {
             return Err(format!("--image: {class} takes no pictures"));
         };
-        if model.decoder().is_some() {
-            return Err(format!(
-                "--image: {class} reads a picture among a text's tokens, which is not built"
-            ));
-        }
         inputs.remove("pixel_mask");
+        inputs.remove("image_sizes");
         inputs.extend(pictures(front_end("--image")?, shown, &pixels)?);
+        let of_pictures = model.image_tokens(&inputs).map_err(|error| error.to_string())?;
+        if let Some((token, counts)) = of_pictures {
+            let [prompt] = &given.texts[..] else {
+                return Err(format!(
+                    "--image: {class} reads pictures where its text has them: give one --text, with its image token \
+                     (such as <image>) for each picture"
+                ));
+            };
+            let ids = text::encode(&folder.join(text::TOKENIZER), &[prompt])?;
+            inputs.insert("input_ids".to_owned(), with_pictures(&ids["input_ids"], token, &counts)?);
+            return Ok(inputs);
+        }
     }
     if !given.audio.is_empty() {
         if inputs.remove("audio").or_else(|| inputs.remove("input_values")).is_none() {
@@ -137,6 +145,26 @@ fn made(
             Err(format!("--text: {class} goes on where its text ends: give one"))
         }
         (true, false) => text::instead(model, inputs, &tokenizer, &given),
+    }
+}
+
+/// A text's tokens, with as many of each picture's as it takes.
+fn with_pictures(ids: &Tensor, token: i32, counts: &[usize]) -> Result<Tensor, String> {
+    let mut left = counts.iter();
+    let mut expanded = Vec::new();
+    for &id in ids.as_i32() {
+        // A picture's token too many is counted below.
+        let count = if id == token { left.next().copied().unwrap_or_default() } else { 1 };
+        expanded.extend(std::iter::repeat_n(id, count));
+    }
+    let places = ids.as_i32().iter().filter(|id| **id == token).count();
+    if places == counts.len() {
+        Ok(Tensor::i32([1, expanded.len()], expanded))
+    } else {
+        Err(format!(
+            "--text: has {places} of token {token}, which stands for a picture, for {} pictures",
+            counts.len()
+        ))
     }
 }
 
@@ -204,6 +232,14 @@ fn sounds(front_end: &Preprocessor, files: &[PathBuf]) -> Result<Tensor, String>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pictures_token_becomes_as_many_as_it_takes() {
+        let ids = Tensor::i32([1, 5], vec![1, 9, 2, 9, 3]);
+        let made = with_pictures(&ids, 9, &[2, 3]);
+        assert_eq!(made, Ok(Tensor::i32([1, 8], vec![1, 9, 9, 2, 9, 9, 9, 3])));
+        assert!(with_pictures(&ids, 9, &[2]).is_err() && with_pictures(&ids, 9, &[1, 1, 1]).is_err());
+    }
 
     const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 

@@ -73,3 +73,18 @@ fn a_matrix_file_names_batches_and_lengths() {
     assert_eq!(cells(&["--batch", "2"]), "+b2+t8 +b2+t32");
     assert_eq!(cells(&["--sequence-length", "5", "--batch", "4", "2"]), "+b2+t5");
 }
+
+#[test]
+fn more_tokens_than_there_are_positions_cannot_be_asked_for() {
+    let folder = folder();
+    let plan = |further: &[&str]| {
+        let plan = ["plan", "--browsers", "native", "--backends", "native-cpu", "--models", "llama", "bert"];
+        let output = webmatrix(folder.path(), &[&plan[..], further].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        stdout(&output)
+    };
+    let many = plan(&["--max-new-tokens", "100000"]);
+    assert!(many.contains("positions, too few for 16 tokens and 100000 new ones"), "{many}");
+    assert!(many.contains("native/bert@tiny/") && !many.contains("native/llama@tiny/"), "{many}");
+    assert!(plan(&["--max-new-tokens", "20"]).contains("native/llama@tiny/"));
+}

@@ -136,6 +136,34 @@ fn a_picture_file_is_named_as_the_config_names_it() {
     assert!(page.contains("label: animal "), "not in the page");
 }
 
+/// A picture among a text's tokens, whole and in tiles.
+#[test]
+fn a_picture_is_told_of() {
+    for (class, processor) in [("llava", "CLIPImageProcessor"), ("llava_next", "LlavaNextImageProcessor")] {
+        let (out, model) = (folder(), copy(class));
+        let words = json!({"<unk>": 0, "what": 1, "is": 2, "this": 3, "<image>": 511});
+        let tokenizer = json!({
+            "version": "1.0", "pre_tokenizer": {"type": "WhitespaceSplit"},
+            "model": {"type": "WordLevel", "vocab": words, "unk_token": "<unk>"},
+        });
+        put(model.path(), "tokenizer.json", &tokenizer);
+        let (size, grid) = (json!({"shortest_edge": 32}), json!([[32, 64], [64, 32], [64, 64]]));
+        let preprocessor = json!({
+            "image_processor_type": processor, "size": size, "crop_size": 32, "image_grid_pinpoints": grid,
+        });
+        put(model.path(), "preprocessor_config.json", &preprocessor);
+        let picture = fixture("picture.png");
+        let asked = ["--image", &picture, "--text", "<image> what is this", "--max-new-tokens", "4"];
+        let cell = told(out.path(), class, model.path(), &asked);
+        assert_eq!(cell["answer"][0]["task"], "text", "{cell}");
+        let weights = format!("{class}={}", model.path().display());
+        let run =
+            ["run", "--browsers", "native", "--models", class, "--weights", &weights, "--image", &picture];
+        let said = stderr(&webmatrix(out.path(), &[&run[..], &["--text", "what is this"]].concat()));
+        assert!(said.contains("has 0 of token 511, which stands for a picture, for 1 pictures"), "{said}");
+    }
+}
+
 #[test]
 fn files_that_do_not_fit_are_refused_by_name() {
     let (out, model) = (folder(), copy("vit"));
