@@ -218,7 +218,7 @@ impl<'a> Lane<'a> {
             self.job(cell.to_string(), self.ctx.settings.deadlines.attempt_s, JobKind::Cell(work.clone()))?;
         self.started(&job, Some(cell), number, session)?;
         let over = self.send(&job, material.files.clone()).await;
-        let over = self.ended(&job, over, Some((cell, material, reference))).await?;
+        let over = self.ended(&job, over, Some(Tried { cell, material, reference })).await?;
         if matches!(over.end, End::Interrupted {}) {
             return Ok(None);
         }
@@ -318,10 +318,10 @@ impl<'a> Lane<'a> {
         &mut self,
         job: &Job,
         over: Over,
-        cell: Option<(&Cell, &Material, &Arc<Result<Reference, String>>)>,
+        tried: Option<Tried<'_>>,
     ) -> Result<Judged, CollectError> {
         let Over { end, watch, wall } = over;
-        let verdict = cell.map(|(cell, _, reference)| {
+        let verdict = tried.map(|Tried { cell, reference, .. }| {
             self.ctx.judge.judge(&Case {
                 cell,
                 nonce: job.nonce,
@@ -331,8 +331,8 @@ impl<'a> Lane<'a> {
                 reference,
             })
         });
-        let answer = match (cell, &watch.outputs) {
-            (Some((cell, material, _)), Some(outputs)) => said(cell.model, material, outputs).await,
+        let answer = match (tried, &watch.outputs) {
+            (Some(Tried { cell, material, .. }), Some(outputs)) => said(cell.model, material, outputs).await,
             _ => Vec::new(),
         };
         let well = matches!(end, End::Done(_)) && verdict.as_ref().is_none_or(|v| !is_unexpected(v.status));
@@ -422,6 +422,14 @@ impl Traced {
         let not = || Err(why.to_owned());
         Self { backend: not(), oracle: not(), reference: Arc::new(Err(why.to_owned())) }
     }
+}
+
+/// What an attempt at a cell is judged by.
+#[derive(Clone, Copy)]
+struct Tried<'a> {
+    cell: &'a Cell,
+    material: &'a Material,
+    reference: &'a Arc<Result<Reference, String>>,
 }
 
 /// An attempt that is over and judged.
