@@ -4,6 +4,7 @@
 //! holds can be rebuilt from the journal, so a run that was interrupted anywhere is completed by
 //! reading it back and running the cells that have no verdict.
 
+mod answer;
 mod attempt;
 mod context;
 mod end;
@@ -11,6 +12,7 @@ mod folder;
 mod generation;
 mod goldens;
 mod hub;
+mod inputs;
 mod journal;
 mod lane;
 mod native;
@@ -30,10 +32,12 @@ use webmatrix_wire::ProbeReport;
 /// Names what a trace holds.
 pub use webmatrix_engine::run::Step;
 
-pub use context::{Context, Launcher};
+pub use answer::{Statement, Task, lines};
+pub use context::{Context, Launcher, Settings};
 pub use end::{End, Mortal};
 pub use folder::{FolderError, ModelFolder};
 pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
+pub use inputs::Given;
 pub use journal::{Journal, JournalError, read, runs};
 pub use lane::Traced;
 pub use record::{
@@ -93,10 +97,10 @@ pub async fn collect(ctx: &Context, plan: &Plan, jobs: usize) -> Result<(), Coll
 
 /// Runs a cell's model once more, with every intermediate result, on its backend and by the oracle.
 pub async fn trace(ctx: &Context, cell: &Cell) -> Result<Traced, CollectError> {
-    Lane::new(ctx, &cell.browser, Total::from_now(ctx.deadlines.total_s)).trace_only(cell).await
+    Lane::new(ctx, &cell.browser, Total::from_now(ctx.settings.deadlines.total_s)).trace_only(cell).await
 }
 
 /// What a browser can do, as its own page finds out; none if it gave no answer.
 pub async fn probe(ctx: &Context, browser: &str) -> Result<Option<ProbeReport>, CollectError> {
-    Lane::new(ctx, browser, Total::from_now(ctx.deadlines.total_s)).probe_only().await
+    Lane::new(ctx, browser, Total::from_now(ctx.settings.deadlines.total_s)).probe_only().await
 }

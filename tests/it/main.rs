@@ -4,6 +4,7 @@ mod axes;
 mod command;
 #[cfg(target_os = "linux")]
 mod deaths;
+mod documents;
 mod fake;
 mod fallback;
 mod http;
@@ -12,5 +13,6 @@ mod ops;
 mod protocol;
 mod resume;
 mod statuses;
+mod tasks;
 mod traces;
 mod verify;

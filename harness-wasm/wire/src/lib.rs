@@ -13,7 +13,7 @@ mod message;
 mod probe;
 
 pub use axis::{Backend, EvidenceGrade, Implementation, Precision, Status, UnknownName, Variant};
-pub use job::{AttemptId, CellJob, Job, JobKind, ModelSource, TwinSize};
+pub use job::{AttemptId, CellJob, Generation, Job, JobKind, ModelSource, Sampling, TwinSize};
 pub use message::{
     AdapterFacts, BackendFacts, Batch, Challenge, Done, Envelope, Failed, FailureKind, Hello, Log, LogLevel,
     Message, Metric, OpCase, OpCount, Phase, Progress, Receipt, Sample, StepDown, Timing, Tokens,
@@ -23,7 +23,7 @@ pub use probe::{
 };
 
 /// The version of everything in this crate. Controller and page refuse to talk across versions.
-pub const WIRE_VERSION: u32 = 3;
+pub const WIRE_VERSION: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -41,6 +41,6 @@ mod tests {
             hash.update(serde_json::to_vec(&schema).expect("a schema is JSON"));
         }
         let digest = hex::encode(hash.finalize());
-        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"3 a7e62e80e1df978b");
+        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"4 957f4733f0212285");
     }
 }

@@ -23,18 +23,20 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// A model from the bytes of `config.json`, of safetensors shards with their names, and of named inputs.
+    /// A model from the bytes of `config.json` and, where there is one, of the `preprocessor_config.json` beside it, of
+    /// safetensors shards with their names, and of named inputs.
     ///
     /// # Errors
     /// If any of them is not what it should be.
     pub fn from_files(
         class: &str,
         config: &[u8],
+        preprocessor: Option<&[u8]>,
         shards: Vec<(String, Vec<u8>)>,
         inputs: &[u8],
     ) -> Result<Self> {
         Ok(Self {
-            model: model(class, &Config::parse("config.json", config)?)?,
+            model: model(class, &Config::of_files(config, preprocessor)?)?,
             weights: Weights::of_shards(shards)?,
             inputs: read_safetensors("inputs.safetensors", inputs)?,
         })
