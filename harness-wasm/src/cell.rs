@@ -10,7 +10,7 @@ use webmatrix_engine::run::{
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_wire::{
     Backend, BackendFacts, CellJob, FailureKind, Generation, Job, LogLevel, Message, ModelSource, OpCount,
-    Phase, Precision, StepDown,
+    Phase, StepDown,
 };
 
 use crate::report::{Failure, Reporter};
@@ -18,14 +18,12 @@ use crate::sys::{breathe, now};
 use crate::{limits, webgpu, webnn};
 
 pub(crate) async fn run(job: &Job, cell: &CellJob, reporter: &Reporter) -> Result<(), Failure> {
-    if cell.precision != Precision::Fp32 {
-        let text = format!("precision {} is not built yet", cell.precision);
-        return Err(Failure::new(FailureKind::NotImplemented, "plan", text));
-    }
     reporter.progress("Loading the model", 0.05).await?;
     let start = now();
     let loaded = load(cell, reporter).await?;
     reporter.timing(Phase::Load, now() - start);
+    cell.holds(loaded.weights.is_quantised())
+        .map_err(|text| Failure::new(FailureKind::Error, "load", text))?;
 
     let mut steps_down = Vec::new();
     for &backend in &cell.backends {

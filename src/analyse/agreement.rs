@@ -69,12 +69,12 @@ fn failed(name: &str, expected: &TensorView<'_>, fault: String) -> OutputAgreeme
 }
 
 /// The elements of a tensor in the widest type of its family.
-enum Elements {
+pub(super) enum Elements {
     Integers(Vec<i64>),
     Floats(Vec<f64>),
 }
 
-fn elements(tensor: &TensorView<'_>) -> Option<Elements> {
+pub(super) fn elements(tensor: &TensorView<'_>) -> Option<Elements> {
     fn each<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
         bytes.as_chunks::<N>().0.iter().map(|chunk| convert(*chunk)).collect()
     }

@@ -3,6 +3,7 @@
 //! **Architecture invariant:** this is the only place where a status, an evidence grade or an
 //! agreement is decided, and on any doubt the answer is not a pass.
 
+mod accuracy;
 mod agreement;
 pub mod catalogue;
 pub mod dossier;

@@ -1,7 +1,8 @@
 //! The verdict on one attempt.
 
-use webmatrix_wire::{Backend, Failed, FailureKind, Precision, ProbeReport, Status};
+use webmatrix_wire::{Backend, BackendFacts, Failed, FailureKind, Precision, ProbeReport, Status};
 
+use super::accuracy::accuracy;
 use super::{compare, grade, ops, unsupported};
 use crate::collect::{Case, End, Judge, OpVerdict, OpsRun, Verdict, is_real};
 use crate::plan::Thresholds;
@@ -27,6 +28,7 @@ impl Judge for Rules {
             evidence: grade.evidence,
             implementation: grade.implementation,
             agreement: None,
+            accuracy: None,
             reason: grade.reason,
         };
         let (status, reason) = match case.end {
@@ -83,6 +85,12 @@ pub(super) fn unfinished(end: &End) -> (Status, String) {
     }
 }
 
+/// Whether any op that ran reads weights that are not float32: ours, or WebNN's.
+fn reads_packed(facts: &BackendFacts) -> bool {
+    const READERS: [&str; 5] = ["qgemm", "qgather", "dequantize", "dequantizeLinear", "cast"];
+    facts.ops.iter().any(|op| op.count > 0 && READERS.contains(&op.op.as_str()))
+}
+
 impl Rules {
     /// A page that says it is done passes only if its outputs agree and what made them is proven.
     fn judge_outputs(&self, case: &Case<'_>, promised: &[String], verdict: &mut Verdict) {
@@ -91,7 +99,15 @@ impl Rules {
             verdict.reason = Some(reason);
         };
         if case.cell.precision != Precision::Fp32 {
-            return fail(Status::Error, format!("no rule says when {} outputs agree", case.cell.precision));
+            if case.quantised.is_none() {
+                return fail(
+                    Status::Error,
+                    format!("nothing is known of its {} weights", case.cell.precision),
+                );
+            }
+            if !case.facts.is_some_and(reads_packed) {
+                return fail(Status::Error, "no op that ran reads packed weights".to_owned());
+            }
         }
         let Some(outputs) = case.outputs else {
             return fail(Status::Wrong, format!("no outputs came (promised: {})", promised.join(", ")));
@@ -99,6 +115,11 @@ impl Rules {
         let reference = match case.reference {
             Ok(reference) => reference,
             Err(error) => return fail(Status::Error, format!("there is no answer to compare with: {error}")),
+        };
+        verdict.accuracy = case.quantised.and_then(|(how, full)| accuracy(how, full.as_ref().ok()?, outputs));
+        let mut fail = |status, reason: String| {
+            verdict.status = status;
+            verdict.reason = Some(reason);
         };
         let agreement = match compare(outputs, reference) {
             Ok(agreement) => agreement,
@@ -129,7 +150,7 @@ mod tests {
     use webmatrix_wire::{BackendFacts, Challenge, Done, EvidenceGrade, OpCount};
 
     use super::*;
-    use crate::collect::{Mortal, Reference};
+    use crate::collect::{Mortal, Quantisation, Reference};
     use crate::plan::Cell;
 
     const NONCE: u32 = 9;
@@ -147,6 +168,7 @@ mod tests {
         facts: Option<BackendFacts>,
         outputs: Option<Vec<u8>>,
         reference: Result<Reference, String>,
+        quantised: Option<Quantisation>,
     }
 
     impl Attempt {
@@ -167,6 +189,7 @@ mod tests {
                 }),
                 outputs: Some(tensors([1.0, 2.0])),
                 reference: Ok(Reference { source: "test".into(), tensors: tensors([1.0, 2.0]).into() }),
+                quantised: None,
             }
         }
 
@@ -178,6 +201,7 @@ mod tests {
                 facts: self.facts.as_ref(),
                 outputs: self.outputs.as_deref(),
                 reference: &self.reference,
+                quantised: self.quantised.as_ref().map(|how| (how, &self.reference)),
             })
         }
     }
@@ -202,6 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn a_quantised_attempt_is_green_with_its_cost() {
+        let mut attempt = Attempt::good();
+        attempt.cell.precision = Precision::Int4;
+        attempt.quantised = Some(Quantisation::default());
+        let op = OpCount { op: "qgemm".into(), backend: Backend::Wasm, count: 1 };
+        attempt.facts.iter_mut().for_each(|facts| facts.ops.push(op.clone()));
+        let verdict = attempt.verdict();
+        assert!(verdict.is_green(), "{verdict:?}");
+        assert_eq!(verdict.accuracy.and_then(|accuracy| accuracy.cosine()), Some(1.0));
+    }
+
+    #[test]
     fn every_single_fault_turns_it_red() {
         let failed = |kind| {
             move |a: &mut Attempt| {
@@ -218,6 +254,11 @@ mod tests {
             spoilt(|a| a.facts.iter_mut().for_each(|f| f.challenge = Some(Challenge { answer: vec![] }))),
             spoilt(|a| a.facts.iter_mut().for_each(|f| f.ops.clear())),
             spoilt(|a| a.cell.precision = Precision::Int4),
+            // Weights that are said to be packed, and nothing that reads such.
+            spoilt(|a| {
+                a.cell.precision = Precision::Int4;
+                a.quantised = Some(Quantisation::default());
+            }),
             spoilt(failed(FailureKind::Unsupported)),
             spoilt(failed(FailureKind::NotImplemented)),
             spoilt(failed(FailureKind::Oom)),
@@ -239,7 +280,8 @@ mod tests {
         error none right outputs, but nothing proves what made them: the page never said what ran
         error none right outputs, but nothing proves what made them: wasm gave a wrong answer to the known-answer computation
         error none right outputs, but nothing proves what made them: no computing op was run
-        error cpu no rule says when int4 outputs agree
+        error cpu nothing is known of its int4 weights
+        error cpu no op that ran reads packed weights
         unsupported none compile: no
         not_implemented none compile: no
         oom cpu compile: no

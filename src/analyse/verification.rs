@@ -122,6 +122,7 @@ mod tests {
                 reference: "given".to_owned(),
                 outputs,
             }),
+            accuracy: None,
             reason: (status != Status::Pass).then(|| "the cell's reason".to_owned()),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use webmatrix_wire::{AttemptId, CellJob, Job, JobKind, ProbeReport, Status, WIRE_VERSION};
+use webmatrix_wire::{AttemptId, CellJob, Job, JobKind, Precision, ProbeReport, Status, WIRE_VERSION};
 
 use super::CollectError;
 use super::answer::{self, Statement, lines};
@@ -15,6 +15,7 @@ use super::attempt::{self, Over, Place};
 use super::context::Context;
 use super::end::End;
 use super::native;
+use super::quantised::{Quantisation, Quantised};
 use super::record::{AttemptEnded, AttemptStarted, CellDecided, Record, SessionStarted};
 use super::source::Material;
 use super::stop::Total;
@@ -167,19 +168,30 @@ impl<'a> Lane<'a> {
         if let Some(why) = &self.hopeless {
             return Ok(Some(Decided::without_attempt(Verdict::nothing_ran(Status::Error, why.clone()))));
         }
-        let material = match self.ctx.sources.material(cell, self.ctx.settings.run.seed) {
+        let fault =
+            |text: String| Ok(Some(Decided::without_attempt(Verdict::nothing_ran(Status::Error, text))));
+        let mut material = match self.ctx.sources.material(cell, self.ctx.settings.run.seed) {
             Ok(material) => material,
-            Err(error) => {
-                let verdict = Verdict::nothing_ran(Status::Error, error.to_string());
-                return Ok(Some(Decided::without_attempt(verdict)));
-            }
+            Err(error) => return fault(error.to_string()),
         };
+        let mut quantised = None;
+        if cell.precision != Precision::Fp32 {
+            let plain = Cell { precision: Precision::Fp32, ..cell.clone() };
+            let full = self.reference(&plain, &self.work(&plain, &material), &material).await;
+            let made = match self.quantised(cell, &material).await {
+                Ok(made) => made,
+                Err(text) => return fault(text),
+            };
+            material = made.material;
+            quantised = Some((made.how, full));
+        }
         let work = self.work(cell, &material);
         let reference = self.reference(cell, &work, &material).await;
+        let tried = Tried { cell, material: &material, reference: &reference, quantised: quantised.as_ref() };
         let mut number = 0;
         loop {
             number += 1;
-            let Some(mut decided) = self.try_cell(cell, &work, &material, &reference, number).await? else {
+            let Some(mut decided) = self.try_cell(tried, &work, number).await? else {
                 return Ok(None);
             };
             let again = is_unexpected(decided.verdict.status)
@@ -196,12 +208,11 @@ impl<'a> Lane<'a> {
     /// One try at a cell; none if the run was stopped under it.
     async fn try_cell(
         &mut self,
-        cell: &Cell,
+        tried: Tried<'_>,
         work: &CellJob,
-        material: &Material,
-        reference: &Arc<Result<Reference, String>>,
         number: u32,
     ) -> Result<Option<Decided>, CollectError> {
+        let cell = tried.cell;
         let session = if cell.is_native() {
             None
         } else {
@@ -217,8 +228,8 @@ impl<'a> Lane<'a> {
         let job =
             self.job(cell.to_string(), self.ctx.settings.deadlines.attempt_s, JobKind::Cell(work.clone()))?;
         self.started(&job, Some(cell), number, session)?;
-        let over = self.send(&job, material.files.clone()).await;
-        let over = self.ended(&job, over, Some(Tried { cell, material, reference })).await?;
+        let over = self.send(&job, tried.material.files.clone()).await;
+        let over = self.ended(&job, over, Some(tried)).await?;
         if matches!(over.end, End::Interrupted {}) {
             return Ok(None);
         }
@@ -267,6 +278,14 @@ impl<'a> Lane<'a> {
         tokio::task::spawn_blocking(move || sources.reference(&cell, &work, &material))
             .await
             .unwrap_or_else(|error| Arc::new(Err(format!("the oracle failed: {error}"))))
+    }
+
+    /// The cell's model at its precision; making it may take long, and blocks nobody.
+    async fn quantised(&self, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
+        let (sources, cell, plain) = (self.ctx.sources.clone(), cell.clone(), plain.clone());
+        tokio::task::spawn_blocking(move || sources.quantised(&cell, &plain))
+            .await
+            .unwrap_or_else(|error| Err(format!("quantising failed: {error}")))
     }
 
     fn job(&self, title: String, deadline_s: u32, kind: JobKind) -> Result<Job, CollectError> {
@@ -321,7 +340,7 @@ impl<'a> Lane<'a> {
         tried: Option<Tried<'_>>,
     ) -> Result<Judged, CollectError> {
         let Over { end, watch, wall } = over;
-        let verdict = tried.map(|Tried { cell, reference, .. }| {
+        let verdict = tried.map(|Tried { cell, reference, quantised, .. }| {
             self.ctx.judge.judge(&Case {
                 cell,
                 nonce: job.nonce,
@@ -329,6 +348,7 @@ impl<'a> Lane<'a> {
                 facts: watch.facts.as_ref(),
                 outputs: watch.outputs.as_deref(),
                 reference,
+                quantised: quantised.map(|(how, full)| (&**how, &**full)),
             })
         });
         let answer = match (tried, &watch.outputs) {
@@ -430,6 +450,8 @@ struct Tried<'a> {
     cell: &'a Cell,
     material: &'a Material,
     reference: &'a Arc<Result<Reference, String>>,
+    /// What was done to the weights, and the answer at full precision; none where that is the cell's own.
+    quantised: Option<&'a (Arc<Quantisation>, Arc<Result<Reference, String>>)>,
 }
 
 /// An attempt that is over and judged.

@@ -16,6 +16,7 @@ mod inputs;
 mod journal;
 mod lane;
 mod native;
+mod quantised;
 mod record;
 mod recorder;
 mod source;
@@ -40,6 +41,7 @@ pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use inputs::Given;
 pub use journal::{Journal, JournalError, read, runs};
 pub use lane::Traced;
+pub use quantised::Quantisation;
 pub use record::{
     AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OpsDecided,
     OutputsReceived, Record, RunStarted, SessionStarted, Versions,
@@ -48,8 +50,8 @@ pub use recorder::{Listener, Recorder};
 pub use source::{OwnWeights, SourceError, Sources};
 pub use stop::Stop;
 pub use verdict::{
-    Agreement, Case, Cost, Judge, OpVerdict, OpsRun, OutputAgreement, Reference, Verdict, is_real,
-    is_unexpected,
+    Accuracy, Agreement, Case, Cost, Judge, OpVerdict, OpsRun, OutputAccuracy, OutputAgreement, Reference,
+    Verdict, is_real, is_unexpected,
 };
 
 use crate::plan::{Cell, Decision, OpsTarget, Plan};

@@ -19,8 +19,8 @@ use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
     AdapterFacts, AttemptId, Backend, BackendFacts, CellJob, Challenge, Done, Envelope, Failed, FailureKind,
-    Generation, Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Precision, Progress,
-    Sample, Timing, Tokens, Variant,
+    Generation, Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Progress, Sample, Timing,
+    Tokens, Variant,
 };
 
 use crate::serve::{FileSource, Files, Inbox};
@@ -165,13 +165,14 @@ async fn cell_job(
     scribe: &Scribe<'_, '_>,
 ) -> std::result::Result<Vec<String>, Failed> {
     scribe.hello();
-    if cell.precision != Precision::Fp32 {
-        let text = format!("precision {} is not built yet", cell.precision);
-        return Err(Failed { kind: FailureKind::NotImplemented, stage: "plan".into(), text });
-    }
     let start = scribe.now();
     let loaded = load(&cell.class, &cell.model, files).map_err(|error| failed("load", &error))?;
     scribe.timing(Phase::Load, scribe.now() - start);
+    cell.holds(loaded.weights.is_quantised()).map_err(|text| Failed {
+        kind: FailureKind::Error,
+        stage: "load".into(),
+        text,
+    })?;
     let start = scribe.now();
     let mut facts = BackendFacts::new(cell.backends.first().copied().unwrap_or(Backend::NativeCpu));
     match facts.backend {

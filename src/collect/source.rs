@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use webmatrix_wire::{CellJob, Generation, ModelSource};
+use webmatrix_wire::{CellJob, Generation, ModelSource, Precision};
 
 use super::folder::ModelFolder;
 use super::generation::new_tokens;
 use super::goldens::golden;
 use super::inputs::{Given, front_end, inputs};
 use super::native;
+use super::quantised::{Quantised, Shelf};
 use super::verdict::Reference;
 use crate::plan::{Cell, ModelClass, Plan, Shape, Size};
 use crate::serve::{FileSource, Files};
@@ -102,7 +103,8 @@ pub struct Sources {
     given: Given,
     /// Own weights count only with the answer that comes with them.
     answers_are_given: bool,
-    answers: Mutex<HashMap<(ModelClass, Size, Shape), Answer>>,
+    answers: Mutex<HashMap<(ModelClass, Size, Shape, Precision), Answer>>,
+    quantised: Shelf,
     /// What was read of folders: once a run, so that all its cells run the same, and sentences become tokens once.
     folders: Mutex<HashMap<(ModelClass, Shape), Material>>,
 }
@@ -166,6 +168,11 @@ impl Sources {
         }
     }
 
+    /// The cell's material at its precision; `plain` is that of full precision. May take long.
+    pub(super) fn quantised(&self, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
+        self.quantised.get(cell, plain)
+    }
+
     /// The independent answer to a job. May take long: twins' answers are computed on the host.
     pub(super) fn reference(&self, cell: &Cell, job: &CellJob, material: &Material) -> Answer {
         // The answer that comes with the model is one to generation as it was asked of PyTorch; any other is the
@@ -175,7 +182,7 @@ impl Sources {
         if let Some((source, tensors)) = given {
             return Arc::new(Ok(Reference { source: (*source).to_owned(), tensors: tensors.clone() }));
         }
-        let key = (cell.model, cell.size, cell.shape);
+        let key = (cell.model, cell.size, cell.shape, cell.precision);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = answers.entry(key).or_insert_with(|| {
             let answer = native::oracle(job, &material.files);
@@ -204,7 +211,7 @@ pub(super) fn of_golden(class: ModelClass) -> Result<Material, SourceError> {
     })
 }
 
-fn files_source(preprocessor: Option<String>, weights: Vec<String>) -> ModelSource {
+pub(super) fn files_source(preprocessor: Option<String>, weights: Vec<String>) -> ModelSource {
     ModelSource::Files { config: CONFIG.to_owned(), preprocessor, weights, inputs: INPUTS.to_owned() }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tokenizers::{PaddingParams, Tokenizer};
 use webmatrix_engine::models::{Model, Prompt};
+use webmatrix_engine::weights::twin::Draw;
 use webmatrix_engine::{NamedTensors, Tensor};
 
 /// The file that says how text becomes tokens.
@@ -86,4 +87,32 @@ pub(super) fn encode(tokenizer: &Path, sentences: &[&str]) -> Result<NamedTensor
         ("attention_mask".to_owned(), column(tokenizers::Encoding::get_attention_mask)),
         ("token_type_ids".to_owned(), column(tokenizers::Encoding::get_type_ids)),
     ]))
+}
+
+/// What models are calibrated with where nobody says: a sentence a line.
+const CALIBRATION: &str = include_str!("../../matrices/calibration.txt");
+/// Rows of random words beside these sentences, and tokens of each: more directions than forty sentences have.
+const RANDOM_ROWS: usize = 160;
+const RANDOM_TOKENS: usize = 18;
+
+/// Texts that quantisation is calibrated with: sentences that are nobody's input, and random words of the vocabulary. Text
+/// that is to be continued is one row.
+pub(super) fn calibration(
+    model: &dyn Model,
+    seeded: NamedTensors,
+    tokenizer: &Path,
+) -> Result<NamedTensors, String> {
+    let fault = |error: tokenizers::Error| format!("{}: {error}", tokenizer.display());
+    let words = Tokenizer::from_file(tokenizer).map_err(fault)?;
+    let mut draw = Draw::new(0, "calibration");
+    let size = words.get_vocab_size(true);
+    let mut rows: Vec<String> = CALIBRATION.lines().map(str::to_owned).collect();
+    for _ in 0..RANDOM_ROWS {
+        let tokens: Vec<u32> = (0..RANDOM_TOKENS).map(|_| draw.below(size) as u32).collect();
+        rows.push(words.decode(&tokens, true).map_err(fault)?);
+    }
+    if is_continued(model) {
+        rows = vec![CALIBRATION.lines().collect::<Vec<_>>().join(" ")];
+    }
+    instead(model, seeded, tokenizer, &rows.iter().map(String::as_str).collect::<Vec<_>>())
 }

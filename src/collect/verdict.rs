@@ -5,6 +5,7 @@ use webmatrix_engine::ops::cases;
 use webmatrix_wire::{Backend, BackendFacts, EvidenceGrade, Implementation, OpCase, ProbeReport, Status};
 
 use super::end::End;
+use super::quantised::Quantisation;
 use crate::plan::{Cell, OpsTarget};
 
 /// What is concluded about a cell.
@@ -19,6 +20,9 @@ pub struct Verdict {
     pub implementation: Option<Implementation>,
     /// How the outputs compare, if they were compared.
     pub agreement: Option<Agreement>,
+    /// What the precision costs; none at full precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<Accuracy>,
     /// Why it is not a pass, or why the evidence is not better: for people.
     pub reason: Option<String>,
 }
@@ -31,6 +35,7 @@ impl Verdict {
             evidence: EvidenceGrade::None,
             implementation: None,
             agreement: None,
+            accuracy: None,
             reason: Some(reason.into()),
         }
     }
@@ -102,6 +107,46 @@ pub struct OutputAgreement {
     pub cosine: Option<f64>,
     /// What is wrong with it.
     pub fault: Option<String>,
+}
+
+/// How a quantised cell's outputs compare with those at full precision: no part of the verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accuracy {
+    /// What was done to the weights.
+    pub quantisation: Quantisation,
+    /// Where the answer at full precision comes from: `pytorch-golden`, `given`, `native-cpu`.
+    pub reference: String,
+    /// Output by output.
+    pub outputs: Vec<OutputAccuracy>,
+}
+
+impl Accuracy {
+    /// The smallest cosine over all outputs that have one.
+    pub fn cosine(&self) -> Option<f64> {
+        self.outputs.iter().filter_map(|output| output.cosine).min_by(f64::total_cmp)
+    }
+
+    /// The smallest agreement of choices over all outputs that have one.
+    pub fn agreement(&self) -> Option<f64> {
+        self.outputs.iter().filter_map(|output| output.agreement).min_by(f64::total_cmp)
+    }
+}
+
+/// How one output compares with its like at full precision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputAccuracy {
+    /// The output's name.
+    pub name: String,
+    /// Cosine between the two.
+    pub cosine: Option<f64>,
+    /// `‖y - e‖ / ‖e‖`.
+    pub relative_error: Option<f64>,
+    /// Of logits, the part of rows whose likeliest class is the same; of integers, the part that is equal.
+    pub agreement: Option<f64>,
+    /// Of logits, the mean Kullback–Leibler divergence from full precision, in nats.
+    pub divergence: Option<f64>,
 }
 
 /// What is concluded about one op case on one backend.
@@ -193,6 +238,8 @@ pub struct Case<'a> {
     pub outputs: Option<&'a [u8]>,
     /// The independent answer, or why there is none.
     pub reference: &'a Result<Reference, String>,
+    /// What was done to the weights, and the answer at full precision; none where that is the cell's own.
+    pub quantised: Option<(&'a Quantisation, &'a Result<Reference, String>)>,
 }
 
 /// Everything that the verdicts on op cases rest on.

@@ -424,9 +424,6 @@ fn decide(
     if let Err(reason) = takes(cell, generation) {
         return never(Status::NotApplicable, reason);
     }
-    if cell.precision != Precision::Fp32 {
-        return never(Status::NotImplemented, format!("the engine has no {} weights yet", cell.precision));
-    }
     let known = |feature: &String| FEATURES.iter().any(|known| feature.starts_with(known));
     if let Some(feature) = features.iter().find(|feature| !known(feature)) {
         return never(Status::NotImplemented, format!("the harness has no feature {feature:?} yet"));

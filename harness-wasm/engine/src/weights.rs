@@ -107,6 +107,11 @@ impl Weights {
         of(".words").map(Matrix::words).or_else(|| of(".scales").map(Matrix::scales))
     }
 
+    /// Whether any weight is quantised.
+    pub fn is_quantised(&self) -> bool {
+        matches!(self, Self::Quantised { matrices, .. } if !matrices.is_empty())
+    }
+
     /// The weight's matrix, if it is quantised.
     pub fn matrix(&self, name: &str) -> Option<&Matrix> {
         match self {

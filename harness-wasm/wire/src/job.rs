@@ -114,6 +114,20 @@ pub struct Sampling {
     pub seed: u64,
 }
 
+impl CellJob {
+    /// Whether weights are as the job asks: a cell's precision is what was computed with, not what was wished for.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub fn holds(&self, quantised: bool) -> Result<(), String> {
+        match (self.precision == Precision::Fp32, quantised) {
+            (true, true) => Err("the weights are quantised, the job asks for fp32".to_owned()),
+            (false, false) => Err(format!("no weight is quantised, the job asks for {}", self.precision)),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Where the page gets a model from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

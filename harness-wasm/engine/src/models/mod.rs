@@ -196,8 +196,15 @@ macro_rules! twins {
 /// # Errors
 /// If the class is not implemented or the size unknown.
 pub fn twin_config(class: &str, size: &str) -> Result<Config> {
-    let text = twins!(class, size =>
+    Config::parse(&format!("{class}@{size}"), twin_text(class, size)?.as_bytes())
+}
+
+/// The twin's `config.json`.
+///
+/// # Errors
+/// As [`twin_config`].
+pub fn twin_text(class: &str, size: &str) -> Result<&'static str> {
+    Ok(twins!(class, size =>
         "bert" "clap" "clip" "detr" "llama" "llava" "llava_next" "qwen2" "qwen3" "t5" "vit" "wav2vec2" "whisper"
-        "xclip");
-    Config::parse(&format!("{class}@{size}"), text.as_bytes())
+        "xclip"))
 }

@@ -117,6 +117,9 @@ pub async fn measure<B: Backend, W: Witness>(
             witness.tokens(index, tokens);
         }
     }
+    let (bytes, bits) = loaded.weight_size().map_err(|error| witness.failed("weights", error))?;
+    witness.metric("weight_bytes", bytes as f64, "B");
+    witness.metric("bits_per_weight", bits, "bit");
     // Same input, same graph, same machine: anything but the same bits is worth knowing.
     let repeatable = first.iter().zip(&outputs).all(|((_, a), (_, b))| a.bytes() == b.bytes());
     witness.metric("repeatable", f64::from(u8::from(repeatable)), "bool");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Loaded, types};
 use crate::error::Result;
 use crate::ir::Source;
+use crate::tensor::elements;
 
 /// The shapes of the weights that a class's twin of this size computes with, by their names in the
 /// checkpoint. A weight that is used twice, as tied embeddings are, is one.
@@ -12,14 +13,38 @@ use crate::ir::Source;
 /// # Errors
 /// If the class or the size is not built.
 pub fn weight_shapes(class: &str, size: &str) -> Result<BTreeMap<String, Vec<usize>>> {
-    let Loaded { model, weights, inputs } = Loaded::twin(class, size, 0)?;
-    // A graph names its weights; only a backend loads them.
-    let graph = model.forward(&weights, &types(&model.prepare(&inputs)?))?;
-    let weight = |value: &crate::ir::Value| match &value.source {
-        Source::Weight(name) => Some((name.clone(), value.ty.shape.clone())),
-        _ => None,
-    };
-    Ok(graph.values().iter().filter_map(weight).collect())
+    Loaded::twin(class, size, 0)?.weight_shapes()
+}
+
+impl Loaded {
+    /// The shapes of the weights that the model computes with, by name.
+    ///
+    /// # Errors
+    /// If the inputs or the weights do not fit the model.
+    pub fn weight_shapes(&self) -> Result<BTreeMap<String, Vec<usize>>> {
+        // A graph names its weights; only a backend loads them.
+        let graph = self.model.forward(&self.weights, &types(&self.model.prepare(&self.inputs)?))?;
+        let weight = |value: &crate::ir::Value| match &value.source {
+            Source::Weight(name) => Some((name.clone(), value.ty.shape.clone())),
+            _ => None,
+        };
+        Ok(graph.values().iter().filter_map(weight).collect())
+    }
+
+    /// Bytes that the weights take as they are held, and bits that a weight takes on average, scales included.
+    ///
+    /// # Errors
+    /// As [`Self::weight_shapes`].
+    pub fn weight_size(&self) -> Result<(usize, f64)> {
+        let shapes = self.weight_shapes()?;
+        let count: usize = shapes.values().map(|shape| elements(shape)).sum();
+        let bytes = |(name, shape): (&String, &Vec<usize>)| match self.weights.matrix(name) {
+            Some(matrix) => matrix.bytes(),
+            None => 4 * elements(shape),
+        };
+        let bytes = shapes.iter().map(bytes).sum();
+        Ok((bytes, 8.0 * bytes as f64 / count.max(1) as f64))
+    }
 }
 
 #[cfg(test)]
