@@ -32,6 +32,11 @@ const MOVES_ONLY: &[&str] = &["constant", "input", "identity", "reshape", "cast"
 /// computation from this attempt's nonce gives, was it the backend asked for, did that backend run
 /// every op, and is it hardware.
 pub fn grade(cell: &Cell, nonce: u32, facts: Option<&BackendFacts>) -> Grade {
+    grade_backend(cell.backend, nonce, facts)
+}
+
+/// As [`grade`], of whatever was to run on the backend asked for.
+pub fn grade_backend(asked: Backend, nonce: u32, facts: Option<&BackendFacts>) -> Grade {
     let Some(facts) = facts else { return Grade::none("the page never said what ran") };
     if let Some(nothing) = unanswered(nonce, facts) {
         return nothing;
@@ -39,7 +44,7 @@ pub fn grade(cell: &Cell, nonce: u32, facts: Option<&BackendFacts>) -> Grade {
     if facts.ops.iter().all(|op| op.count == 0 || MOVES_ONLY.contains(&op.op.as_str())) {
         return Grade::none("no computing op was run");
     }
-    by_backend(cell.backend, facts)
+    by_backend(asked, facts)
 }
 
 /// Grades what a page says about one op case: as [`grade`], but what was run is the case's own.
@@ -149,7 +154,7 @@ const SOFTWARE: &[&str] =
     &["swiftshader", "llvmpipe", "lavapipe", "softpipe", "basic render", "warp", "software", "cpu"];
 
 /// Why an adapter is not, or is not proven to be, hardware.
-fn not_hardware(adapter: &AdapterFacts) -> Option<String> {
+pub(super) fn not_hardware(adapter: &AdapterFacts) -> Option<String> {
     if adapter.is_fallback {
         return Some("the browser calls its adapter a fallback adapter".to_owned());
     }

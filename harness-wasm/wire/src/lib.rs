@@ -13,17 +13,18 @@ mod message;
 mod probe;
 
 pub use axis::{Backend, EvidenceGrade, Implementation, Precision, Status, UnknownName, Variant};
-pub use job::{AttemptId, CellJob, Job, JobKind, ModelSource, TwinSize};
+pub use job::{AttemptId, CellJob, Job, JobKind, ModelSource, PairsJob, Side, Subject, TwinSize};
 pub use message::{
     AdapterFacts, BackendFacts, Batch, Challenge, Done, Envelope, Failed, FailureKind, Hello, Log, LogLevel,
-    Message, Metric, OpCase, OpCount, Phase, Progress, Receipt, Sample, StepDown, Timing, Tokens,
+    Message, Metric, OpCase, OpCount, Pair, PeerFacts, Phase, Placed, Progress, Receipt, Sample, StepDown,
+    Timing, Tokens,
 };
 pub use probe::{
     Capability, EnvironmentFacts, OpSupport, ProbeReport, TimerFacts, WasmFacts, WebGpuFacts, WebNnFacts,
 };
 
 /// The version of everything in this crate. Controller and page refuse to talk across versions.
-pub const WIRE_VERSION: u32 = 3;
+pub const WIRE_VERSION: u32 = 4;
 
 #[cfg(test)]
 mod tests {

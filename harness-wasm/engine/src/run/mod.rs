@@ -6,6 +6,7 @@ mod loaded;
 mod measure;
 mod sampling;
 mod sizes;
+pub mod subject;
 mod trace;
 
 use std::collections::HashMap;
