@@ -88,6 +88,11 @@ impl Attempts {
         Self { runtimes: Arc::new(runtimes), ..Self::default() }
     }
 
+    /// Whether there are any.
+    pub(super) fn have_runtimes(&self) -> bool {
+        !self.runtimes.is_empty()
+    }
+
     /// A file of another runtime.
     pub(super) fn of_runtime(&self, runtime: &str, file: &str) -> Option<&FileSource> {
         self.runtimes.get(runtime)?.get(file)

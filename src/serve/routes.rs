@@ -15,7 +15,7 @@ use tower_http::services::ServeFile;
 use webmatrix_wire::{AttemptId, Batch, Job, Receipt};
 
 use super::attempts::{Attempts, FileSource, Live};
-use super::headers::{OwnHosts, guard};
+use super::headers::{Rules, guard};
 use super::{Inbox, Refusal, assets, check};
 
 /// A batch is some hundred small messages; a probe with every limit is some tens of KiB.
@@ -36,7 +36,7 @@ pub struct AppState {
 
 /// The whole server as a function from request to response.
 pub fn app(state: AppState) -> Router {
-    let hosts = OwnHosts::of_port(state.port);
+    let rules = Rules::new(state.port, state.attempts.have_runtimes());
     let messages = post(messages).layer(DefaultBodyLimit::max(MESSAGES_LIMIT));
     let outputs = put(outputs).layer(DefaultBodyLimit::max(OUTPUTS_LIMIT));
     Router::new()
@@ -53,7 +53,7 @@ pub fn app(state: AppState) -> Router {
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here")
         })
-        .layer(middleware::from_fn_with_state(hosts, guard))
+        .layer(middleware::from_fn_with_state(rules, guard))
         .with_state(state)
 }
 
