@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use js_sys::{Array, Object};
 use wasm_bindgen::{JsCast, JsValue};
 use webmatrix_engine::backend::Refusal;
-use webmatrix_engine::backend::webnn::ElementType;
+use webmatrix_engine::backend::webnn::{self, ElementType};
 use webmatrix_engine::ir::{Graph, Node, Source};
 use webmatrix_engine::ops::Op;
 use webmatrix_wire::OpSupport;
@@ -25,6 +25,10 @@ pub(crate) fn refusal(limits: &JsValue, features: &[String]) -> Refusal {
         if asked.iter().any(|name| name == op) {
             return Some(format!("{HOST_OP}{op} was asked for"));
         }
+        let (op, packed) = match packed_weights(&node.op) {
+            Some((op, element)) => (op, Some(("input", element))),
+            None => (op, None),
+        };
         // A browser without limits is asked op by op, by the builder itself.
         if supported.is_empty() {
             return None;
@@ -32,11 +36,24 @@ pub(crate) fn refusal(limits: &JsValue, features: &[String]) -> Refusal {
         let Some(OpSupport(operands)) = supported.get(op) else {
             return Some(format!("opSupportLimits() has no {op}"));
         };
-        let (name, element) = first_operand(graph, node)?;
+        let (name, element) = packed.or_else(|| first_operand(graph, node))?;
         let types = operands.get(name).or_else(|| operands.get(""))?;
         (!types.iter().any(|known| known == element.as_str()))
             .then(|| format!("opSupportLimits().{op}.{name} has no {}", element.as_str()))
     })
+}
+
+/// The builder's method that reads packed weights, and the element type that they have there.
+fn packed_weights(op: &Op) -> Option<(&'static str, ElementType)> {
+    let element = |packing, table| webnn::packed_element(packing, table);
+    match *op {
+        Op::Dequantize(packing) => match element(packing, false) {
+            ElementType::Float16 => Some(("cast", ElementType::Float16)),
+            integers => Some(("dequantizeLinear", integers)),
+        },
+        Op::Qgather(packing) => Some(("gather", element(packing, true))),
+        _ => None,
+    }
 }
 
 /// The operand by which a builder's method tells element types, by its name in the limits.

@@ -98,18 +98,29 @@ fn dimensions(shape: &[usize]) -> JsValue {
     shape.iter().map(|&n| JsValue::from(n as f64)).collect::<Array>().into()
 }
 
-fn descriptor(ty: &TensorType) -> Object {
-    let element = ElementType::from(ty.dtype);
-    object(&[("dataType", element.as_str().into()), ("shape", dimensions(&ty.shape))])
+fn descriptor(element: ElementType, shape: &[usize]) -> Object {
+    object(&[("dataType", element.as_str().into()), ("shape", dimensions(shape))])
+}
+
+fn described(ty: &TensorType) -> Object {
+    descriptor(ty.dtype.into(), &ty.shape)
 }
 
 /// A typed array over a copy of `bytes`: constants and writes insist on the element's own array type.
-fn typed(ty: &TensorType, bytes: &[u8]) -> JsValue {
+fn typed(element: ElementType, bytes: &[u8]) -> JsValue {
     let buffer = Uint8Array::from(bytes).buffer();
-    match ElementType::from(ty.dtype) {
+    match element {
         ElementType::Float32 => js_sys::Float32Array::new(&buffer).into(),
+        // Browsers without `Float16Array` take its bits.
+        ElementType::Float16 => match get(&global(), "Float16Array").dyn_into::<Function>() {
+            Ok(constructor) => {
+                Reflect::construct(&constructor, &Array::of1(&buffer)).unwrap_or(JsValue::UNDEFINED)
+            }
+            Err(_) => js_sys::Uint16Array::new(&buffer).into(),
+        },
         ElementType::Int32 => js_sys::Int32Array::new(&buffer).into(),
-        ElementType::Uint8 => Uint8Array::new(&buffer).into(),
+        ElementType::Int8 => js_sys::Int8Array::new(&buffer).into(),
+        ElementType::Int4 | ElementType::Uint8 => Uint8Array::new(&buffer).into(),
     }
 }
 
@@ -129,12 +140,15 @@ impl GraphBuilding for WebBuilder {
     type Graph = JsValue;
 
     fn input(&self, name: &str, ty: &TensorType) -> Result<JsValue> {
-        call(&self.0, "input", &[name.into(), descriptor(ty).into()])
-            .map_err(|error| refusal("input", &error))
+        call(&self.0, "input", &[name.into(), described(ty).into()]).map_err(|error| refusal("input", &error))
     }
 
     fn constant(&self, ty: &TensorType, bytes: &[u8]) -> Result<JsValue> {
-        call(&self.0, "constant", &[descriptor(ty).into(), typed(ty, bytes)])
+        self.packed(ty.dtype.into(), &ty.shape, bytes)
+    }
+
+    fn packed(&self, element: ElementType, shape: &[usize], bytes: &[u8]) -> Result<JsValue> {
+        call(&self.0, "constant", &[descriptor(element, shape).into(), typed(element, bytes)])
             .map_err(|error| refusal("constant", &error))
     }
 
@@ -179,7 +193,7 @@ impl Context for WebContext {
     }
 
     async fn tensor(&self, ty: &TensorType) -> Result<JsValue> {
-        let descriptor = descriptor(ty);
+        let descriptor = described(ty);
         set(&descriptor, "readable", &true.into());
         set(&descriptor, "writable", &true.into());
         call_async(&self.0, "createTensor", &[descriptor.into()])

@@ -13,6 +13,7 @@ pub mod ir;
 pub mod models;
 pub mod ops;
 pub mod plan;
+pub mod quant;
 pub mod run;
 pub mod tasks;
 pub mod tensor;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::error::{Error, Result};
 use safetensors::Dtype;
 
+use crate::error::{Error, Result};
+use crate::quant::Matrix;
 use crate::tensor::{DType, Tensor, convert, parse_safetensors};
 
 /// The weights of one model, by their names in the checkpoint.
@@ -18,6 +19,18 @@ pub enum Weights {
         /// The seed.
         seed: u64,
     },
+    /// Another's weights, some of them quantised.
+    Quantised {
+        /// What they were made from, and where the others are.
+        base: Box<Self>,
+        /// By the names that their weights have.
+        matrices: BTreeMap<String, Matrix>,
+    },
+}
+
+/// The names of a quantised matrix's words and scales.
+pub fn parts(name: &str) -> [String; 2] {
+    [format!("{name}.words"), format!("{name}.scales")]
 }
 
 /// Safetensors shards, kept as they came and converted on demand.
@@ -70,12 +83,32 @@ impl Weights {
         match self {
             Self::Files(files) => files.index.contains_key(name),
             Self::Twin { .. } => true,
+            Self::Quantised { base, .. } => self.part(name).is_some() || base.has(name),
+        }
+    }
+
+    /// A quantised matrix's words or scales.
+    fn part(&self, name: &str) -> Option<&Tensor> {
+        let Self::Quantised { matrices, .. } = self else { return None };
+        let of = |ending| matrices.get(name.strip_suffix(ending)?);
+        of(".words").map(Matrix::words).or_else(|| of(".scales").map(Matrix::scales))
+    }
+
+    /// The weight's matrix, if it is quantised.
+    pub fn matrix(&self, name: &str) -> Option<&Matrix> {
+        match self {
+            Self::Quantised { matrices, .. } => matrices.get(name),
+            Self::Files(_) | Self::Twin { .. } => None,
         }
     }
 
     /// Whether a checkpoint has a tensor of that name: a twin, which could make any, holds none.
     pub fn holds(&self, name: &str) -> bool {
-        matches!(self, Self::Files(files) if files.index.contains_key(name))
+        match self {
+            Self::Files(files) => files.index.contains_key(name),
+            Self::Twin { .. } => false,
+            Self::Quantised { base, .. } => base.holds(name),
+        }
     }
 
     /// The first of `names` that the checkpoint has: checkpoints of different ages spell the same
@@ -98,12 +131,19 @@ impl Weights {
     /// # Errors
     /// If it is missing or has another shape.
     pub fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
-        let Self::Files(files) = self else { return Ok(()) };
-        match files.index.get(name) {
+        let found = match self {
+            Self::Files(files) => files.index.get(name).map(|entry| &entry.shape[..]),
+            Self::Twin { .. } => Some(shape),
+            Self::Quantised { base, .. } => match self.part(name) {
+                Some(part) => Some(part.shape()),
+                None => return base.check(name, shape),
+            },
+        };
+        match found {
             None => Err(Error::Weight { name: name.to_owned(), reason: "not in the checkpoint".into() }),
-            Some(found) if found.shape != shape => Err(Error::Weight {
+            Some(found) if found != shape => Err(Error::Weight {
                 name: name.to_owned(),
-                reason: format!("has shape {:?} where config.json implies {shape:?}", found.shape),
+                reason: format!("has shape {found:?} where config.json implies {shape:?}"),
             }),
             Some(_) => Ok(()),
         }
@@ -114,10 +154,11 @@ impl Weights {
         match self {
             Self::Files(files) => files.index.get(name).map(|entry| entry.shape.as_slice()),
             Self::Twin { .. } => None,
+            Self::Quantised { base, .. } => base.shape_of(name),
         }
     }
 
-    /// The weight as float32.
+    /// The weight as float32: what a quantised one stands for. Its words and scales are integers.
     ///
     /// # Errors
     /// If it is missing, has another shape, or is not of a float type.
@@ -125,6 +166,11 @@ impl Weights {
         self.check(name, shape)?;
         match self {
             Self::Twin { seed } => Ok(twin::tensor(*seed, name, shape)),
+            Self::Quantised { base, matrices } => match (self.part(name), matrices.get(name)) {
+                (Some(part), _) => Ok(part.clone()),
+                (None, Some(matrix)) => Ok(Tensor::f32(shape, matrix.dequantised())),
+                (None, None) => base.load(name, shape),
+            },
             Self::Files(files) => {
                 let entry = &files.index[name];
                 let (file, bytes) = &files.shards[entry.shard];

@@ -153,6 +153,18 @@ impl Graph {
         &self.values[id.index()].ty
     }
 
+    /// Which values are nothing but words or scales of packed weights.
+    pub(crate) fn packed(&self) -> Vec<bool> {
+        let (mut packed, mut plain) = (vec![false; self.values.len()], vec![false; self.values.len()]);
+        for node in &self.nodes {
+            for (i, id) in node.inputs.iter().enumerate() {
+                let seen = if node.op.packed_operands().contains(&i) { &mut packed } else { &mut plain };
+                seen[id.index()] = true;
+            }
+        }
+        packed.iter().zip(plain).map(|(packed, plain)| *packed && !plain).collect()
+    }
+
     pub(crate) fn push_value(&mut self, ty: TensorType, source: Source) -> ValueId {
         let id = ValueId(u32::try_from(self.values.len()).expect("a graph has fewer than 2^32 values"));
         self.values.push(Value { ty, source });

@@ -2,6 +2,8 @@
 //!
 //! Shapes are odd on purpose: most kernel faults live in the last, partly filled tile.
 
+mod quantised;
+
 use crate::error::Result;
 use crate::ir::{Graph, GraphBuilder, TensorType};
 use crate::ops::{Attention, Binary, Conv2d, Gemm, MaxPool2d, Op, Reduce, Stft, Unary};
@@ -20,7 +22,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// A graph of this op alone: operands are the inputs `0`, `1`, …, the result is `y`.
+    /// A graph of this op alone: operands are the inputs `0`, `1`, …, packed weights constants, the result is `y`.
     ///
     /// # Errors
     /// If the op refuses the operands.
@@ -31,7 +33,11 @@ impl Case {
             .inputs
             .iter()
             .enumerate()
-            .map(|(i, t)| b.input(&i.to_string(), t.dtype(), t.shape()))
+            .map(|(i, t)| match self.op.packed_operands().contains(&i) {
+                // Packed weights are part of a graph.
+                true => b.constant(t.clone()),
+                false => b.input(&i.to_string(), t.dtype(), t.shape()),
+            })
             .collect();
         let y = b.op(self.op.clone(), &ids)?;
         b.output("y", y);
@@ -90,8 +96,12 @@ impl Case {
 
     /// Element type of the data that the op works on, in WebNN's words.
     pub fn dtype(&self) -> &'static str {
-        // The condition of a choice is no data of it.
-        let data = usize::from(self.op == Op::Where);
+        let data = match &self.op {
+            Op::Dequantize(packing) | Op::Qgather(packing) => return quantised::dtype(*packing),
+            Op::Qgemm(op) => return quantised::dtype(op.packing),
+            // The condition of a choice is no data of it.
+            op => usize::from(*op == Op::Where),
+        };
         match self.inputs[data].dtype() {
             DType::F32 => "float32",
             DType::I32 => "int32",
@@ -108,6 +118,10 @@ impl Case {
             Op::Conv2d(_) => {
                 (4.0 * epsilon * self.inputs[1].shape()[1..].iter().product::<usize>() as f32, 1e-6)
             }
+            Op::Dequantize(packing) | Op::Qgather(packing) => {
+                (quantised::rounding(*packing, &self.inputs), 0.0)
+            }
+            Op::Qgemm(op) => (quantised::product(*op, &self.inputs, at), 1e-6),
             Op::Attention(_) => (1e-5, 1e-5),
             Op::Softmax { .. }
             | Op::Reduce(Reduce::Mean)
@@ -179,6 +193,7 @@ pub fn all() -> Vec<Case> {
     rows(&mut cases);
     attention(&mut cases);
     images_and_signals(&mut cases);
+    quantised::add(&mut cases);
     cases.0
 }
 

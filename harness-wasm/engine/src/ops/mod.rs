@@ -1,7 +1,8 @@
 //! The ops: one file each, with its shape rule and its scalar oracle.
 //!
 //! Names and semantics are WebNN's. What WebNN lacks (`attention`, `rmsNormalization`, `rope`,
-//! `kvAppend`, `stft`, `swiglu`, three activations) is an extension, and [`crate::plan::decompose`] says what it means in
+//! `kvAppend`, `stft`, `swiglu`, three activations, and what reads packed weights: `dequantize`, `qgather`, `qgemm`) is an
+//! extension, and [`crate::plan::decompose`] says what it means in
 //! WebNN's own ops.
 //!
 //! The oracles take types that were inferred and may therefore index without checks of their own.
@@ -12,6 +13,7 @@ mod binary;
 mod broadcast;
 pub mod cases;
 mod conv2d;
+mod dequantize;
 mod gather;
 mod gemm;
 mod kv_append;
@@ -19,6 +21,8 @@ mod layout;
 mod matmul;
 mod max_pool2d;
 mod normalization;
+mod qgather;
+mod qgemm;
 mod reduce;
 mod rope;
 mod softmax;
@@ -31,12 +35,14 @@ pub use broadcast::{broadcast_shape, broadcast_strides};
 pub use conv2d::Conv2d;
 pub use gemm::Gemm;
 pub use max_pool2d::MaxPool2d;
+pub use qgemm::Qgemm;
 pub use reduce::Reduce;
 pub use stft::Stft;
 pub use unary::Unary;
 
 use crate::error::{Error, Result};
 use crate::ir::TensorType;
+use crate::quant::Packing;
 use crate::tensor::{DType, Tensor};
 
 /// An op with its attributes.
@@ -55,6 +61,8 @@ pub enum Op {
     },
     /// 2-D convolution, NCHW by OIHW, optionally with a bias.
     Conv2d(Conv2d),
+    /// Extension: `words scales`: the matrix `[rows, columns]` that packed rows stand for.
+    Dequantize(Packing),
     /// Broadcast to `shape`.
     Expand {
         /// The result's shape.
@@ -78,6 +86,10 @@ pub enum Op {
     Matmul,
     /// The largest element of each window.
     MaxPool2d(MaxPool2d),
+    /// Extension: `words scales indices`: rows of a quantised matrix, picked by an integer operand.
+    Qgather(Packing),
+    /// Extension: `gemm` with a quantised weight.
+    Qgemm(Qgemm),
     /// The last axis reduced to one number.
     Reduce(Reduce),
     /// The same elements in another shape.
@@ -130,6 +142,7 @@ impl Op {
             Self::Cast(_) => "cast",
             Self::Concat { .. } => "concat",
             Self::Conv2d(_) => "conv2d",
+            Self::Dequantize(_) => "dequantize",
             Self::Expand { .. } => "expand",
             Self::Gather { .. } => "gather",
             Self::Gemm(_) => "gemm",
@@ -137,6 +150,8 @@ impl Op {
             Self::LayerNormalization { .. } => "layerNormalization",
             Self::Matmul => "matmul",
             Self::MaxPool2d(_) => "maxPool2d",
+            Self::Qgather(_) => "qgather",
+            Self::Qgemm(_) => "qgemm",
             Self::Reduce(op) => op.name(),
             Self::Reshape { .. } => "reshape",
             Self::RmsNormalization { .. } => "rmsNormalization",
@@ -147,6 +162,15 @@ impl Op {
             Self::Transpose { .. } => "transpose",
             Self::Unary(op) => op.name(),
             Self::Where => "where",
+        }
+    }
+
+    /// Which operands are words and scales of packed weights.
+    pub fn packed_operands(&self) -> std::ops::Range<usize> {
+        match self {
+            Self::Dequantize(_) | Self::Qgather(_) => 0..2,
+            Self::Qgemm(_) => 1..3,
+            _ => 0..0,
         }
     }
 
@@ -164,6 +188,7 @@ impl Op {
             }
             Self::Concat { axis } => layout::infer_concat(*axis, inputs),
             Self::Conv2d(op) => op.infer(inputs),
+            Self::Dequantize(packing) => dequantize::infer(*packing, inputs),
             Self::Expand { shape } => layout::infer_expand(shape, inputs),
             Self::Gather { axis } => gather::infer(*axis, inputs),
             Self::Gemm(op) => op.infer(inputs),
@@ -171,6 +196,8 @@ impl Op {
             Self::LayerNormalization { .. } => normalization::infer_layer(inputs),
             Self::Matmul => matmul::infer(inputs),
             Self::MaxPool2d(op) => op.infer(inputs),
+            Self::Qgather(packing) => qgather::infer(*packing, inputs),
+            Self::Qgemm(op) => op.infer(inputs),
             Self::Reduce(op) => op.infer(inputs),
             Self::Reshape { shape } => layout::infer_reshape(shape, inputs),
             Self::RmsNormalization { .. } => normalization::infer_rms(inputs),
@@ -192,6 +219,7 @@ impl Op {
             Self::Cast(dtype) => unary::cast(*dtype, inputs[0]),
             Self::Concat { axis } => layout::concat(*axis, inputs),
             Self::Conv2d(op) => op.eval(inputs),
+            Self::Dequantize(packing) => dequantize::eval(*packing, inputs[0], inputs[1]),
             Self::Expand { shape } => layout::expand(shape, inputs[0]),
             Self::Gather { axis } => gather::eval(*axis, inputs[0], inputs[1]),
             Self::Gemm(op) => op.eval(inputs),
@@ -199,6 +227,8 @@ impl Op {
             Self::LayerNormalization { epsilon } => normalization::layer(*epsilon, inputs),
             Self::Matmul => matmul::eval(inputs[0], inputs[1]),
             Self::MaxPool2d(op) => op.eval(inputs[0]),
+            Self::Qgather(packing) => qgather::eval(*packing, inputs),
+            Self::Qgemm(op) => op.eval(inputs),
             Self::Reduce(op) => op.eval(inputs[0]),
             Self::Reshape { shape } => inputs[0].clone().reshaped(shape.as_slice()),
             Self::RmsNormalization { epsilon } => normalization::rms(*epsilon, inputs),

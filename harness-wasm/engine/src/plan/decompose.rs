@@ -1,5 +1,8 @@
 //! What the extensions mean: every graph in WebNN's own ops.
 //!
+//! `dequantize` and `qgather` stay: they are how packed weights are read at all, and WebNN's lowering says them as
+//! `dequantizeLinear`.
+//!
 //! Used where a backend has WebNN's ops only, and as the definition that the fused kernels are tested
 //! against: a graph and its decomposition must agree.
 
@@ -7,7 +10,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::ir::{Graph, Node, Source, State, TensorType, ValueId};
-use crate::ops::{Attention, Binary, Gemm, Op, Reduce, Stft, Unary};
+use crate::ops::{Attention, Binary, Gemm, Op, Qgemm, Reduce, Stft, Unary};
 use crate::tensor::{DType, Tensor};
 
 /// Stands for minus infinity where infinities are not to be trusted: the lowest float32.
@@ -105,6 +108,13 @@ impl Pass<'_> {
             Op::Gemm(Gemm { activation: Some(activation) }) => {
                 let sum = self.op(Op::Gemm(Gemm { activation: None }), &inputs)?;
                 self.activation(*activation, sum)
+            }
+            Op::Qgemm(Qgemm { packing, activation }) => {
+                let weight = self.op(Op::Dequantize(*packing), &inputs[1..3])?;
+                let plain: Vec<ValueId> =
+                    [inputs[0], weight].into_iter().chain(inputs.get(3).copied()).collect();
+                let sum = self.op(Op::Gemm(Gemm { activation: None }), &plain)?;
+                activation.map_or(Ok(sum), |activation| self.activation(activation, sum))
             }
             Op::Unary(op) => self.activation(*op, inputs[0]),
             Op::Binary(Binary::SwiGlu) => {

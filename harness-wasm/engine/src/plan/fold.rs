@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::ir::{Graph, Source, State, ValueId};
+use crate::ops::Op;
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -19,7 +20,11 @@ pub fn fold(graph: &Graph, weights: &Weights) -> Result<Graph> {
         let fixed = match &value.source {
             Source::Weight(_) | Source::Constant(_) => true,
             Source::Input(_) | Source::State(_) => false,
-            Source::Node(at) => graph.nodes()[*at].inputs.iter().all(|id| pass.fixed[id.index()]),
+            Source::Node(at) => {
+                let node = &graph.nodes()[*at];
+                // Packed weights are packed to stay so.
+                !matches!(node.op, Op::Dequantize(_)) && node.inputs.iter().all(|id| pass.fixed[id.index()])
+            }
         };
         pass.fixed.push(fixed);
     }

@@ -4,4 +4,5 @@ pub mod decompose;
 pub mod fold;
 pub mod liveness;
 pub mod memory;
+pub mod quantise;
 pub mod split;

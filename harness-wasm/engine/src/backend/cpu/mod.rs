@@ -7,7 +7,10 @@ mod attention;
 mod conv2d;
 mod elementwise;
 mod gemm;
+mod integer;
 mod normalization;
+mod qgather;
+mod qgemm;
 mod simd;
 mod stft;
 
@@ -140,6 +143,8 @@ impl Cpu {
                 let bias = inputs.get(2).map(|c| c.as_f32());
                 gemm::run(inputs[0], &gemm::Packed::new(inputs[1]), bias, op.activation)
             }
+            (Kernels::Simd, Op::Qgather(packing)) => qgather::run(*packing, &inputs),
+            (Kernels::Simd, Op::Qgemm(op)) => qgemm::run(*op, &inputs),
             (Kernels::Simd, Op::LayerNormalization { epsilon }) => normalization::layer(*epsilon, &inputs),
             (Kernels::Simd, Op::RmsNormalization { epsilon }) => normalization::rms(*epsilon, &inputs),
             (Kernels::Simd, Op::Softmax { axis }) if axis + 1 == inputs[0].shape().len() => {

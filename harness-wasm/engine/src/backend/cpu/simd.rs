@@ -12,6 +12,11 @@ mod lanes {
 
     impl F32x4 {
         #[inline(always)]
+        pub(in super::super) const fn from_v128(lanes: v128) -> Self {
+            Self(lanes)
+        }
+
+        #[inline(always)]
         pub(in super::super) fn splat(x: f32) -> Self {
             Self(f32x4_splat(x))
         }

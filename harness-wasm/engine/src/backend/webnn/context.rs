@@ -9,8 +9,14 @@ use crate::tensor::DType;
 pub enum ElementType {
     /// `float32`.
     Float32,
+    /// `float16`.
+    Float16,
     /// `int32`.
     Int32,
+    /// `int8`.
+    Int8,
+    /// `int4`: two a byte, the first in the low half.
+    Int4,
     /// `uint8`: what comparisons give and `where` takes.
     Uint8,
 }
@@ -20,6 +26,9 @@ impl ElementType {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Float32 => "float32",
+            Self::Float16 => "float16",
+            Self::Int8 => "int8",
+            Self::Int4 => "int4",
             Self::Int32 => "int32",
             Self::Uint8 => "uint8",
         }
@@ -71,6 +80,12 @@ pub trait GraphBuilding {
     /// # Errors
     /// In the browser's words.
     fn constant(&self, ty: &TensorType, bytes: &[u8]) -> Result<Self::Operand>;
+
+    /// A constant of an element type that values of graphs do not have.
+    ///
+    /// # Errors
+    /// In the browser's words.
+    fn packed(&self, element: ElementType, shape: &[usize], bytes: &[u8]) -> Result<Self::Operand>;
 
     /// Calls the method `op`; `options`, if there are any, become its last argument.
     ///

@@ -20,11 +20,12 @@ pub(super) async fn lower<C: Context>(
 ) -> Result<(C::Graph, Tally)> {
     let builder = context.builder()?;
     let used = last_uses(graph);
-    let mut lowering =
-        Lowering { builder: &builder, graph, values: vec![None; graph.values().len()], tally: Tally::new() };
+    let packed = graph.packed();
+    let values = vec![None; graph.values().len()];
+    let mut lowering = Lowering { builder: &builder, graph, weights, values, tally: Tally::new() };
     for (at, value) in graph.values().iter().enumerate() {
         // What nothing reads is no part of an `MLGraph`, which then refuses a tensor for it.
-        if used[at].is_none() {
+        if used[at].is_none() || packed[at] {
             continue;
         }
         let operand = match &value.source {
@@ -60,15 +61,16 @@ struct Lowered<O> {
     truth: bool,
 }
 
-struct Lowering<'l, B: GraphBuilding> {
-    builder: &'l B,
-    graph: &'l Graph,
+pub(super) struct Lowering<'l, B: GraphBuilding> {
+    pub(super) builder: &'l B,
+    pub(super) graph: &'l Graph,
+    weights: &'l Weights,
     values: Vec<Option<Lowered<B::Operand>>>,
     tally: Tally,
 }
 
 impl<B: GraphBuilding> Lowering<'_, B> {
-    fn call(
+    pub(super) fn call(
         &mut self,
         op: &'static str,
         arguments: &[Attribute<B::Operand>],
@@ -86,12 +88,25 @@ impl<B: GraphBuilding> Lowering<'_, B> {
     }
 
     /// The operand with the type that the IR gives it.
-    fn typed(&mut self, id: ValueId) -> Result<B::Operand> {
+    pub(super) fn typed(&mut self, id: ValueId) -> Result<B::Operand> {
         let Lowered { operand, truth } = self.lowered(id)?;
         if truth {
             self.call("cast", &[Operand(operand), Text(ElementType::Int32.as_str())], &[])
         } else {
             Ok(operand)
+        }
+    }
+
+    /// What a graph holds by itself.
+    pub(super) fn tensor(&self, id: ValueId) -> Result<Tensor> {
+        let value = self.graph.value(id);
+        match &value.source {
+            Source::Weight(name) => self.weights.load(name, &value.ty.shape),
+            Source::Constant(tensor) => Ok(Tensor::clone(tensor)),
+            Source::Input(_) | Source::State(_) | Source::Node(_) => Err(Error::Unsupported {
+                backend: "webnn",
+                reason: "packed weights that are computed".into(),
+            }),
         }
     }
 
@@ -112,6 +127,13 @@ impl<B: GraphBuilding> Lowering<'_, B> {
             // Straight from the truth value, without the detour over the IR's type.
             let from = self.lowered(node.inputs[0])?.operand;
             let operand = self.call("cast", &[Operand(from), Text(ElementType::from(to).as_str())], &[])?;
+            return Ok(Lowered { operand, truth: false });
+        }
+        if let Op::Dequantize(packing) | Op::Qgather(packing) = node.op {
+            let operand = match node.op {
+                Op::Qgather(_) => self.qgather(packing, node)?,
+                _ => self.dequantize(packing, node)?,
+            };
             return Ok(Lowered { operand, truth: false });
         }
         let mut inputs = Vec::with_capacity(node.inputs.len());
@@ -174,8 +196,13 @@ impl<B: GraphBuilding> Lowering<'_, B> {
                 ];
                 self.call(name, &[first()], &options)
             }
-            Op::Where | Op::Cast(_) => unreachable!("lowered above"),
-            Op::Attention(_) | Op::KvAppend | Op::RmsNormalization { .. } | Op::Rope { .. } | Op::Stft(_) => {
+            Op::Where | Op::Cast(_) | Op::Dequantize(_) | Op::Qgather(_) => unreachable!("lowered above"),
+            Op::Attention(_)
+            | Op::KvAppend
+            | Op::Qgemm(_)
+            | Op::RmsNormalization { .. }
+            | Op::Rope { .. }
+            | Op::Stft(_) => {
                 Err(Error::Unsupported { backend: "webnn", reason: format!("{name} was not decomposed") })
             }
         }?;

@@ -5,10 +5,12 @@
 
 mod context;
 mod lower;
+mod packed;
 
 use std::collections::HashMap;
 
 pub use context::{Attribute, Context, ElementType, GraphBuilding};
+pub use packed::element as packed_element;
 
 use crate::backend::{Backend, ProgramId, Tally, checked_input};
 use crate::error::Result;

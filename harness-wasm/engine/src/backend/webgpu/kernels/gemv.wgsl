@@ -1,4 +1,4 @@
-// activation(a · bᵀ + c) for few rows: a workgroup per result, its lanes along K.
+// activation(a · wᵀ + c) for few rows: a workgroup per result, its lanes along K.
 override HAS_BIAS: bool;
 override ACTIVATION: u32;
 
@@ -6,9 +6,7 @@ struct Params { m: u32, n: u32, k: u32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> c: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 var<workgroup> sums: array<f32, 64>;
 
@@ -21,8 +19,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let row = at / p.n;
     let column = at % p.n;
     var sum = 0.0;
-    for (var k = lane; k < p.k; k += 64u) {
-        sum += a[row * p.k + k] * b[column * p.k + k];
+    for (var k = 4u * lane; k < p.k; k += 256u) {
+        let w = weight_quad(column, k, p.k);
+        let first = row * p.k + k;
+        if (k + 4u <= p.k) {
+            sum += dot(vec4<f32>(a[first], a[first + 1u], a[first + 2u], a[first + 3u]), w);
+        } else {
+            for (var i = 0u; k + i < p.k; i++) {
+                sum += a[first + i] * w[i];
+            }
+        }
     }
     sums[lane] = sum;
     workgroupBarrier();

@@ -1,5 +1,6 @@
 //! How ops become dispatches: which shader, which parameters, how many workgroups. Pure.
 
+mod products;
 mod shape;
 
 use crate::error::{Error, Result};
@@ -7,6 +8,7 @@ use crate::ir::TensorType;
 use crate::ops::{Attention, Binary, Conv2d, MaxPool2d, Op, Reduce, Stft, Unary};
 use crate::tensor::{DType, elements};
 
+use products::{packed_rows, product};
 use shape::{Axes, axes};
 
 /// The shaders, one file each.
@@ -36,6 +38,12 @@ pub enum Kernel {
     Move,
     /// `layerNormalization` and `rmsNormalization`.
     Normalization,
+    /// `dequantize` and `qgather`.
+    PackedRows,
+    /// `qgemm` for many rows.
+    Qgemm,
+    /// `qgemm` for few rows.
+    Qgemv,
     /// `reduceMean` and `reduceMax`.
     Reduce,
     /// `rope`.
@@ -52,7 +60,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// Every kernel.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Attention,
         Self::Binary,
         Self::Cast,
@@ -65,6 +73,9 @@ impl Kernel {
         Self::MaxPool2d,
         Self::Move,
         Self::Normalization,
+        Self::PackedRows,
+        Self::Qgemm,
+        Self::Qgemv,
         Self::Reduce,
         Self::Rope,
         Self::Softmax,
@@ -88,6 +99,9 @@ impl Kernel {
             Self::MaxPool2d => "max_pool2d",
             Self::Move => "move",
             Self::Normalization => "normalization",
+            Self::PackedRows => "packed_rows",
+            Self::Qgemm => "qgemm",
+            Self::Qgemv => "qgemv",
             Self::Reduce => "reduce",
             Self::Rope => "rope",
             Self::Softmax => "softmax",
@@ -100,19 +114,21 @@ impl Kernel {
     /// The shader's source, with the pieces it shares with others in front.
     pub fn wgsl(self) -> String {
         let (index, activation) = (include_str!("index.wgsl"), include_str!("activation.wgsl"));
+        let (plain, packed) = (include_str!("weight_plain.wgsl"), include_str!("weight_packed.wgsl"));
         let own = match self {
             Self::Attention => include_str!("attention.wgsl"),
             Self::Binary => include_str!("binary.wgsl"),
             Self::Cast => include_str!("cast.wgsl"),
             Self::Conv2d => include_str!("conv2d.wgsl"),
             Self::Gather => include_str!("gather.wgsl"),
-            Self::Gemm => include_str!("gemm.wgsl"),
-            Self::Gemv => include_str!("gemv.wgsl"),
+            Self::Gemm | Self::Qgemm => include_str!("gemm.wgsl"),
+            Self::Gemv | Self::Qgemv => include_str!("gemv.wgsl"),
             Self::KvAppend => include_str!("kv_append.wgsl"),
             Self::Matmul => include_str!("matmul.wgsl"),
             Self::MaxPool2d => include_str!("max_pool2d.wgsl"),
             Self::Move => include_str!("move.wgsl"),
             Self::Normalization => include_str!("normalization.wgsl"),
+            Self::PackedRows => include_str!("packed_rows.wgsl"),
             Self::Reduce => include_str!("reduce.wgsl"),
             Self::Rope => include_str!("rope.wgsl"),
             Self::Softmax => include_str!("softmax.wgsl"),
@@ -121,7 +137,10 @@ impl Kernel {
             Self::Where => include_str!("where.wgsl"),
         };
         match self {
-            Self::Gemm | Self::Gemv | Self::Unary => [index, activation, own].concat(),
+            Self::Gemm | Self::Gemv => [index, activation, plain, own].concat(),
+            Self::Qgemm | Self::Qgemv => [index, activation, packed, own].concat(),
+            Self::PackedRows => [index, packed, own].concat(),
+            Self::Unary => [index, activation, own].concat(),
             _ => [index, own].concat(),
         }
     }
@@ -298,19 +317,17 @@ pub fn launches(
             one(Launch::linear(Kernel::Gather, n, params, vec![Input(0), Input(1), Output]))
         }
         Op::Gemm(gemm) => {
-            let (m, k, columns) = (inputs[0].shape[0], inputs[0].shape[1], inputs[1].shape[0]);
-            let bias = if inputs.len() > 2 { 2 } else { 0 };
-            let operands = vec![Input(0), Input(1), Input(bias), Output];
-            let params = vec![word(m), word(columns), word(k)];
-            let launch = if m <= FEW_ROWS {
-                Launch::groups(Kernel::Gemv, m * columns, params, operands)
-            } else {
-                let grid = Grid::Tiles(columns.div_ceil(TILE), m.div_ceil(TILE));
-                Launch { kernel: Kernel::Gemm, constants: Vec::new(), params, operands, grid }
-            };
-            let activation = gemm.activation.map_or(f64::from(u32::MAX), unary_code);
-            one(launch.with(&[("HAS_BIAS", f64::from(u8::from(bias == 2))), ("ACTIVATION", activation)]))
+            let shape = [inputs[0].shape[0], inputs[1].shape[0], inputs[0].shape[1]];
+            let bias = (inputs.len() > 2).then_some(2);
+            one(product(shape, bias, &[1], None, gemm.activation))
         }
+        Op::Qgemm(gemm) => {
+            let shape = [inputs[0].shape[0], inputs[1].shape[0], inputs[0].shape[1]];
+            let bias = (inputs.len() > 3).then_some(3);
+            one(product(shape, bias, &[1, 2], Some(gemm.packing), gemm.activation))
+        }
+        Op::Dequantize(packing) => one(packed_rows(*packing, inputs[0].shape[0], None, output)),
+        Op::Qgather(packing) => one(packed_rows(*packing, inputs[0].shape[0], Some(2), output)),
         Op::Matmul => one(matmul(inputs, output, &axes)?),
         Op::Softmax { axis } => {
             let (width, inner) = (output.shape[*axis], elements(&output.shape[axis + 1..]));

@@ -1,0 +1,70 @@
+//! Launches of what multiplies by weights, or reads packed ones.
+
+use super::{FEW_ROWS, Grid, Kernel, Launch, Operand, TILE, unary_code};
+use crate::ir::TensorType;
+use crate::ops::Unary;
+use crate::quant::{Packing, Scheme};
+
+use Operand::{Input, Output};
+
+/// `activation(a · wᵀ + c)`. `bias` is an operand's position; `weight` are those of the weight: one, or packed ones.
+pub(super) fn product(
+    [m, n, k]: [usize; 3],
+    bias: Option<usize>,
+    weight: &[usize],
+    packing: Option<Packing>,
+    activation: Option<Unary>,
+) -> Launch {
+    // Where there is no bias, anything is bound in its place, and never read.
+    let mut operands = vec![Input(0), Output];
+    operands.extend(weight.iter().chain(&[bias.unwrap_or(0)]).map(|&at| Input(at)));
+    let params = [m, n, k].map(|n| n as u32).to_vec();
+    let few = m <= FEW_ROWS;
+    let kernel = match (few, packing) {
+        (true, None) => Kernel::Gemv,
+        (false, None) => Kernel::Gemm,
+        (true, Some(_)) => Kernel::Qgemv,
+        (false, Some(_)) => Kernel::Qgemm,
+    };
+    let launch = if few {
+        Launch::groups(kernel, m * n, params, operands)
+    } else {
+        let grid = Grid::Tiles(n.div_ceil(TILE), m.div_ceil(TILE));
+        Launch { kernel, constants: Vec::new(), params, operands, grid }
+    };
+    let activation = activation.map_or(f64::from(u32::MAX), unary_code);
+    let launch =
+        launch.with(&[("HAS_BIAS", f64::from(u8::from(bias.is_some()))), ("ACTIVATION", activation)]);
+    match packing {
+        Some(packing) => launch.with(&constants(packing)),
+        None => launch,
+    }
+}
+
+/// Packed rows as float32: those that operand `picks` says, or all. Words and scales are the first operands.
+pub(super) fn packed_rows(
+    packing: Packing,
+    rows: usize,
+    picks: Option<usize>,
+    output: &TensorType,
+) -> Launch {
+    let quads = output.len() / packing.columns.max(1) * packing.columns.div_ceil(4);
+    let params = [output.len(), rows, packing.columns].map(|n| n as u32).to_vec();
+    let picked = f64::from(u8::from(picks.is_some()));
+    let operands = vec![Input(picks.unwrap_or(0)), Output, Input(0), Input(1)];
+    Launch::linear(Kernel::PackedRows, quads, params, operands)
+        .with(&constants(packing))
+        .with(&[("PICKED", picked)])
+}
+
+/// What `weight_packed.wgsl` is specialised by.
+fn constants(packing: Packing) -> [(&'static str, f64); 4] {
+    let flag = |flag: bool| f64::from(u8::from(flag));
+    let [bits, group, asymmetric, nested] = match packing.scheme {
+        Scheme::Half => [16.0, 1.0, 0.0, 0.0],
+        Scheme::Grouped { bits, group, asymmetric, nested } => {
+            [bits.count() as f64, group.len() as f64, flag(asymmetric), flag(nested)]
+        }
+    };
+    [("BITS", bits), ("GROUP", group), ("ASYMMETRIC", asymmetric), ("NESTED", nested)]
+}

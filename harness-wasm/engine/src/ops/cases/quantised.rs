@@ -1,0 +1,71 @@
+//! Cases of the ops that read packed weights: every scheme.
+
+use super::{Cases, floats, integers};
+use crate::ops::{Op, Qgemm, Unary};
+use crate::quant::{Bits, Fit, Matrix, Packing, Scheme, dequantised};
+use crate::tensor::Tensor;
+
+/// What a matrix's weights are stored as, in WebNN's words.
+pub(super) fn dtype(packing: Packing) -> &'static str {
+    match packing.scheme {
+        Scheme::Half => "float16",
+        Scheme::Grouped { bits: Bits::Eight, .. } => "int8",
+        Scheme::Grouped { bits: Bits::Four, .. } => "int4",
+        Scheme::Grouped { bits: Bits::Three, .. } => "int3",
+        Scheme::Grouped { bits: Bits::Two, .. } => "int2",
+    }
+}
+
+/// `scale · q + min`, where the two may be summed in one rounding or in two.
+pub(super) fn rounding(packing: Packing, inputs: &[Tensor]) -> f32 {
+    4.0 * f32::EPSILON * widest(&dequantised(packing, &inputs[0], &inputs[1]))
+}
+
+/// Kernels may round activations to 16-bit integers in units of a group's largest: half of 1/32767 of it for every
+/// weight. Beside that, a sum's usual rounding.
+pub(super) fn product(op: Qgemm, inputs: &[Tensor], at: usize) -> f32 {
+    let (n, k) = (inputs[1].shape()[0], op.packing.columns);
+    let (row, column) = (at / n, at % n);
+    let x = widest(&inputs[0].as_f32()[row * k..(row + 1) * k]);
+    let part = |tensor: &Tensor| {
+        let width = tensor.shape()[1];
+        Tensor::i32([1, width], tensor.as_i32()[column * width..(column + 1) * width].to_vec())
+    };
+    let weights: f32 =
+        dequantised(op.packing, &part(&inputs[1]), &part(&inputs[2])).iter().map(|w| w.abs()).sum();
+    x * weights / 65534.0 * 1.2 + 4.0 * f32::EPSILON * k as f32
+}
+
+fn widest(numbers: &[f32]) -> f32 {
+    numbers.iter().fold(0.0, |widest, number| widest.max(number.abs()))
+}
+
+fn matrix(rows: usize, columns: usize, scheme: Scheme) -> Matrix {
+    let scale = 1.0 / (columns as f32).sqrt();
+    let weights: Vec<f32> = floats("packed", &[rows, columns]).as_f32().iter().map(|w| w * scale).collect();
+    Matrix::quantise("w", &weights, columns, scheme, Fit::Mse).expect("finite")
+}
+
+pub(super) fn add(cases: &mut Cases) {
+    for scheme in Scheme::all() {
+        for [m, k, n] in [[1, 300, 33], [6, 96, 10]] {
+            let w = matrix(n, k, scheme);
+            let operands = vec![floats("x", &[m, k]), w.words().clone(), w.scales().clone()];
+            let op = Qgemm { packing: w.packing(), activation: None };
+            cases.add(&format!("{scheme} {m}x{k}x{n}"), Op::Qgemm(op), operands.clone());
+        }
+        let w = matrix(7, 75, scheme);
+        let table = vec![w.words().clone(), w.scales().clone()];
+        cases.add(&scheme.to_string(), Op::Dequantize(w.packing()), table.clone());
+        let picks = integers("picks", &[2, 3], 7);
+        cases.add(&scheme.to_string(), Op::Qgather(w.packing()), [table, vec![picks]].concat());
+    }
+    for (scheme, [m, k, n]) in
+        [("int4-g32", [3, 512, 40]), ("int8-g128", [2, 640, 9]), ("int2-g32-asym-super", [40, 520, 36])]
+    {
+        let w = matrix(n, k, scheme.parse().expect("a scheme"));
+        let op = Qgemm { packing: w.packing(), activation: Some(Unary::Gelu) };
+        let operands = vec![floats("x", &[m, k]), w.words().clone(), w.scales().clone(), floats("c", &[n])];
+        cases.add(&format!("{scheme} {m}x{k}x{n} bias gelu"), Op::Qgemm(op), operands);
+    }
+}

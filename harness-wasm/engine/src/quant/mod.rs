@@ -1,0 +1,19 @@
+//! Weights at 16, 8, 4, 3 and 2 bits: how they are stored, and how they are made from float32.
+//!
+//! Everything that a kernel must know is a [`Packing`]; a [`Matrix`] is two integer tensors, which are all that a
+//! backend sees of it. [`crate::plan::quantise`] makes graphs read them.
+
+mod bits;
+mod fit;
+mod matrix;
+mod recipe;
+mod scales;
+mod scheme;
+
+pub(crate) use bits::unpack;
+pub use fit::Fit;
+pub use matrix::Matrix;
+pub(crate) use matrix::{dequantise_row, dequantised};
+pub use recipe::Recipe;
+pub(crate) use scales::{Scales, read};
+pub use scheme::{BLOCK, Bits, Group, Packing, SUPER_BLOCK, Scheme};

@@ -1,0 +1,221 @@
+//! Where the scales and minimums of a row lie.
+//!
+//! Plain: all scales as float16, two a word, then all minimums likewise. Nested, for every super-block of eight groups:
+//! float16 `d` in the low half of word 0, and 6-bit numbers split into their low 4 and high 2 bits, so that no number
+//! crosses a word. Asymmetric: word 0 is `d` and `m` (high half), word 1 the low bits of the scales, word 2 those of the
+//! minimums, word 3 the high bits of both; a scale is `d · s`, a minimum `m · t`. Symmetric: the high half of word 0
+//! are the high bits, word 1 the low ones, and a scale is `d · (s - 32)`.
+
+use half::f16;
+
+use super::scheme::{BLOCK, Packing, SUPER_BLOCK, Scheme};
+
+/// Groups of a super-block.
+const NESTED: usize = SUPER_BLOCK / BLOCK;
+
+/// A group's scale and minimum: a weight is `scale · q + min`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Affine {
+    pub(crate) scale: f32,
+    pub(crate) min: f32,
+}
+
+/// The numbers of group `at` of the row whose words these are.
+#[inline]
+pub(crate) fn read(packing: Packing, words: &[u32], at: usize) -> Affine {
+    let Scheme::Grouped { bits, asymmetric, nested, .. } = packing.scheme else {
+        unreachable!("half precision has no groups")
+    };
+    if nested {
+        let of = if asymmetric { 4 } else { 2 };
+        let words = &words[at / NESTED * of..][..of];
+        let i = at % NESTED;
+        if asymmetric {
+            let scale = ((words[1] >> (4 * i)) & 15) | ((words[3] >> (2 * i)) & 3) << 4;
+            let min = ((words[2] >> (4 * i)) & 15) | ((words[3] >> (16 + 2 * i)) & 3) << 4;
+            Affine { scale: half(words[0], false) * scale as f32, min: half(words[0], true) * min as f32 }
+        } else {
+            let scale = ((words[1] >> (4 * i)) & 15) | ((words[0] >> (16 + 2 * i)) & 3) << 4;
+            let scale = half(words[0], false) * (scale as f32 - 32.0);
+            Affine { scale, min: -(bits.zero() as f32) * scale }
+        }
+    } else {
+        let scale = half(words[at / 2], at % 2 == 1);
+        let min = if asymmetric {
+            half(words[packing.groups().div_ceil(2) + at / 2], at % 2 == 1)
+        } else {
+            -(bits.zero() as f32) * scale
+        };
+        Affine { scale, min }
+    }
+}
+
+/// A row's numbers, by group: room that is filled row after row.
+pub(crate) struct Scales {
+    packing: Packing,
+    pub(crate) scales: Vec<f32>,
+    pub(crate) mins: Vec<f32>,
+}
+
+impl Scales {
+    pub(crate) fn new(packing: Packing) -> Self {
+        let zeros = vec![0.0; packing.groups()];
+        Self { packing, scales: zeros.clone(), mins: zeros }
+    }
+
+    /// Takes the numbers of the row whose words these are.
+    pub(crate) fn read(&mut self, words: &[u32]) {
+        for (at, (scale, min)) in self.scales.iter_mut().zip(&mut self.mins).enumerate() {
+            let group = read(self.packing, words, at);
+            (*scale, *min) = (group.scale, group.min);
+        }
+    }
+}
+
+/// A float16 as float32, without a branch: what files hold is finite.
+#[inline(always)]
+fn half(word: u32, high: bool) -> f32 {
+    let bits = if high { word >> 16 } else { word & 0xffff };
+    // The exponent's bias is 15 here and 127 there; the product sets it right, for subnormal numbers too.
+    let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
+    f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
+}
+
+/// Adds the numbers of a row's groups to `words`, as near to them as the scheme can.
+pub(super) fn write(packing: Packing, groups: &[Affine], words: &mut Vec<u32>) {
+    let Scheme::Grouped { asymmetric, nested, .. } = packing.scheme else { return };
+    if nested {
+        for groups in groups.chunks(NESTED) {
+            words.extend(if asymmetric { affine_block(groups) } else { signed_block(groups) });
+        }
+        return;
+    }
+    let mut halves = |number: fn(&Affine) -> f32| {
+        words.extend(groups.chunks(2).map(|pair| {
+            let high = pair.get(1).map_or(0, |group| bits_of(number(group)));
+            bits_of(number(&pair[0])) | high << 16
+        }));
+    };
+    halves(|group| group.scale);
+    if asymmetric {
+        halves(|group| group.min);
+    }
+}
+
+/// The nearest finite float16: a weight beyond its range is stored as its largest.
+fn bits_of(x: f32) -> u32 {
+    let most = f16::MAX.to_f32();
+    u32::from(f16::from_f32(x.clamp(-most, most)).to_bits())
+}
+
+fn rounded(bits: u32) -> f32 {
+    f16::from_bits(bits as u16).to_f32()
+}
+
+/// `x / unit` as a whole number of `least..=most`.
+fn nearest(x: f32, unit: f32, least: f32, most: f32) -> f32 {
+    if unit == 0.0 { 0.0 } else { (x / unit).round_ties_even().clamp(least, most) }
+}
+
+fn affine_block(groups: &[Affine]) -> Vec<u32> {
+    // The number of largest magnitude becomes ±63 units; others of its sign follow, those of the other sign become 0.
+    let unit = |number: fn(&Affine) -> f32| {
+        let widest = groups.iter().map(number).fold(0.0_f32, |a, b| if b.abs() > a.abs() { b } else { a });
+        bits_of(widest / 63.0)
+    };
+    let (d, m) = (unit(|group| group.scale), unit(|group| group.min));
+    let mut words = vec![d | m << 16, 0, 0, 0];
+    for (i, group) in groups.iter().enumerate() {
+        let scale = nearest(group.scale, rounded(d), 0.0, 63.0) as u32;
+        let min = nearest(group.min, rounded(m), 0.0, 63.0) as u32;
+        words[1] |= (scale & 15) << (4 * i);
+        words[2] |= (min & 15) << (4 * i);
+        words[3] |= (scale >> 4) << (2 * i) | (min >> 4) << (16 + 2 * i);
+    }
+    words
+}
+
+fn signed_block(groups: &[Affine]) -> Vec<u32> {
+    let widest =
+        groups.iter().map(|group| group.scale).fold(0.0_f32, |a, b| if b.abs() > a.abs() { b } else { a });
+    // The widest is -32 units, the one code that has no positive counterpart.
+    let d = bits_of(widest / -32.0);
+    let mut words = vec![d, 0];
+    for (i, group) in groups.iter().enumerate() {
+        let scale = (nearest(group.scale, rounded(d), -32.0, 31.0) + 32.0) as u32;
+        words[0] |= (scale >> 4) << (16 + 2 * i);
+        words[1] |= (scale & 15) << (4 * i);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there_and_back(scheme: &str, columns: usize, groups: &[Affine]) -> Vec<Affine> {
+        let packing = Packing { scheme: scheme.parse().unwrap(), columns };
+        assert_eq!(groups.len(), packing.groups());
+        let mut words = Vec::new();
+        write(packing, groups, &mut words);
+        assert_eq!(words.len(), packing.scale_words());
+        (0..groups.len()).map(|at| read(packing, &words, at)).collect()
+    }
+
+    #[test]
+    fn numbers_come_back_as_near_as_their_width_allows() {
+        for (scheme, relative) in [
+            ("int4-g32", 5e-4),
+            ("int4-g32-asym", 5e-4),
+            ("int2-g32-asym-super", 0.009),
+            ("int3-g32-super", 0.017),
+        ] {
+            for count in [1, 2, 7, 8, 9, 16, 19] {
+                let groups: Vec<Affine> = (0..count)
+                    .map(|i| Affine { scale: 0.01 + 0.003 * i as f32, min: -0.2 - 0.05 * i as f32 })
+                    .collect();
+                let back = there_and_back(scheme, 32 * count - 5, &groups);
+                let widest = groups.iter().fold((0.0_f32, 0.0_f32), |(scale, min), group| {
+                    (scale.max(group.scale), min.max(-group.min))
+                });
+                for (got, want) in back.iter().zip(&groups) {
+                    assert!(
+                        (got.scale - want.scale).abs() <= relative * widest.0,
+                        "{scheme} {got:?} {want:?}"
+                    );
+                    let min = if scheme.contains("asym") {
+                        want.min
+                    } else {
+                        let zero = if scheme.contains("int4") { 8.0 } else { 4.0 };
+                        assert_eq!(got.min, -zero * got.scale);
+                        continue;
+                    };
+                    assert!((got.min - min).abs() <= relative * widest.1, "{scheme} {got:?} {want:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn halves_are_what_the_standard_says() {
+        for bits in 0..=0xffff_u32 {
+            let want = f16::from_bits(bits as u16);
+            if want.is_finite() {
+                assert_eq!(half(bits | 0xabcd_0000, false).to_bits(), want.to_f32().to_bits());
+                assert_eq!(half(bits << 16 | 0x1234, true).to_bits(), want.to_f32().to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_and_giants_stay_finite() {
+        for scheme in ["int4-g32", "int4-g32-asym", "int2-g32-asym-super", "int3-g32-super"] {
+            let groups = [Affine::default(), Affine { scale: 1e9, min: -1e9 }, Affine::default()];
+            for got in there_and_back(scheme, 96, &groups) {
+                assert!(got.scale.is_finite() && got.min.is_finite(), "{scheme} {got:?}");
+            }
+            let zeros = there_and_back(scheme, 64, &[Affine::default(); 2]);
+            assert!(zeros.iter().all(|group| group.scale == 0.0 && group.min == 0.0), "{scheme}");
+        }
+    }
+}
