@@ -7,7 +7,7 @@ use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
 use webmatrix_engine::backend::{self, ProgramId};
-use webmatrix_engine::plan::fold::fold;
+use webmatrix_engine::ir::Graph;
 use webmatrix_engine::run::{Loaded, Options, Runner, subject};
 use webmatrix_engine::tensor::{read_safetensors, write_safetensors};
 use webmatrix_engine::weights::{Checkpoint, Weights};
@@ -94,7 +94,7 @@ struct Ours {
 }
 
 enum Kind {
-    Op { name: String, weights: Weights },
+    Op { graph: Graph, weights: Weights },
     Model(Loaded),
 }
 
@@ -123,7 +123,8 @@ async fn load(work: &PairsJob, reporter: &Reporter) -> Result<Ours, Failure> {
         Subject::Op { name, weights } => {
             let shards = shards(std::slice::from_ref(weights)).await?;
             let weights = Weights::Files(Checkpoint::new(shards).map_err(engine)?);
-            Kind::Op { name: name.clone(), weights }
+            let (graph, weights) = subject::prepare(name, weights).map_err(engine)?;
+            Kind::Op { graph, weights }
         }
         Subject::Model { class, config, weights } => {
             let config = fetch(config, reporter).await?;
@@ -144,10 +145,8 @@ impl<'o, B: backend::Backend> Ready<'o, B> {
     async fn new(mut backend: B, ours: &'o Ours) -> Result<Self, Failure> {
         let engine = |error: webmatrix_engine::Error| Failure::engine("compile", &error);
         match &ours.kind {
-            Kind::Op { name, weights } => {
-                let graph = subject::graph(name, weights).map_err(engine)?;
-                let graph = fold(&graph, weights).map_err(engine)?;
-                let program = backend.compile(&graph, weights).await.map_err(engine)?;
+            Kind::Op { graph, weights } => {
+                let program = backend.compile(graph, weights).await.map_err(engine)?;
                 Ok(Self::Op { backend, program })
             }
             Kind::Model(loaded) => {

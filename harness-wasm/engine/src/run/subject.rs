@@ -5,23 +5,47 @@
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
 use crate::ops::{Conv2d, Gemm, Op};
+use crate::plan::fold::fold;
+use crate::plan::quantise::{quantise, weights_of};
+use crate::quant::{Bits, Fit, Group, Recipe, Scheme};
 use crate::tensor::DType;
 use crate::weights::Weights;
 
-/// A subject: its name, the shape of its input `x`, and what is done to it.
+/// A subject: its name, the shape of its input `x`, what is done to it, and how its weights are stored.
 struct Subject {
     name: &'static str,
     x: &'static [usize],
     build: fn(&mut GraphBuilder<'_>, ValueId) -> Result<ValueId>,
+    scheme: Option<Scheme>,
 }
 
-/// What [`graph`] builds.
-const SUBJECTS: [Subject; 5] = [
-    Subject { name: "gemm_f32", x: &[512, 1024], build: |b, x| linear(b, x, 1024) },
-    Subject { name: "gemv_f32", x: &[1, 2048], build: |b, x| linear(b, x, 2048) },
-    Subject { name: "softmax", x: &[6144, 512], build: |b, x| b.op(Op::Softmax { axis: 1 }, &[x]) },
-    Subject { name: "layer_norm", x: &[512, 768], build: layer_norm },
-    Subject { name: "conv1d", x: &[1, 384, 1500], build: conv1d },
+impl Subject {
+    const fn new(
+        name: &'static str,
+        x: &'static [usize],
+        build: fn(&mut GraphBuilder<'_>, ValueId) -> Result<ValueId>,
+    ) -> Self {
+        Self { name, x, build, scheme: None }
+    }
+
+    /// In groups of 32 with a scale each and no minimum, as the other runtime's are.
+    const fn with_bits(mut self, bits: Bits) -> Self {
+        self.scheme = Some(Scheme::symmetric(bits, Group::Of32));
+        self
+    }
+}
+
+/// What [`prepare`] builds.
+const SUBJECTS: [Subject; 9] = [
+    Subject::new("gemm_f32", &[512, 1024], |b, x| linear(b, x, 1024)),
+    Subject::new("gemv_f32", &[1, 2048], |b, x| linear(b, x, 2048)),
+    Subject::new("softmax", &[6144, 512], |b, x| b.op(Op::Softmax { axis: 1 }, &[x])),
+    Subject::new("layer_norm", &[512, 768], layer_norm),
+    Subject::new("conv1d", &[1, 384, 1500], conv1d),
+    Subject::new("gemm_q4", &[128, 2048], |b, x| linear(b, x, 2048)).with_bits(Bits::Four),
+    Subject::new("gemv_q8", &[1, 2048], |b, x| linear(b, x, 2048)).with_bits(Bits::Eight),
+    Subject::new("gemv_q4", &[1, 2048], |b, x| linear(b, x, 2048)).with_bits(Bits::Four),
+    Subject::new("gemv_q2", &[1, 2048], |b, x| linear(b, x, 2048)).with_bits(Bits::Two),
 ];
 
 /// Names of the ops that can be held against another runtime's.
@@ -29,20 +53,25 @@ pub fn subjects() -> impl Iterator<Item = &'static str> {
     SUBJECTS.iter().map(|subject| subject.name)
 }
 
-/// The graph of a subject: from `x` to `y`, with weights by the names of its file.
+/// A subject, ready to be compiled: its graph from `x` to `y`, and its weights as they are stored.
 ///
 /// # Errors
 /// If there is no such subject, or its weights have another shape.
-pub fn graph(name: &str, weights: &Weights) -> Result<Graph> {
+pub fn prepare(name: &str, weights: Weights) -> Result<(Graph, Weights)> {
     let subject = SUBJECTS.iter().find(|subject| subject.name == name).ok_or_else(|| Error::Data {
         file: "job".into(),
         reason: format!("no subject {name}: use one of {}", subjects().collect::<Vec<_>>().join(", ")),
     })?;
-    let mut b = GraphBuilder::new(weights);
+    let mut b = GraphBuilder::new(&weights);
     let x = b.input("x", DType::F32, subject.x);
     let y = (subject.build)(&mut b, x)?;
     b.output("y", y);
-    Ok(b.finish())
+    let graph = b.finish();
+    let Some(scheme) = subject.scheme else { return Ok((fold(&graph, &weights)?, weights)) };
+    // The weights of the file lie on a grid, which this way of choosing scales finds again: nothing is lost.
+    let recipe = Recipe { fit: Fit::Nearest, ..Recipe::uniform(scheme) };
+    let weights = recipe.apply(weights, &weights_of(&graph))?;
+    Ok((fold(&quantise(&graph, &weights)?, &weights)?, weights))
 }
 
 fn linear(b: &mut GraphBuilder<'_>, x: ValueId, out: usize) -> Result<ValueId> {
@@ -74,13 +103,19 @@ mod tests {
 
     #[test]
     fn every_subject_is_a_graph_of_its_own_name() {
-        let weights = Weights::Twin { seed: 1 };
         let names: std::collections::BTreeSet<_> = subjects().collect();
         assert_eq!(names.len(), SUBJECTS.len());
         for name in names {
-            let graph = graph(name, &weights).unwrap();
+            let (graph, _) = prepare(name, Weights::Twin { seed: 1 }).unwrap();
             assert_eq!(graph.outputs()[0].0, "y", "{name}");
+            let ops: Vec<&str> = graph.nodes().iter().map(|node| node.op.name()).collect();
+            assert_eq!(ops.contains(&"qgemm"), name.contains("_q"), "{name}: {ops:?}");
         }
-        assert!(graph("gemm", &weights).unwrap_err().to_string().contains("use one of gemm_f32"));
+        assert!(
+            prepare("gemm", Weights::Twin { seed: 1 })
+                .unwrap_err()
+                .to_string()
+                .contains("use one of gemm_f32")
+        );
     }
 }
