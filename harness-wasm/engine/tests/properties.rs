@@ -91,15 +91,29 @@ proptest! {
 
     #[test]
     fn attention_of_any_shape(
-        batch in 1_usize..3, tokens in 1_usize..5, keys in 1_usize..9, kv in 1_usize..3, group in 1_usize..3,
-        d in 1_usize..9, e in 1_usize..9, seed: u64,
+        batch in 1_usize..3, tokens in 1_usize..11, keys in 1_usize..19, kv in 1_usize..3, group in 1_usize..3,
+        d in 1_usize..9, e in 1_usize..11, seed: u64, masked: bool, biased: bool,
+        position in prop::option::of(0_usize..12), window in prop::option::of(1_usize..5),
     ) {
-        let op = Attention { scale: 0.5, ..Attention::new(kv * group, kv, 1) };
-        agrees(Op::Attention(op), vec![
+        let (heads, causal) = (kv * group, position.is_some());
+        let window = window.filter(|_| causal);
+        let op = Attention { scale: 0.5, masked, biased, causal, window, ..Attention::new(heads, kv, 1) };
+        let mut inputs = vec![
             floats(seed, &[batch, tokens, kv * group * d]),
             floats(seed ^ 1, &[batch, keys, kv * d]),
             floats(seed ^ 2, &[batch, keys, kv * e]),
-        ]);
+        ];
+        if masked {
+            let hidden = (0..batch * keys).map(|i| i32::from(seed >> (i % 64) & 1 == 1)).collect();
+            inputs.push(Tensor::i32([batch, keys], hidden));
+        }
+        if biased {
+            inputs.push(floats(seed ^ 3, &[batch, heads, tokens, keys]));
+        }
+        if let Some(position) = position {
+            inputs.push(Tensor::i32([1], vec![position as i32]));
+        }
+        agrees(Op::Attention(op), inputs);
     }
 
     #[test]

@@ -83,17 +83,31 @@ fn polynomial<const N: usize>(x: F32x4, coefficients: [f32; N]) -> F32x4 {
 /// `e^x` to about an ulp: `2^n · e^r` with `|r| ≤ ln 2 / 2` and a Taylor polynomial of `e^r`. NaN stays NaN.
 #[inline(always)]
 pub(super) fn exp(x: F32x4) -> F32x4 {
+    let (p, n) = exp_parts(x.or_smaller(F32x4::splat(89.0)).or_larger(F32x4::splat(-104.0)));
+    // In two steps, because 2^n alone leaves float32's range at both ends.
+    let half = n.mul(F32x4::splat(0.5)).nearest();
+    p.mul(half.power_of_two()).mul(n.sub(half).power_of_two())
+}
+
+/// As [`exp`], of numbers that are not above 0; what would be too small for a normal float32 is 0.
+#[inline(always)]
+pub(super) fn exp_to_one(x: F32x4) -> F32x4 {
+    let least = F32x4::splat(-87.3);
+    let (p, n) = exp_parts(x.or_larger(least));
+    x.if_less(least, F32x4::splat(0.0), p.mul(n.power_of_two()))
+}
+
+/// `e^r` and `n` of `x = n · ln 2 + r`.
+#[inline(always)]
+fn exp_parts(x: F32x4) -> (F32x4, F32x4) {
     // ln 2 in two parts, the first exact in few bits, so that `n * LN2_HIGH` is exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = x.or_smaller(F32x4::splat(89.0)).or_larger(F32x4::splat(-104.0));
-    let n = clamped.mul(F32x4::splat(std::f32::consts::LOG2_E)).nearest();
-    let r = clamped.sub(n.mul(F32x4::splat(LN2_HIGH))).sub(n.mul(F32x4::splat(LN2_LOW)));
+    let n = x.mul(F32x4::splat(std::f32::consts::LOG2_E)).nearest();
+    let r = n.mul_add(F32x4::splat(-LN2_HIGH), x);
+    let r = n.mul_add(F32x4::splat(-LN2_LOW), r);
     let p = polynomial(r, [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5]);
-    let p = p.mul(r).mul_add(r, r).add(F32x4::splat(1.0));
-    // In two steps, because 2^n alone leaves float32's range at both ends.
-    let half = n.mul(F32x4::splat(0.5)).trunc();
-    p.mul(half.power_of_two()).mul(n.sub(half).power_of_two())
+    (p.mul(r).mul_add(r, r).add(F32x4::splat(1.0)), n)
 }
 
 #[inline(always)]

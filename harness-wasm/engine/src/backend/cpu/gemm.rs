@@ -9,7 +9,7 @@ use super::simd::F32x4;
 /// Columns in a panel: two vectors.
 pub(super) const NR: usize = 8;
 /// Rows of the result computed at once.
-const MR: usize = 4;
+pub(super) const MR: usize = 4;
 /// Depth of a block: its part of a panel (16 KiB) stays in the first-level cache.
 const KC: usize = 512;
 
@@ -24,14 +24,23 @@ pub(super) struct Packed {
 impl Packed {
     pub(super) fn new(weight: &Tensor) -> Self {
         let &[n, k] = weight.shape() else { unreachable!("rank 2: inferred") };
-        let mut panels = vec![0.0; n.div_ceil(NR) * NR * k];
-        for (column, row) in weight.as_f32().chunks_exact(k.max(1)).enumerate() {
-            let panel = &mut panels[column / NR * NR * k..];
-            for (i, &w) in row.iter().enumerate() {
-                panel[i * NR + column % NR] = w;
+        let (mut panels, w) = (Vec::new(), weight.as_f32());
+        pack(&mut panels, n, k, |column, step| w[column * k + step]);
+        Self { n, k, panels }
+    }
+}
+
+/// Panels of `n` columns and `k` steps of depth from wherever the numbers lie: `at(column, step)`.
+#[inline(always)]
+pub(super) fn pack(panels: &mut Vec<f32>, n: usize, k: usize, at: impl Fn(usize, usize) -> f32) {
+    panels.clear();
+    panels.resize(n.next_multiple_of(NR) * k, 0.0);
+    for (first, panel) in (0..n).step_by(NR).zip(panels.chunks_exact_mut((NR * k).max(1))) {
+        for (step, lanes) in panel.as_chunks_mut::<NR>().0.iter_mut().enumerate() {
+            for (lane, to) in lanes[..NR.min(n - first)].iter_mut().enumerate() {
+                *to = at(first + lane, step);
             }
         }
-        Self { n, k, panels }
     }
 }
 

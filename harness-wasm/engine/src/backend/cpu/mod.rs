@@ -12,6 +12,7 @@ mod normalization;
 mod qgather;
 mod qgemm;
 mod simd;
+mod slot;
 mod stft;
 
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ use crate::ops::Op;
 use crate::plan::liveness::last_uses;
 use crate::tensor::{NamedTensors, Tensor};
 use crate::weights::Weights;
+
+use self::slot::Slot;
 
 /// Which kernels execute the ops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +111,7 @@ impl Cpu {
                 } else {
                     slots[first.index()].clone()
                 };
-                let x = taken.expect("computed before its use").into_tensor();
+                let x = taken.expect("computed before its use");
                 let rest: Vec<&Tensor> =
                     rest.iter().map(|id| slots[id.index()].as_deref().expect("computed")).collect();
                 return write_over(&node.op, x, &rest);
@@ -143,43 +146,6 @@ impl Cpu {
     }
 }
 
-/// A value during a run.
-#[derive(Clone, Debug)]
-enum Slot<'t> {
-    /// An input, where the caller has it.
-    Given(&'t Tensor),
-    /// Anything else.
-    Shared(Arc<Tensor>),
-}
-
-impl std::ops::Deref for Slot<'_> {
-    type Target = Tensor;
-
-    fn deref(&self) -> &Tensor {
-        match self {
-            Self::Given(tensor) => tensor,
-            Self::Shared(tensor) => tensor,
-        }
-    }
-}
-
-impl Slot<'_> {
-    /// To change or give away: a copy only if someone else still has it.
-    fn into_tensor(self) -> Tensor {
-        match self {
-            Self::Given(tensor) => tensor.clone(),
-            Self::Shared(tensor) => Arc::unwrap_or_clone(tensor),
-        }
-    }
-
-    fn into_shared(self) -> Arc<Tensor> {
-        match self {
-            Self::Given(tensor) => Arc::new(tensor.clone()),
-            Self::Shared(tensor) => tensor,
-        }
-    }
-}
-
 /// Whether the SIMD kernel of `op` writes its result over its first operand.
 fn writes_over_first(op: &Op) -> bool {
     matches!(
@@ -195,20 +161,21 @@ fn writes_over_first(op: &Op) -> bool {
 }
 
 /// Runs such an op on its first operand and the others.
-fn write_over(op: &Op, mut x: Tensor, rest: &[&Tensor]) -> Tensor {
+fn write_over(op: &Op, x: Slot<'_>, rest: &[&Tensor]) -> Tensor {
     match (op, rest) {
-        (Op::Binary(op), [b]) => elementwise::binary(*op, x, b),
+        (Op::Binary(op), [b]) => elementwise::binary(*op, x.into_tensor(), b),
         (Op::KvAppend, [new, position]) => {
-            elementwise::kv_append(&mut x, new, position.as_i32()[0]);
-            x
+            let mut cache = x.into_tensor();
+            elementwise::kv_append(&mut cache, new, position.as_i32()[0]);
+            cache
         }
         (Op::LayerNormalization { epsilon }, [scale, bias]) => normalization::layer(*epsilon, x, scale, bias),
-        (Op::Reshape { shape }, []) => x.reshaped(shape.as_slice()),
+        (Op::Reshape { shape }, []) => x.into_tensor().reshaped(shape.as_slice()),
         (Op::RmsNormalization { epsilon }, [scale]) => normalization::rms(*epsilon, x, scale),
         (Op::Softmax { axis }, []) if axis + 1 == x.shape().len() => normalization::softmax(x),
-        (Op::Unary(op), []) => elementwise::unary(*op, x),
+        (Op::Unary(op), []) => elementwise::unary(*op, x.into_tensor()),
         (op, rest) => {
-            let inputs: Vec<&Tensor> = std::iter::once(&x).chain(rest.iter().copied()).collect();
+            let inputs: Vec<&Tensor> = std::iter::once(&*x).chain(rest.iter().copied()).collect();
             op.eval(&inputs)
         }
     }

@@ -2,13 +2,13 @@
 
 use crate::tensor::Tensor;
 
-use super::elementwise::exp;
+use super::Slot;
+use super::elementwise::exp_to_one;
 use super::simd::{F32x4, dot, map, max, sum};
 
-pub(super) fn softmax(mut x: Tensor) -> Tensor {
-    let width = x.shape().last().copied().unwrap_or(1).max(1);
-    x.as_f32_mut().chunks_exact_mut(width).for_each(softmax_row);
-    x
+pub(super) fn softmax(x: Slot<'_>) -> Tensor {
+    let width = x.shape().last().copied().unwrap_or(1);
+    x.rows(width, softmax_row)
 }
 
 /// `softmax` of one row, in place. The largest element passes over a NaN, which makes the sum one.
@@ -18,7 +18,7 @@ pub(super) fn softmax_row(row: &mut [f32]) {
     let (row4, rest) = row.as_chunks_mut::<4>();
     let mut total = F32x4::splat(0.0);
     for x in row4 {
-        let e = exp(F32x4::load(x).sub(high));
+        let e = exp_to_one(F32x4::load(x).sub(high));
         total = total.add(e);
         e.store(x);
     }
@@ -26,7 +26,7 @@ pub(super) fn softmax_row(row: &mut [f32]) {
     if !rest.is_empty() {
         let mut last = [f32::NEG_INFINITY; 4];
         last[..rest.len()].copy_from_slice(rest);
-        let e = exp(F32x4::load(&last).sub(high)).to_array();
+        let e = exp_to_one(F32x4::load(&last).sub(high)).to_array();
         rest.copy_from_slice(&e[..rest.len()]);
         total += rest.iter().sum::<f32>();
     }
@@ -34,9 +34,9 @@ pub(super) fn softmax_row(row: &mut [f32]) {
     map(row, |x| x.mul(inverse));
 }
 
-pub(super) fn layer(epsilon: f32, mut x: Tensor, scale: &Tensor, bias: &Tensor) -> Tensor {
+pub(super) fn layer(epsilon: f32, x: Slot<'_>, scale: &Tensor, bias: &Tensor) -> Tensor {
     let width = scale.len();
-    for row in x.as_f32_mut().chunks_exact_mut(width.max(1)) {
+    x.rows(width, |row| {
         // Two passes: subtracting the mean first keeps the variance exact for rows far from 0.
         let mean = F32x4::splat(sum(row) / width as f32);
         map(row, |x| x.sub(mean));
@@ -44,17 +44,15 @@ pub(super) fn layer(epsilon: f32, mut x: Tensor, scale: &Tensor, bias: &Tensor) 
         for ((v, s), b) in row.iter_mut().zip(scale.as_f32()).zip(bias.as_f32()) {
             *v = *v * inverse * s + b;
         }
-    }
-    x
+    })
 }
 
-pub(super) fn rms(epsilon: f32, mut x: Tensor, scale: &Tensor) -> Tensor {
+pub(super) fn rms(epsilon: f32, x: Slot<'_>, scale: &Tensor) -> Tensor {
     let width = scale.len();
-    for row in x.as_f32_mut().chunks_exact_mut(width.max(1)) {
+    x.rows(width, |row| {
         let inverse = 1.0 / (dot(row, row) / width as f32 + epsilon).sqrt();
         for (v, s) in row.iter_mut().zip(scale.as_f32()) {
             *v = *v * inverse * s;
         }
-    }
-    x
+    })
 }

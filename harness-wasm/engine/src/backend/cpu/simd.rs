@@ -89,23 +89,11 @@ mod lanes {
             Self(f32x4_pmin(self.0, other.0))
         }
 
-        /// To whole numbers, ties to even.
-        #[inline(always)]
-        pub(in super::super) fn nearest(self) -> Self {
-            Self(f32x4_nearest(self.0))
-        }
-
-        /// To whole numbers, towards 0.
-        #[inline(always)]
-        pub(in super::super) fn trunc(self) -> Self {
-            Self(f32x4_trunc(self.0))
-        }
-
         /// 2 to the power of whole numbers from -126 to 127.
         #[inline(always)]
         pub(in super::super) fn power_of_two(self) -> Self {
-            let exponent = i32x4_add(i32x4_trunc_sat_f32x4(self.0), i32x4_splat(127));
-            Self(i32x4_shl(exponent, 23))
+            let low_bits = f32x4_add(self.0, f32x4_splat(super::WHOLE));
+            Self(i32x4_shl(i32x4_add(low_bits, i32x4_splat(127)), 23))
         }
 
         /// `yes` where `self` is less than `bound`, else `no`.
@@ -191,22 +179,10 @@ mod lanes {
             self.zip(other, |a, b| if b < a { b } else { a })
         }
 
-        /// To whole numbers, ties to even.
-        #[inline(always)]
-        pub(in super::super) fn nearest(self) -> Self {
-            Self(self.0.map(f32::round_ties_even))
-        }
-
-        /// To whole numbers, towards 0.
-        #[inline(always)]
-        pub(in super::super) fn trunc(self) -> Self {
-            Self(self.0.map(f32::trunc))
-        }
-
         /// 2 to the power of whole numbers from -126 to 127.
         #[inline(always)]
         pub(in super::super) fn power_of_two(self) -> Self {
-            Self(self.0.map(|n| f32::from_bits(((n as i32 + 127) << 23) as u32)))
+            Self(self.0.map(|n| f32::from_bits(((n + super::WHOLE).to_bits().wrapping_add(127)) << 23)))
         }
 
         /// `yes` where `self` is less than `bound`, else `no`.
@@ -219,7 +195,16 @@ mod lanes {
 
 pub(super) use lanes::F32x4;
 
+/// 1.5 · 2^23: a small number added to it is rounded to a whole one, ties to even, which then stands in the sum's low bits.
+const WHOLE: f32 = 12_582_912.0;
+
 impl F32x4 {
+    /// To whole numbers, of numbers below 2^22 in size.
+    #[inline(always)]
+    pub(super) fn nearest(self) -> Self {
+        self.add(Self::splat(WHOLE)).sub(Self::splat(WHOLE))
+    }
+
     /// All lanes added up.
     #[inline(always)]
     pub(super) fn sum(self) -> f32 {
