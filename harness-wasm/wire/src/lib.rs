@@ -42,6 +42,6 @@ mod tests {
             hash.update(serde_json::to_vec(&schema).expect("a schema is JSON"));
         }
         let digest = hex::encode(hash.finalize());
-        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"3 a7e62e80e1df978b");
+        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"4 0df6af27e538ba48");
     }
 }
