@@ -88,7 +88,7 @@ impl Peer {
 
     /// What it tells of itself, and where it puts the model's nodes.
     pub(crate) async fn facts(&self) -> Result<PeerFacts, Failure> {
-        let placed = call_async(&self.runtime, "placed", &[self.model.clone()]).await;
+        let placed = call_async(&self.runtime, "placed", std::slice::from_ref(&self.model)).await;
         let placed: Array =
             placed.map_err(|error| failed("session", words(&error)))?.dyn_into().unwrap_or_default();
         let told = get(&self.runtime, "facts");
@@ -109,7 +109,7 @@ impl Peer {
 
     /// A session with the model, ready to run.
     pub(crate) async fn session(&self) -> Result<Session<'_>, Failure> {
-        let created = call_async(&self.runtime, "create", &[self.model.clone()]).await;
+        let created = call_async(&self.runtime, "create", std::slice::from_ref(&self.model)).await;
         Ok(Session { peer: self, handle: created.map_err(|error| failed("session", words(&error)))? })
     }
 }
