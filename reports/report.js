@@ -69,6 +69,7 @@ function show(index) {
       ["implementation", cell.implementation],
       ["reason", cell.reason],
     ]),
+    ...section("What the outputs say", cell.says.length ? el("pre", { tabindex: "0" }, cell.says.join("\n")) : null),
     ...section("Agreement with " + (cell.agreement?.reference ?? "nothing"),
       cell.agreement && table(["output", "elements", "max |y−e|", "max rel", "cosine", "verdict"],
         cell.agreement.outputs.map((o) => [o.name, o.elements, small(o.max_abs), small(o.max_rel), o.cosine.toFixed(6), o.ok ? "within tolerance" : o.fault ?? "outside tolerance"]))),

@@ -63,6 +63,8 @@ pub enum RunEvent {
         evidence: EvidenceGrade,
         /// Its timed inferences, in milliseconds.
         samples_ms: Vec<f64>,
+        /// What its outputs say, an item a line.
+        says: Vec<String>,
         /// Why, where it is not a pass.
         reason: Option<String>,
     },

@@ -4,11 +4,13 @@ use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
 use webmatrix_engine::backend::{self, Split};
-use webmatrix_engine::run::{Loaded, Options, Schedule, Span, Witness, measure, trace as engine_trace};
+use webmatrix_engine::run::{
+    Loaded, Options, Sampling, Schedule, Span, Witness, measure, trace as engine_trace,
+};
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_wire::{
-    Backend, BackendFacts, CellJob, FailureKind, Job, LogLevel, Message, ModelSource, OpCount, Phase,
-    Precision, StepDown,
+    Backend, BackendFacts, CellJob, FailureKind, Generation, Job, LogLevel, Message, ModelSource, OpCount,
+    Phase, Precision, StepDown,
 };
 
 use crate::report::{Failure, Reporter};
@@ -49,13 +51,17 @@ async fn load(cell: &CellJob, reporter: &Reporter) -> Result<Loaded, Failure> {
         fetched.map_err(|text| Failure::new(FailureKind::Error, "load", text))
     };
     match &cell.model {
-        ModelSource::Files { config, weights, inputs } => {
+        ModelSource::Files { config, preprocessor, weights, inputs } => {
             let (config, inputs) = (fetch(config).await?, fetch(inputs).await?);
+            let preprocessor = match preprocessor {
+                Some(name) => Some(fetch(name).await?),
+                None => None,
+            };
             let mut shards = Vec::with_capacity(weights.len());
             for name in weights {
                 shards.push((name.clone(), fetch(name).await?));
             }
-            Loaded::from_files(&cell.class, &config, shards, &inputs).map_err(engine)
+            Loaded::from_files(&cell.class, &config, preprocessor.as_deref(), shards, &inputs).map_err(engine)
         }
         ModelSource::Twin { size, seed, batch, tokens } => {
             let (batch, tokens) = (*batch as usize, tokens.map(|tokens| tokens as usize));
@@ -127,7 +133,14 @@ async fn finish<B: backend::Backend>(
 }
 
 fn options(cell: &CellJob) -> Options {
-    Options::greedy(cell.max_new_tokens as usize)
+    let Generation { max_new_tokens, stops, sampling } = cell.generation;
+    let sampling = sampling.map_or(Sampling::Greedy, |drawn| Sampling::Drawn {
+        temperature: drawn.temperature,
+        top_k: drawn.top_k as usize,
+        top_p: drawn.top_p,
+        seed: drawn.seed,
+    });
+    Options { max_new_tokens: max_new_tokens as usize, stops, sampling }
 }
 
 /// Runs the model once on the backend asked for, with every intermediate result kept: for the controller

@@ -10,7 +10,7 @@ use webmatrix_engine::backend::{self, ProgramId};
 use webmatrix_engine::ir::Graph;
 use webmatrix_engine::run::{Loaded, Options, Runner, subject};
 use webmatrix_engine::tensor::{read_safetensors, write_safetensors};
-use webmatrix_engine::weights::{Checkpoint, Weights};
+use webmatrix_engine::weights::Weights;
 use webmatrix_wire::{
     Backend, BackendFacts, FailureKind, Job, Message, OpCount, Pair, PairsJob, Side, Subject,
 };
@@ -122,13 +122,13 @@ async fn load(work: &PairsJob, reporter: &Reporter) -> Result<Ours, Failure> {
     let kind = match &work.ours {
         Subject::Op { name, weights } => {
             let shards = shards(std::slice::from_ref(weights)).await?;
-            let weights = Weights::Files(Checkpoint::new(shards).map_err(engine)?);
+            let weights = Weights::of_shards(shards).map_err(engine)?;
             let (graph, weights) = subject::prepare(name, weights).map_err(engine)?;
             Kind::Op { graph, weights }
         }
         Subject::Model { class, config, weights } => {
             let config = fetch(config, reporter).await?;
-            let loaded = Loaded::from_files(class, &config, shards(weights).await?, &inputs);
+            let loaded = Loaded::from_files(class, &config, None, shards(weights).await?, &inputs);
             Kind::Model(loaded.map_err(engine)?)
         }
     };

@@ -199,6 +199,7 @@ mod tests {
             agreement: None,
             median_ms,
             error: None,
+            answer: Vec::new(),
             run: "R1".into(),
         }
     }

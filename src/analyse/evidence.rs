@@ -4,7 +4,7 @@ use webmatrix_wire::{
     AdapterFacts, Backend, BackendFacts, Challenge, EvidenceGrade, Implementation, OpCase, OpCount,
 };
 
-use crate::plan::Cell;
+use crate::plan::{Cell, HostOps};
 
 /// Evidence with the kind of implementation, and what keeps it from being better.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,21 +30,56 @@ const MOVES_ONLY: &[&str] = &["constant", "input", "identity", "reshape", "cast"
 ///
 /// The claims are checked in the order in which they could be false: did it compute what only a
 /// computation from this attempt's nonce gives, was it the backend asked for, did that backend run
-/// every op, and is it hardware.
-pub fn grade(cell: &Cell, nonce: u32, facts: Option<&BackendFacts>) -> Grade {
-    grade_backend(cell.backend, nonce, facts)
+/// every op but those that `host` lets the host run, and is it hardware.
+pub fn grade(cell: &Cell, nonce: u32, facts: Option<&BackendFacts>, host: HostOps) -> Grade {
+    grade_backend(cell.backend, nonce, facts, host)
 }
 
 /// As [`grade`], of whatever was to run on the backend asked for.
-pub fn grade_backend(asked: Backend, nonce: u32, facts: Option<&BackendFacts>) -> Grade {
+pub fn grade_backend(asked: Backend, nonce: u32, facts: Option<&BackendFacts>, host: HostOps) -> Grade {
     let Some(facts) = facts else { return Grade::none("the page never said what ran") };
     if let Some(nothing) = unanswered(nonce, facts) {
         return nothing;
     }
-    if facts.ops.iter().all(|op| op.count == 0 || MOVES_ONLY.contains(&op.op.as_str())) {
+    if !facts.ops.iter().any(computes) {
         return Grade::none("no computing op was run");
     }
-    by_backend(asked, facts)
+    let helpers = others(asked, facts);
+    if helpers.is_empty() || !let_pass(asked, facts, &helpers, host) {
+        return by_backend(asked, facts);
+    }
+    let own = facts.ops.iter().filter(|op| op.backend == asked).cloned().collect();
+    let grade = by_backend(asked, &BackendFacts { ops: own, ..facts.clone() });
+    let helped = format!("within the thresholds, {}", named(asked, &helpers));
+    let reasons: Vec<String> = std::iter::once(helped).chain(grade.reason).collect();
+    Grade { reason: Some(reasons.join("; ")), ..grade }
+}
+
+/// Whether an op was run that does more than move or name data.
+fn computes(op: &OpCount) -> bool {
+    op.count > 0 && !MOVES_ONLY.contains(&op.op.as_str())
+}
+
+/// The ops that ran elsewhere than on the backend asked for.
+fn others(asked: Backend, facts: &BackendFacts) -> Vec<&OpCount> {
+    facts.ops.iter().filter(|op| op.backend != asked && op.count > 0).collect()
+}
+
+/// How others took part, op by op.
+fn named(asked: Backend, others: &[&OpCount]) -> String {
+    let names: Vec<String> =
+        others.iter().map(|op| format!("{} x{} on {}", op.op, op.count, op.backend)).collect();
+    format!("not all ran on {asked}: {}", names.join(", "))
+}
+
+/// Whether the backend asked for computed, and what the host did in its place is little enough.
+fn let_pass(asked: Backend, facts: &BackendFacts, others: &[&OpCount], host: HostOps) -> bool {
+    let helped: u64 = others.iter().map(|op| op.count).sum();
+    let all: u64 = facts.ops.iter().map(|op| op.count).sum();
+    facts.backend == asked
+        && facts.ops.iter().any(|op| op.backend == asked && computes(op))
+        && others.iter().all(|op| matches!(op.backend, Backend::Wasm | Backend::NativeCpu))
+        && host.allow(helped, all)
 }
 
 /// Grades what a page says about one op case: as [`grade`], but what was run is the case's own.
@@ -103,7 +138,7 @@ const fn real(evidence: EvidenceGrade, implementation: Implementation, reason: O
 
 /// Whether anything but the backend asked for did work.
 fn fallback(asked: Backend, facts: &BackendFacts) -> Option<Grade> {
-    let others: Vec<&OpCount> = facts.ops.iter().filter(|op| op.backend != asked && op.count > 0).collect();
+    let others = others(asked, facts);
     let reason = if facts.backend != asked {
         let steps: Vec<String> =
             facts.steps_down.iter().map(|s| format!("{}: {}", s.from, s.reason)).collect();
@@ -112,9 +147,7 @@ fn fallback(asked: Backend, facts: &BackendFacts) -> Option<Grade> {
     } else if others.is_empty() {
         return None;
     } else {
-        let names: Vec<String> =
-            others.iter().map(|op| format!("{} x{} on {}", op.op, op.count, op.backend)).collect();
-        format!("not all ran on {}: {}", asked, names.join(", "))
+        named(asked, &others)
     };
     // Named after the weakest that took part.
     let took_part = |backend| facts.backend == backend || others.iter().any(|op| op.backend == backend);
@@ -213,7 +246,7 @@ mod tests {
     ) -> (EvidenceGrade, Option<Implementation>) {
         let mut facts = facts(backend);
         change(&mut facts);
-        let grade = grade(&cell(backend), NONCE, Some(&facts));
+        let grade = grade(&cell(backend), NONCE, Some(&facts), HostOps::default());
         (grade.evidence, grade.implementation)
     }
 
@@ -234,7 +267,10 @@ mod tests {
     #[test]
     fn claims_without_proof_are_nothing() {
         let none = (EvidenceGrade::None, None);
-        assert_eq!(grade(&cell(Backend::Wasm), NONCE, None).evidence, EvidenceGrade::None);
+        assert_eq!(
+            grade(&cell(Backend::Wasm), NONCE, None, HostOps::default()).evidence,
+            EvidenceGrade::None
+        );
         for backend in Backend::ALL.iter().copied() {
             let on_cpu = matches!(backend, Backend::Wasm | Backend::NativeCpu);
             assert_eq!(graded(backend, |f| f.challenge = None) == none, !on_cpu, "{backend}");
@@ -266,6 +302,30 @@ mod tests {
             f.ops[0].backend = Backend::WebGpu;
         });
         assert_eq!(gpu, (EvidenceGrade::Fallback, Some(Implementation::RealWebGpu)));
+    }
+
+    #[test]
+    fn thresholds_let_little_pass_and_say_what() {
+        let mut helped = facts(Backend::WebNn);
+        helped.ops.push(OpCount { op: "gelu".into(), backend: Backend::Wasm, count: 2 });
+        let of = |facts: &BackendFacts, most, share| {
+            let grade = grade(&cell(Backend::WebNn), NONCE, Some(facts), HostOps { most, share });
+            (grade.evidence, grade.reason.unwrap_or_default())
+        };
+        for (most, share, evidence) in [
+            (0, 0.0, EvidenceGrade::Fallback),
+            (1, 0.3, EvidenceGrade::Fallback),
+            (2, 0.0, EvidenceGrade::Cpu),
+            (0, 0.34, EvidenceGrade::Cpu),
+        ] {
+            let (graded, reason) = of(&helped, most, share);
+            assert_eq!(graded, evidence, "{most} {share}");
+            assert!(reason.contains("not all ran on webnn: gelu x2 on wasm"), "{reason}");
+        }
+        // Whatever is allowed, the backend itself must compute, and be the one asked for.
+        helped.ops[0].op = "reshape".into();
+        assert_eq!(of(&helped, 9, 0.9).0, EvidenceGrade::Fallback);
+        assert_eq!(of(&facts(Backend::Wasm), 9, 0.9).0, EvidenceGrade::Fallback);
     }
 
     #[test]

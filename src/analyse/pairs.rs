@@ -7,6 +7,7 @@ use super::agreement::compare;
 use super::evidence::{grade_backend, not_hardware};
 use super::stats::{Ratio, median, ratio_of_medians};
 use crate::collect::{End, PageSaid, Reference};
+use crate::plan::HostOps;
 
 /// One line of a comparison with another runtime.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -148,7 +149,7 @@ fn under(side: Side, expected: &Reference) -> Result<Reference, String> {
 
 /// What must be said of the backend that our side ran on.
 fn graded(backend: Backend, nonce: u32, facts: Option<&BackendFacts>) -> Result<Vec<String>, String> {
-    let grade = grade_backend(backend, nonce, facts);
+    let grade = grade_backend(backend, nonce, facts, HostOps::default());
     let why = grade.reason.unwrap_or_default();
     match grade.evidence {
         EvidenceGrade::Hardware | EvidenceGrade::Cpu => Ok(Vec::new()),
@@ -255,7 +256,7 @@ mod tests {
     #[test]
     fn nodes_elsewhere_are_told() {
         let mut other = said(1.0, 1.0);
-        for peer in &mut other.peer {
+        if let Some(peer) = &mut other.peer {
             peer.placed.push(Placed { provider: "WebNNExecutionProvider".into(), nodes: 2 });
         }
         let note = row(&other).map(|row| row.note);

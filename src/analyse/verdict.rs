@@ -4,14 +4,24 @@ use webmatrix_wire::{Backend, Failed, FailureKind, Precision, ProbeReport, Statu
 
 use super::{compare, grade, ops, unsupported};
 use crate::collect::{Case, End, Judge, OpVerdict, OpsRun, Verdict, is_real};
+use crate::plan::Thresholds;
 
 /// The rules by which attempts are judged.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rules;
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    thresholds: Thresholds,
+}
+
+impl Rules {
+    /// The rules with these thresholds; by default, nothing is let pass.
+    pub fn by(thresholds: &Thresholds) -> Self {
+        Self { thresholds: thresholds.clone() }
+    }
+}
 
 impl Judge for Rules {
     fn judge(&self, case: &Case<'_>) -> Verdict {
-        let grade = grade(case.cell, case.nonce, case.facts);
+        let grade = grade(case.cell, case.nonce, case.facts, self.thresholds.of(case.cell.model));
         let mut verdict = Verdict {
             status: Status::Error,
             evidence: grade.evidence,
@@ -161,7 +171,7 @@ mod tests {
         }
 
         fn verdict(&self) -> Verdict {
-            Rules.judge(&Case {
+            Rules::default().judge(&Case {
                 cell: &self.cell,
                 nonce: NONCE,
                 end: &self.end,

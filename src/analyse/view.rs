@@ -4,8 +4,8 @@ use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::op_matrix::OpMatrix;
-use crate::collect::{Agreement, is_real};
-use crate::store::{BrowserRow, CellRow, EnvironmentRow, RunRow};
+use crate::collect::{Agreement, Statement, Task, is_real};
+use crate::store::{AnswerRow, BrowserRow, CellRow, EnvironmentRow, RunRow};
 
 /// One cell of one run. Its fields, in this order, are the stable machine form (`jsonl`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,6 +42,9 @@ pub struct CellView {
     pub median_ms: Option<f64>,
     /// Why it is not a pass.
     pub error: Option<String>,
+    /// What the outputs say, for people to check; no part of the verdict.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answer: Vec<Statement>,
     /// The run.
     pub run: String,
 }
@@ -88,15 +91,37 @@ impl CellView {
             }),
             median_ms: row.median_ms,
             error: row.reason.filter(|_| status != Some(Status::Pass)),
+            answer: Vec::new(),
             status,
             run: row.run,
         }
+    }
+
+    /// The views of rows, with what the outputs of the attempts that decided them say.
+    pub fn all(rows: &[CellRow], answers: &[AnswerRow]) -> Vec<Self> {
+        let view = |row: &CellRow| {
+            let own = answers.iter().filter(|said| Some(&said.attempt) == row.attempt.as_ref());
+            Self { answer: own.filter_map(statement).collect(), ..Self::of(row.clone()) }
+        };
+        rows.iter().map(view).collect()
     }
 
     /// Proven: it passed, and something real stands behind it.
     pub fn is_green(&self) -> bool {
         self.status == Some(Status::Pass) && is_real(self.evidence)
     }
+}
+
+/// What a row says; none of a kind that this program does not know.
+fn statement(row: &AnswerRow) -> Option<Statement> {
+    Some(Statement {
+        task: Task::ALL.into_iter().find(|task| task.as_str() == row.task)?,
+        item: row.item,
+        rank: row.rank,
+        text: row.text.clone(),
+        score: row.score,
+        corners: (|| Some([row.x0?, row.y0?, row.x1?, row.y1?]))(),
+    })
 }
 
 /// One run with its cells.

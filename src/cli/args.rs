@@ -1,14 +1,20 @@
 //! What was typed. Every flag can be given in the environment as `WEBMATRIX_<FLAG>`.
 
+mod model;
+
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use webmatrix_wire::{Backend, Precision};
 
+pub(super) use model::{GenerateArgs, GivenArgs};
+
 use crate::discover::BrowserPath;
 use crate::plan::axis::BrowserKind;
-use crate::plan::{ModelClass, Size};
+use crate::plan::{BATCHES, ModelClass, SEQUENCE_LENGTHS, Size};
 use crate::render::Format;
 use crate::store::RunSelection;
 
@@ -75,11 +81,11 @@ pub(super) struct SelectArgs {
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SIZE", value_name = "SIZE")]
     pub(super) size: Option<Vec<Size>>,
     /// Items of one inference; more than one number makes an axis
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BATCH", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(super) batch: Vec<u32>,
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BATCH", value_name = "N", value_parser = within(&BATCHES))]
+    pub(super) batch: Option<Vec<u32>>,
     /// Tokens of its text; more than one number makes an axis
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SEQUENCE_LENGTH", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(super) sequence_length: Vec<u32>,
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SEQUENCE_LENGTH", value_name = "N", value_parser = within(&SEQUENCE_LENGTHS))]
+    pub(super) sequence_length: Option<Vec<u32>>,
     /// Features to switch on, together
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_FEATURES", value_name = "FEATURE")]
     pub(super) features: Option<Vec<String>>,
@@ -102,8 +108,18 @@ pub(super) struct SelectArgs {
     /// Seconds for everything
     #[arg(long, env = "WEBMATRIX_TOTAL_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) total_deadline: Option<u32>,
+    /// A file that says what the host may run of a cell before its evidence is `fallback` [default: nothing]
+    #[arg(long, env = "WEBMATRIX_THRESHOLDS", value_name = "FILE")]
+    pub(super) thresholds: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) generate: GenerateArgs,
     #[command(flatten)]
     pub(super) paths: PathArgs,
+}
+
+/// A number that an axis may have.
+fn within(axis: &RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(i64::from(*axis.start())..=i64::from(*axis.end()))
 }
 
 /// Where browsers are, besides where they are looked for.
@@ -202,6 +218,8 @@ impl PrintArgs {
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) given: GivenArgs,
     #[command(flatten)]
     pub(super) launch: LaunchArgs,
     #[command(flatten)]

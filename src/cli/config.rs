@@ -1,13 +1,16 @@
 //! What the arguments mean on this machine.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::args::{PathArgs, SelectArgs, StoreArgs, Suite, Weights};
-use crate::collect::{Hub, OwnWeights};
+use super::args::{GenerateArgs, GivenArgs, PathArgs, SelectArgs, StoreArgs, Suite, Weights};
+use crate::collect::{Given, Hub, OwnWeights};
 use crate::discover::{Installed, ThisMachine, UserBrowsers, discover, select};
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{self, Checkpoint, Found, Matrix, ModelClass, NATIVE, OpsSuite, Overrides, Plan, Size};
+use crate::plan::{
+    self, Checkpoint, Found, Generation, Matrix, ModelClass, NATIVE, OpsSuite, Overrides, Plan, Size,
+    Thresholds,
+};
 
 /// Where results are kept.
 #[derive(Clone, Debug)]
@@ -111,13 +114,51 @@ pub(super) fn plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure
         features: args.features.clone(),
         own_weights: own_weights(&args.weights)?,
         batches: args.batch.clone(),
-        tokens: args.sequence_length.clone(),
+        sequence_lengths: args.sequence_length.clone(),
+        generation: generation(&args.generate)?,
+        thresholds: thresholds(args.thresholds.as_deref())?,
         samples: args.samples,
         retries: args.retries,
         attempt_s: args.deadline,
         total_s: args.total_deadline,
     };
     plan::plan(&matrix, &overrides, &machine.found).exit(ExitStatus::Usage)
+}
+
+/// How classes that generate are to go on.
+fn generation(args: &GenerateArgs) -> Result<Generation, Failure> {
+    let &GenerateArgs { max_new_tokens, stop, temperature, top_k, top_p, seed } = args;
+    let generation = Generation { max_new_tokens, stop, temperature, top_k, top_p, seed };
+    match generation.check() {
+        Ok(()) => Ok(generation),
+        Err((field, reason)) => {
+            let text = format!("--{} {reason}", field.replace('_', "-"));
+            Err(Failure::text(ExitStatus::Usage, text))
+        }
+    }
+}
+
+/// What evidence is graded by: a file, else what the program carries.
+fn thresholds(file: Option<&Path>) -> Result<Thresholds, Failure> {
+    let Some(file) = file else { return Thresholds::embedded().exit(ExitStatus::BadData) };
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::text(ExitStatus::BadData, format!("thresholds {name}: {error}")))?;
+    Thresholds::parse(&name, &text).exit(ExitStatus::BadData)
+}
+
+/// What the models of `--weights` work on. A twin has inputs of its own, and is not given others unsaid.
+pub(super) fn given(args: &GivenArgs, plan: &Plan) -> Result<Given, Failure> {
+    let given = Given { images: args.image.clone(), audio: args.audio.clone(), texts: args.text.clone() };
+    match plan.runnable().find(|cell| cell.size != Size::Own) {
+        Some(cell) if !given.is_empty() => {
+            let text = format!(
+                "--image, --audio and --text are for the models of --weights, and {cell} is none: choose with --models"
+            );
+            Err(Failure::text(ExitStatus::Usage, text))
+        }
+        _ => Ok(given),
+    }
 }
 
 /// The plan of the op suite. What chooses models has no meaning there, and is refused rather than ignored.
@@ -129,8 +170,10 @@ fn ops_plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
         ("--features", args.features.is_some()),
         ("--weights", !args.weights.is_empty()),
         ("--samples", args.samples.is_some()),
-        ("--batch", !args.batch.is_empty()),
-        ("--sequence-length", !args.sequence_length.is_empty()),
+        ("--batch", args.batch.is_some()),
+        ("--sequence-length", args.sequence_length.is_some()),
+        ("--thresholds", args.thresholds.is_some()),
+        ("the flags of generation", !generation(&args.generate)?.is_usual()),
     ];
     if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
         let text = format!("--suite ops runs every op on its own, and no model: leave {flag} out");

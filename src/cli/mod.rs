@@ -14,7 +14,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::error::{ExitStatus, Failure};
 use args::{Args, Command, ModelsAction};
@@ -48,6 +48,11 @@ pub fn main() -> ExitCode {
             failure.status.into()
         }
     }
+}
+
+/// The program's arguments, for whoever holds documents against them.
+pub fn arguments() -> clap::Command {
+    Args::command()
 }
 
 async fn command(args: Args) -> Result<ExitStatus, Failure> {

@@ -10,7 +10,7 @@ use super::source::Sources;
 use super::stop::Stop;
 use super::verdict::Judge;
 use crate::event::Events;
-use crate::plan::{Deadlines, Plan, RunSettings};
+use crate::plan::{Deadlines, Generation, Plan, RunSettings};
 use crate::serve::{Attempts, Server};
 use crate::session::Session;
 
@@ -40,16 +40,30 @@ pub struct Context {
     /// Who wants the run to end.
     pub stop: Stop,
     /// How cells are run.
+    pub settings: Settings,
+}
+
+/// The parts of a plan that every attempt needs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How cells are run.
     pub run: RunSettings,
+    /// How classes that generate go on.
+    pub generation: Generation,
     /// How long things may take.
     pub deadlines: Deadlines,
     /// The features of each profile.
     pub profiles: BTreeMap<String, Vec<String>>,
 }
 
-impl Context {
-    /// The parts of `plan` that every attempt needs.
-    pub fn settings(plan: &Plan) -> (RunSettings, Deadlines, BTreeMap<String, Vec<String>>) {
-        (plan.run, plan.deadlines, plan.profiles.clone())
+impl Settings {
+    /// A plan's.
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            run: plan.run,
+            generation: plan.generation,
+            deadlines: plan.deadlines,
+            profiles: plan.profiles.clone(),
+        }
     }
 }

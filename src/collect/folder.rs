@@ -16,6 +16,7 @@ use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::models::Config;
 use webmatrix_engine::run::{Options, Runner};
 
+use super::inputs::Given;
 use super::native;
 use super::source::{CONFIG, EXPECTED, INDEX, INPUTS, Material, SourceError, WEIGHTS, of_folder, shards};
 use crate::plan::{MODEL_NAMES, ModelClass, Shape};
@@ -80,7 +81,7 @@ impl ModelFolder {
     /// Builds the model on the host, so that a weight that is missing or misshapen, or an input that
     /// does not fit, is told once and in full rather than by every page.
     fn build(&self, patience: Duration) -> Result<(), FolderError> {
-        let material = of_folder(self.class, &self.path, Shape::default())
+        let material = of_folder(self.class, &self.path, Shape::default(), &Given::default())
             .map_err(|error| of_source(&self.path, error))?;
         let (class, (done, built)) = (self.class, mpsc::channel());
         // On a thread of its own, which is left behind if it takes too long: neither a panic nor dimensions
@@ -137,7 +138,9 @@ fn compile(class: ModelClass, material: &Material) -> Result<(), Error> {
 fn of_source(folder: &Path, error: SourceError) -> FolderError {
     match error {
         SourceError::Io { path, error, .. } => FolderError { path, reason: unreadable(&error) },
-        SourceError::Index { path, reason, .. } => FolderError { path, reason },
+        SourceError::Index { path, reason, .. } | SourceError::FrontEnd { path, reason, .. } => {
+            FolderError { path, reason }
+        }
         SourceError::Expected { reason, .. } => FolderError { path: folder.join(EXPECTED), reason },
         SourceError::Inputs { reason, .. } => FolderError { path: folder.join(INPUTS), reason },
         other @ (SourceError::NoGolden(_) | SourceError::NotGiven(_)) => {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use webmatrix_wire::{AttemptId, CellJob, Job, JobKind, ProbeReport, Status, WIRE_VERSION};
 
 use super::CollectError;
+use super::answer::{self, Statement, lines};
 use super::attempt::{self, Over, Place};
 use super::context::Context;
 use super::end::End;
@@ -20,7 +21,7 @@ use super::source::Material;
 use super::stop::Total;
 use super::verdict::{Case, Cost, Reference, Verdict, is_unexpected};
 use crate::event::RunEvent;
-use crate::plan::{Cell, NATIVE, OpsTarget};
+use crate::plan::{Cell, ModelClass, NATIVE, OpsTarget};
 use crate::serve::Files;
 use crate::session::Session;
 
@@ -54,6 +55,7 @@ struct Decided {
     attempt: Option<AttemptId>,
     cost: Option<Cost>,
     samples: Vec<f64>,
+    answer: Vec<Statement>,
 }
 
 impl<'a> Lane<'a> {
@@ -87,7 +89,7 @@ impl<'a> Lane<'a> {
     }
 
     async fn trace(&mut self, cell: &Cell) -> Result<Traced, CollectError> {
-        let material = match self.ctx.sources.material(cell, self.ctx.run.seed) {
+        let material = match self.ctx.sources.material(cell, self.ctx.settings.run.seed) {
             Ok(material) => material,
             Err(error) => return Ok(Traced::not(&error.to_string())),
         };
@@ -97,7 +99,7 @@ impl<'a> Lane<'a> {
             return Ok(Traced::not(self.hopeless.as_deref().unwrap_or("the run was stopped")));
         }
         let title = format!("trace of {cell}");
-        let job = self.job(title, self.ctx.deadlines.attempt_s, JobKind::Trace(work.clone()))?;
+        let job = self.job(title, self.ctx.settings.deadlines.attempt_s, JobKind::Trace(work.clone()))?;
         self.started(&job, None, 1, session)?;
         let over = self.send(&job, material.files.clone()).await;
         let Judged { end, watch, .. } = self.ended(&job, over, None).await?;
@@ -141,7 +143,7 @@ impl<'a> Lane<'a> {
     async fn probe(&mut self) -> Result<(), CollectError> {
         for number in 1..=2 {
             let Some(session) = self.ensure_running().await? else { return Ok(()) };
-            let job = self.job("probe".to_owned(), self.ctx.deadlines.probe_s, JobKind::Probe {})?;
+            let job = self.job("probe".to_owned(), self.ctx.settings.deadlines.probe_s, JobKind::Probe {})?;
             self.started(&job, None, number, Some(session))?;
             let over = self.send(&job, Files::new()).await;
             let over = self.ended(&job, over, None).await?;
@@ -167,7 +169,7 @@ impl<'a> Lane<'a> {
         if let Some(why) = &self.hopeless {
             return Ok(Some(Decided::without_attempt(Verdict::nothing_ran(Status::Error, why.clone()))));
         }
-        let material = match self.ctx.sources.material(cell, self.ctx.run.seed) {
+        let material = match self.ctx.sources.material(cell, self.ctx.settings.run.seed) {
             Ok(material) => material,
             Err(error) => {
                 let verdict = Verdict::nothing_ran(Status::Error, error.to_string());
@@ -183,7 +185,7 @@ impl<'a> Lane<'a> {
                 return Ok(None);
             };
             let again = is_unexpected(decided.verdict.status)
-                && number <= self.ctx.run.retries
+                && number <= self.ctx.settings.run.retries
                 && !self.total.is_over();
             if !again {
                 decided.flaky = number > 1 && decided.verdict.status == Status::Pass;
@@ -214,10 +216,11 @@ impl<'a> Lane<'a> {
                 }
             }
         };
-        let job = self.job(cell.to_string(), self.ctx.deadlines.attempt_s, JobKind::Cell(work.clone()))?;
+        let job =
+            self.job(cell.to_string(), self.ctx.settings.deadlines.attempt_s, JobKind::Cell(work.clone()))?;
         self.started(&job, Some(cell), number, session)?;
         let over = self.send(&job, material.files.clone()).await;
-        let over = self.ended(&job, over, Some((cell, reference))).await?;
+        let over = self.ended(&job, over, Some(Tried { cell, material, reference })).await?;
         if matches!(over.end, End::Interrupted {}) {
             return Ok(None);
         }
@@ -231,6 +234,7 @@ impl<'a> Lane<'a> {
             attempt: Some(job.attempt),
             cost: Some(cost),
             samples: over.watch.samples,
+            answer: over.answer,
         }))
     }
 
@@ -241,11 +245,15 @@ impl<'a> Lane<'a> {
             backends: vec![cell.backend],
             precision: cell.precision,
             variant: None,
-            features: self.ctx.profiles.get(&cell.profile).cloned().unwrap_or_default(),
+            features: self.ctx.settings.profiles.get(&cell.profile).cloned().unwrap_or_default(),
             model: material.model.clone(),
-            warmup: self.ctx.run.warmup,
-            samples: self.ctx.run.samples,
-            max_new_tokens: material.new_tokens.unwrap_or(info.new_tokens),
+            warmup: self.ctx.settings.run.warmup,
+            samples: self.ctx.settings.run.samples,
+            generation: self
+                .ctx
+                .settings
+                .generation
+                .asked((info.new_tokens > 0).then(|| material.new_tokens.unwrap_or(info.new_tokens))),
         }
     }
 
@@ -312,10 +320,10 @@ impl<'a> Lane<'a> {
         &mut self,
         job: &Job,
         over: Over,
-        cell: Option<(&Cell, &Arc<Result<Reference, String>>)>,
+        tried: Option<Tried<'_>>,
     ) -> Result<Judged, CollectError> {
         let Over { end, watch, wall } = over;
-        let verdict = cell.map(|(cell, reference)| {
+        let verdict = tried.map(|Tried { cell, reference, .. }| {
             self.ctx.judge.judge(&Case {
                 cell,
                 nonce: job.nonce,
@@ -325,6 +333,10 @@ impl<'a> Lane<'a> {
                 reference,
             })
         });
+        let answer = match (tried, &watch.outputs) {
+            (Some(Tried { cell, material, .. }), Some(outputs)) => said(cell.model, material, outputs).await,
+            _ => Vec::new(),
+        };
         let well = matches!(end, End::Done(_)) && verdict.as_ref().is_none_or(|v| !is_unexpected(v.status));
         let log_tail = match &self.running {
             Some(running) if !well => running.session.log_tail(LOG_TAIL),
@@ -335,12 +347,13 @@ impl<'a> Lane<'a> {
             end: end.clone(),
             wall_ms: wall.as_secs_f64() * 1000.0,
             verdict: verdict.clone(),
+            answer: answer.clone(),
             log_tail,
         })))?;
         if !end.leaves_browser_usable() {
             self.close().await;
         }
-        Ok(Judged { end, watch, wall, verdict })
+        Ok(Judged { end, watch, wall, verdict, answer })
     }
 
     /// The id of the running session; starts a browser if none is running. None if it cannot be
@@ -413,17 +426,33 @@ impl Traced {
     }
 }
 
+/// What an attempt at a cell is judged by.
+#[derive(Clone, Copy)]
+struct Tried<'a> {
+    cell: &'a Cell,
+    material: &'a Material,
+    reference: &'a Arc<Result<Reference, String>>,
+}
+
 /// An attempt that is over and judged.
 struct Judged {
     end: End,
     watch: super::watch::Watch,
     wall: Duration,
     verdict: Option<Verdict>,
+    answer: Vec<Statement>,
+}
+
+/// What outputs say; reading a tokenizer may take long, and blocks nobody.
+async fn said(class: ModelClass, material: &Material, outputs: &Bytes) -> Vec<Statement> {
+    let (material, outputs) = (material.clone(), outputs.clone());
+    // What cannot be said is not said.
+    tokio::task::spawn_blocking(move || answer::said(class, &material, &outputs)).await.unwrap_or_default()
 }
 
 impl Decided {
     const fn without_attempt(verdict: Verdict) -> Self {
-        Self { verdict, flaky: false, attempt: None, cost: None, samples: Vec::new() }
+        Self { verdict, flaky: false, attempt: None, cost: None, samples: Vec::new(), answer: Vec::new() }
     }
 }
 
@@ -433,7 +462,7 @@ pub(super) fn never(ctx: &Context, cell: &Cell, verdict: Verdict) -> Result<(), 
 }
 
 fn decide(ctx: &Context, cell: &Cell, decided: Decided, runnable: bool) -> Result<(), CollectError> {
-    let Decided { verdict, flaky, attempt, cost, samples } = decided;
+    let Decided { verdict, flaky, attempt, cost, samples, answer } = decided;
     let event = RunEvent::CellDecided {
         cell: cell.clone(),
         runnable,
@@ -441,6 +470,7 @@ fn decide(ctx: &Context, cell: &Cell, decided: Decided, runnable: bool) -> Resul
         flaky,
         evidence: verdict.evidence,
         samples_ms: samples,
+        says: lines(&answer),
         reason: verdict.reason.clone(),
     };
     ctx.recorder.record(Record::CellDecided(Box::new(CellDecided {

@@ -4,6 +4,7 @@
 //! holds can be rebuilt from the journal, so a run that was interrupted anywhere is completed by
 //! reading it back and running the cells that have no verdict.
 
+mod answer;
 mod attempt;
 mod context;
 mod end;
@@ -11,6 +12,7 @@ mod folder;
 mod generation;
 mod goldens;
 mod hub;
+mod inputs;
 mod journal;
 mod lane;
 mod native;
@@ -31,10 +33,12 @@ use webmatrix_wire::{JobKind, ProbeReport};
 /// Names what a trace holds.
 pub use webmatrix_engine::run::Step;
 
-pub use context::{Context, Launcher};
+pub use answer::{Statement, Task, lines};
+pub use context::{Context, Launcher, Settings};
 pub use end::{End, Mortal};
 pub use folder::{FolderError, ModelFolder};
 pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
+pub use inputs::Given;
 pub use journal::{Journal, JournalError, read, runs};
 pub use lane::{PageSaid, Traced};
 pub use record::{
@@ -96,7 +100,7 @@ pub async fn collect(ctx: &Context, plan: &Plan, jobs: usize) -> Result<(), Coll
 
 /// Runs a cell's model once more, with every intermediate result, on its backend and by the oracle.
 pub async fn trace(ctx: &Context, cell: &Cell) -> Result<Traced, CollectError> {
-    Lane::new(ctx, &cell.browser, Total::from_now(ctx.deadlines.total_s)).trace_only(cell).await
+    Lane::new(ctx, &cell.browser, Total::from_now(ctx.settings.deadlines.total_s)).trace_only(cell).await
 }
 
 /// Sends one page of a fresh browser to work on a job that is no cell's; the inner error is why there is no page.
@@ -107,10 +111,10 @@ pub async fn alone(
     kind: JobKind,
     files: Files,
 ) -> Result<Result<PageSaid, String>, CollectError> {
-    Lane::new(ctx, browser, Total::from_now(ctx.deadlines.total_s)).alone(title, kind, files).await
+    Lane::new(ctx, browser, Total::from_now(ctx.settings.deadlines.total_s)).alone(title, kind, files).await
 }
 
 /// What a browser can do, as its own page finds out; none if it gave no answer.
 pub async fn probe(ctx: &Context, browser: &str) -> Result<Option<ProbeReport>, CollectError> {
-    Lane::new(ctx, browser, Total::from_now(ctx.deadlines.total_s)).probe_only().await
+    Lane::new(ctx, browser, Total::from_now(ctx.settings.deadlines.total_s)).probe_only().await
 }

@@ -6,7 +6,6 @@ mod ops;
 
 use std::cell::RefCell;
 use std::io;
-use std::path::Path;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -15,19 +14,15 @@ use sha2::{Digest, Sha256};
 use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu, known_answer};
-use webmatrix_engine::models::{Config, model, repeated};
-use webmatrix_engine::run::{Loaded, Options, Runner, Schedule, Span, Witness, measure, trace};
-use webmatrix_engine::tensor::{read_safetensors, write_safetensors};
-use webmatrix_engine::weights::twin::Draw;
+use webmatrix_engine::run::{Loaded, Options, Runner, Sampling, Schedule, Span, Witness, measure, trace};
+use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
     AdapterFacts, AttemptId, Backend, BackendFacts, CellJob, Challenge, Done, Envelope, Failed, FailureKind,
-    Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Precision, Progress, Sample, Timing,
-    Tokens, Variant,
+    Generation, Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Precision, Progress,
+    Sample, Timing, Tokens, Variant,
 };
 
-use super::text;
-use crate::plan::Shape;
 use crate::serve::{FileSource, Files, Inbox};
 
 /// How the host speaks: like a page, one numbered message at a time.
@@ -254,7 +249,14 @@ pub(super) fn oracle_trace(cell: &CellJob, files: &Files) -> std::result::Result
 }
 
 fn options(cell: &CellJob) -> Options {
-    Options::greedy(cell.max_new_tokens as usize)
+    let Generation { max_new_tokens, stops, sampling } = cell.generation;
+    let sampling = sampling.map_or(Sampling::Greedy, |drawn| Sampling::Drawn {
+        temperature: drawn.temperature,
+        top_k: drawn.top_k as usize,
+        top_p: drawn.top_p,
+        seed: drawn.seed,
+    });
+    Options { max_new_tokens: max_new_tokens as usize, stops, sampling }
 }
 
 fn adapter_facts(device: &NativeDevice) -> AdapterFacts {
@@ -280,9 +282,10 @@ pub(super) fn load(class: &str, model: &ModelSource, files: &Files) -> Result<Lo
         }
     };
     match model {
-        ModelSource::Files { config, weights, inputs } => {
+        ModelSource::Files { config, preprocessor, weights, inputs } => {
+            let preprocessor = preprocessor.as_ref().map(read).transpose()?;
             let shards = weights.iter().map(|name| Ok((name.clone(), read(name)?))).collect::<Result<_>>()?;
-            Loaded::from_files(class, &read(config)?, shards, &read(inputs)?)
+            Loaded::from_files(class, &read(config)?, preprocessor.as_deref(), shards, &read(inputs)?)
         }
         ModelSource::Twin { size, seed, batch, tokens } => {
             let (batch, tokens) = (*batch as usize, tokens.map(|tokens| tokens as usize));
@@ -304,30 +307,4 @@ pub(super) fn oracle(cell: &CellJob, files: &Files) -> std::result::Result<Bytes
         write_safetensors(&outputs).map(Bytes::from)
     };
     answer().map_err(|error| format!("the native-cpu oracle: {error}"))
-}
-
-/// Inputs for a model that came without: named tensors, safetensors. Sentences where the folder has a tokenizer
-/// and the class reads text, seeded values for everything else.
-/// `given` are the folder's own inputs; a shape that is not the usual one is made of them by repetition.
-pub(super) fn inputs(
-    class: &str,
-    config: &[u8],
-    folder: &Path,
-    given: Option<&[u8]>,
-    shape: Shape,
-) -> std::result::Result<Bytes, String> {
-    let config = Config::parse("config.json", config).map_err(|error| error.to_string())?;
-    let model = model(class, &config).map_err(|error| error.to_string())?;
-    let tokenizer = folder.join(text::TOKENIZER);
-    let seeded = || model.twin_inputs(&mut Draw::new(0, "inputs"), None).map_err(|error| error.to_string());
-    let inputs = match given {
-        Some(given) => read_safetensors("inputs.safetensors", given).map_err(|error| error.to_string())?,
-        None if tokenizer.is_file() => text::instead(&*model, seeded()?, &tokenizer)?,
-        None => seeded()?,
-    };
-    let [batch, tokens] = [shape.batch, shape.tokens].map(|size| size.map(|size| size as usize));
-    let inputs = repeated(&*model, inputs, batch, tokens).map_err(|error| error.to_string())?;
-    // Found now rather than in every page.
-    model.prepare(&inputs).map_err(|error| error.to_string())?;
-    write_safetensors(&inputs).map(Bytes::from).map_err(|error| error.to_string())
 }

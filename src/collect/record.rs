@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use webmatrix_wire::{AttemptId, Envelope, Job};
 
+use super::answer::Statement;
 use super::end::End;
 use super::verdict::{Cost, OpVerdict, Verdict};
 use crate::plan::{Cell, OpsTarget, Plan};
@@ -173,6 +174,9 @@ pub struct AttemptEnded {
     pub wall_ms: f64,
     /// What this attempt alone would make of its cell; none for a probe or op cases.
     pub verdict: Option<Verdict>,
+    /// What its outputs say, for people; nothing for a probe or op cases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answer: Vec<Statement>,
     /// The driver's last words, if it did not end well.
     pub log_tail: Vec<String>,
 }

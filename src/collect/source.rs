@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use webmatrix_wire::{CellJob, ModelSource};
+use webmatrix_wire::{CellJob, Generation, ModelSource};
 
 use super::folder::ModelFolder;
 use super::generation::new_tokens;
 use super::goldens::golden;
+use super::inputs::{Given, front_end, inputs};
 use super::native;
 use super::verdict::Reference;
 use crate::plan::{Cell, ModelClass, Plan, Shape, Size};
@@ -41,6 +42,16 @@ pub enum SourceError {
         /// What is wrong.
         reason: String,
     },
+    /// The folder's front end cannot be honoured.
+    #[error("weights of {class}: {}: {reason}", path.display())]
+    FrontEnd {
+        /// The class.
+        class: ModelClass,
+        /// The file.
+        path: PathBuf,
+        /// Why not, and the remedy.
+        reason: String,
+    },
     /// No inputs are there and none can be made.
     #[error("weights of {class}: {reason}")]
     Inputs {
@@ -70,6 +81,10 @@ pub enum SourceError {
 pub(super) struct Material {
     pub(super) model: ModelSource,
     pub(super) files: Files,
+    /// Where its tokenizer and vocabulary would lie; none if the model is in no folder.
+    pub(super) folder: Option<PathBuf>,
+    /// Heights and widths of the pictures that a person gave.
+    pub(super) sizes: Vec<[usize; 2]>,
     /// The answer that comes with the model, if one does.
     pub(super) expected: Option<(&'static str, Bytes)>,
     /// How many tokens that answer generates; none if no answer comes.
@@ -83,6 +98,8 @@ type Answer = Arc<Result<Reference, String>>;
 #[derive(Debug, Default)]
 pub struct Sources {
     own: OwnWeights,
+    /// What own weights work on, in place of what their folders say.
+    given: Given,
     /// Own weights count only with the answer that comes with them.
     answers_are_given: bool,
     answers: Mutex<HashMap<(ModelClass, Size, Shape), Answer>>,
@@ -91,6 +108,7 @@ pub struct Sources {
 }
 
 pub(super) const CONFIG: &str = "config.json";
+pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 pub(super) const INPUTS: &str = "inputs.safetensors";
@@ -98,8 +116,8 @@ pub(super) const EXPECTED: &str = "expected.safetensors";
 
 impl Sources {
     /// Sources with the weights that the user gives.
-    pub fn new(own: OwnWeights) -> Self {
-        Self { own, ..Self::default() }
+    pub fn new(own: OwnWeights, given: Given) -> Self {
+        Self { own, given, ..Self::default() }
     }
 
     /// A folder that is to be verified: without its answer there is nothing to compare with.
@@ -126,6 +144,8 @@ impl Sources {
                     tokens: cell.shape.tokens,
                 },
                 files: Files::new(),
+                folder: None,
+                sizes: Vec::new(),
                 expected: None,
                 new_tokens: None,
             }),
@@ -135,7 +155,7 @@ impl Sources {
                 if let Some(material) = folders.get(&(cell.model, cell.shape)) {
                     return Ok(material.clone());
                 }
-                let material = of_folder(cell.model, folder, cell.shape)?;
+                let material = of_folder(cell.model, folder, cell.shape, &self.given)?;
                 if self.answers_are_given && material.expected.is_none() {
                     let reason = "was there and is gone".to_owned();
                     return Err(SourceError::Expected { class: cell.model, reason });
@@ -148,7 +168,11 @@ impl Sources {
 
     /// The independent answer to a job. May take long: twins' answers are computed on the host.
     pub(super) fn reference(&self, cell: &Cell, job: &CellJob, material: &Material) -> Answer {
-        if let Some((source, tensors)) = &material.expected {
+        // The answer that comes with the model is one to generation as it was asked of PyTorch; any other is the
+        // oracle's to give.
+        let answered = Generation::greedy(material.new_tokens.unwrap_or_default());
+        let given = material.expected.as_ref().filter(|_| job.generation == answered);
+        if let Some((source, tensors)) = given {
             return Arc::new(Ok(Reference { source: (*source).to_owned(), tensors: tensors.clone() }));
         }
         let key = (cell.model, cell.size, cell.shape);
@@ -161,28 +185,35 @@ impl Sources {
     }
 }
 
-fn of_golden(class: ModelClass) -> Result<Material, SourceError> {
+pub(super) fn of_golden(class: ModelClass) -> Result<Material, SourceError> {
     let golden = golden(class.as_str()).ok_or(SourceError::NoGolden(class))?;
     let file = |name: &str, bytes| (name.to_owned(), FileSource::Bytes(Bytes::from_static(bytes)));
     let fit = |reason| SourceError::Expected { class, reason };
     let new_tokens = new_tokens(class, golden.config, golden.inputs, golden.expected).map_err(fit)?;
     Ok(Material {
-        model: files_source(vec![WEIGHTS.to_owned()]),
+        model: files_source(None, vec![WEIGHTS.to_owned()]),
         files: Files::from([
             file(CONFIG, golden.config),
             file(WEIGHTS, golden.weights),
             file(INPUTS, golden.inputs),
         ]),
+        folder: None,
+        sizes: Vec::new(),
         expected: Some(("pytorch-golden", golden.expected())),
         new_tokens: Some(new_tokens),
     })
 }
 
-fn files_source(weights: Vec<String>) -> ModelSource {
-    ModelSource::Files { config: CONFIG.to_owned(), weights, inputs: INPUTS.to_owned() }
+fn files_source(preprocessor: Option<String>, weights: Vec<String>) -> ModelSource {
+    ModelSource::Files { config: CONFIG.to_owned(), preprocessor, weights, inputs: INPUTS.to_owned() }
 }
 
-pub(super) fn of_folder(class: ModelClass, folder: &Path, shape: Shape) -> Result<Material, SourceError> {
+pub(super) fn of_folder(
+    class: ModelClass,
+    folder: &Path,
+    shape: Shape,
+    given: &Given,
+) -> Result<Material, SourceError> {
     let fault = |path: PathBuf| move |error| SourceError::Io { class, path, error };
     let present = |name: &str| {
         let path = folder.join(name);
@@ -197,16 +228,24 @@ pub(super) fn of_folder(class: ModelClass, folder: &Path, shape: Shape) -> Resul
     for shard in &weights {
         files.insert(shard.clone(), present(shard)?);
     }
-    let given = if folder.join(INPUTS).is_file() { Some(read(INPUTS)?) } else { None };
-    let inputs = match given {
-        Some(given) if shape.is_usual() => given,
-        given => {
-            let made = native::inputs(class.as_str(), &read(CONFIG)?, folder, given.as_deref(), shape);
+    let preprocessor = if folder.join(PREPROCESSOR).is_file() { Some(read(PREPROCESSOR)?) } else { None };
+    if let Some(text) = &preprocessor {
+        let refuse = |reason| SourceError::FrontEnd { class, path: folder.join(PREPROCESSOR), reason };
+        front_end(class.as_str(), &read(CONFIG)?, text).map_err(refuse)?;
+        files.insert(PREPROCESSOR.to_owned(), FileSource::Bytes(text.clone()));
+    }
+    let own = if folder.join(INPUTS).is_file() { Some(read(INPUTS)?) } else { None };
+    let as_they_are = shape.is_usual() && given.is_empty();
+    let (inputs, sizes) = match own {
+        Some(own) if as_they_are => (own, Vec::new()),
+        own => {
+            let (config, front_end) = (read(CONFIG)?, preprocessor.as_deref());
+            let made = inputs(class.as_str(), (&config, front_end), folder, own.as_deref(), given, shape);
             made.map_err(|reason| SourceError::Inputs { class, reason })?
         }
     };
     // The answer that is given is the answer to the inputs that are given.
-    let (expected, new_tokens) = if shape.is_usual() && folder.join(EXPECTED).is_file() {
+    let (expected, new_tokens) = if as_they_are && folder.join(EXPECTED).is_file() {
         let expected = read(EXPECTED)?;
         let fit = |reason| SourceError::Expected { class, reason };
         let new_tokens = new_tokens(class, &read(CONFIG)?, &inputs, &expected).map_err(fit)?;
@@ -215,7 +254,9 @@ pub(super) fn of_folder(class: ModelClass, folder: &Path, shape: Shape) -> Resul
         (None, None)
     };
     files.insert(INPUTS.to_owned(), FileSource::Bytes(inputs));
-    Ok(Material { model: files_source(weights), files, expected, new_tokens })
+    let preprocessor = preprocessor.map(|_| PREPROCESSOR.to_owned());
+    let model = files_source(preprocessor, weights);
+    Ok(Material { model, files, folder: Some(folder.to_owned()), sizes, expected, new_tokens })
 }
 
 /// The shards of a checkpoint: the one file, or those that its index names.
@@ -253,7 +294,7 @@ mod tests {
         for (file, bytes) in [(CONFIG, golden.config), (WEIGHTS, golden.weights), (INPUTS, golden.inputs)] {
             std::fs::write(folder.path().join(file), bytes).unwrap_or_else(|error| panic!("{error}"));
         }
-        let sources = Sources::new(OwnWeights::from([(class, folder.path().to_owned())]));
+        let sources = Sources::new(OwnWeights::from([(class, folder.path().to_owned())]), Given::default());
         let cell = "native/bert@own/webmatrix/native-cpu/fp32/default".parse();
         let cell = cell.unwrap_or_else(|error| panic!("{error}"));
         let inputs = || {

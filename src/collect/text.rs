@@ -19,29 +19,45 @@ pub(super) const SENTENCES: [&str; 3] = [
 /// What sentences take the place of.
 const TEXT: [&str; 4] = ["input_ids", "attention_mask", "token_type_ids", "decoder_input_ids"];
 
-/// The seeded inputs with sentences in place of their text, if they have any.
+/// The sentences that a model is given where nobody says what. Text that is to be continued cannot be padded, so there is
+/// only one.
+pub(super) fn sentences(model: &dyn Model) -> &'static [&'static str] {
+    if is_continued(model) { &SENTENCES[..1] } else { &SENTENCES[..] }
+}
+
+/// Whether the model goes on where its text ends.
+pub(super) fn is_continued(model: &dyn Model) -> bool {
+    model.decoder().is_some_and(|decoder| decoder.prompt() == Prompt::Given)
+}
+
+/// The seeded inputs with texts in place of their text, if they have any.
 pub(super) fn instead(
     model: &dyn Model,
     seeded: NamedTensors,
     tokenizer: &Path,
+    texts: &[&str],
 ) -> Result<NamedTensors, String> {
-    let decoder = model.decoder();
-    let others: NamedTensors =
-        seeded.iter().filter(|(name, _)| !TEXT.contains(&name.as_str())).map(own).collect();
-    // A model that writes about a picture has the picture's tokens among the text's: no sentence has them.
-    if !seeded.contains_key("input_ids") || (decoder.is_some() && !others.is_empty()) {
+    if !is_read(model, &seeded) {
         return Ok(seeded);
     }
-    // Text that is to be continued cannot be padded, so there is only one.
-    let continued = decoder.is_some_and(|decoder| decoder.prompt() == Prompt::Given);
-    let sentences = if continued { &SENTENCES[..1] } else { &SENTENCES[..] };
-    let mut inputs = encode(tokenizer, sentences)?;
+    let others = not_text(&seeded);
+    let mut inputs = encode(tokenizer, texts)?;
     inputs.extend(others);
     // Most classes know one type of token only, and take no input that says so.
     if model.prepare(&inputs).is_err() {
         inputs.remove("token_type_ids");
     }
     Ok(inputs)
+}
+
+/// Whether the inputs have text that another can take the place of. A model that writes about a picture has the picture's
+/// tokens among the text's: no sentence has them.
+pub(super) fn is_read(model: &dyn Model, inputs: &NamedTensors) -> bool {
+    inputs.contains_key("input_ids") && (model.decoder().is_none() || not_text(inputs).is_empty())
+}
+
+fn not_text(inputs: &NamedTensors) -> NamedTensors {
+    inputs.iter().filter(|(name, _)| !TEXT.contains(&name.as_str())).map(own).collect()
 }
 
 fn own((name, tensor): (&String, &Tensor)) -> (String, Tensor) {

@@ -9,13 +9,15 @@ use webmatrix_wire::{Backend, Precision, Status, UnknownName};
 
 use super::axis::BrowserKind;
 use super::cell::{Cell, NATIVE};
+use super::generation::Generation;
 use super::matrix::{Deadlines, Exclude, Include, Matrix, RunSettings};
 use super::model::{ModelClass, Runtime, Size};
 use super::ops::{OpsTarget, PlannedOps};
 use super::shape::Shape;
+use super::thresholds::Thresholds;
 
 /// What the command line puts in place of the matrix's own words.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// In place of `axes.browsers`; blocks that name browsers are narrowed to these.
     pub browsers: Option<Vec<String>>,
@@ -31,10 +33,14 @@ pub struct Overrides {
     pub features: Option<Vec<String>>,
     /// Classes whose weights the user gives: their size is `own`.
     pub own_weights: BTreeSet<ModelClass>,
-    /// Items of an inference; without, the usual number.
-    pub batches: Vec<u32>,
-    /// Tokens of its text; without, the usual length.
-    pub tokens: Vec<u32>,
+    /// In place of every `batches`.
+    pub batches: Option<Vec<u32>>,
+    /// In place of every `sequence_lengths`.
+    pub sequence_lengths: Option<Vec<u32>>,
+    /// In place of what it says in `generation`.
+    pub generation: Generation,
+    /// What evidence is graded by.
+    pub thresholds: Thresholds,
     /// In place of `run.samples`.
     pub samples: Option<u32>,
     /// In place of `run.retries`.
@@ -67,6 +73,12 @@ pub struct Plan {
     pub ops: Vec<PlannedOps>,
     /// How each cell is run.
     pub run: RunSettings,
+    /// How classes that generate go on.
+    #[serde(default, skip_serializing_if = "Generation::is_usual")]
+    pub generation: Generation,
+    /// What evidence is graded by.
+    #[serde(default, skip_serializing_if = "Thresholds::is_strict")]
+    pub thresholds: Thresholds,
     /// How long things may take.
     pub deadlines: Deadlines,
     /// The features of each profile in use.
@@ -152,6 +164,8 @@ pub fn plan(matrix: &Matrix, overrides: &Overrides, found: &[Found]) -> Result<P
     deadlines.attempt_s = overrides.attempt_s.unwrap_or(deadlines.attempt_s);
     deadlines.total_s = overrides.total_s.unwrap_or(deadlines.total_s);
 
+    let generation = overrides.generation.or(matrix.generation);
+
     let mut profiles = BTreeMap::new();
     let mut seen = HashSet::new();
     let mut cells = Vec::new();
@@ -164,7 +178,7 @@ pub fn plan(matrix: &Matrix, overrides: &Overrides, found: &[Found]) -> Result<P
                 Some(features) => features.clone(),
                 None => matrix.features(&cell.profile).to_vec(),
             };
-            let decision = decide(&cell, &features, matrix, &catalogue);
+            let decision = decide(&cell, &features, matrix, &generation, &catalogue);
             profiles.insert(cell.profile.clone(), features);
             cells.push(PlannedCell { cell, decision });
         }
@@ -176,7 +190,17 @@ pub fn plan(matrix: &Matrix, overrides: &Overrides, found: &[Found]) -> Result<P
         Some(labels) => labels.iter().filter(|l| *l != "all" && !catalogue.usable(l)).cloned().collect(),
         None => Vec::new(),
     };
-    Ok(Plan { matrix: matrix.name.clone(), cells, ops: Vec::new(), run, deadlines, profiles, missing })
+    Ok(Plan {
+        matrix: matrix.name.clone(),
+        cells,
+        ops: Vec::new(),
+        run,
+        generation,
+        thresholds: overrides.thresholds.clone(),
+        deadlines,
+        profiles,
+        missing,
+    })
 }
 
 /// The browsers that can be spoken of: every known kind, and every program found.
@@ -235,6 +259,7 @@ struct Block {
     browsers: Vec<String>,
     models: Vec<ModelClass>,
     sizes: Vec<Size>,
+    shapes: Vec<Shape>,
     runtimes: Vec<Runtime>,
     backends: Vec<Backend>,
     precisions: Vec<Precision>,
@@ -248,9 +273,8 @@ impl Block {
             for &model in &self.models {
                 let own = overrides.own_weights.contains(&model);
                 let sizes = if own { &[Size::Own][..] } else { &self.sizes };
-                let shapes = Shape::product(&overrides.batches, &overrides.tokens);
                 for (size, shape) in
-                    sizes.iter().flat_map(|&size| shapes.iter().map(move |&shape| (size, shape)))
+                    sizes.iter().flat_map(|&size| self.shapes.iter().map(move |&shape| (size, shape)))
                 {
                     for &runtime in &self.runtimes {
                         for &backend in &self.backends {
@@ -327,6 +351,10 @@ fn blocks(
             browsers,
             models: resolve_models(models)?,
             sizes: pick(&overrides.sizes, &include.sizes, &matrix.axes.sizes),
+            shapes: Shape::product(
+                &pick(&overrides.batches, &include.batches, &matrix.axes.batches),
+                &pick(&overrides.sequence_lengths, &include.sequence_lengths, &matrix.axes.sequence_lengths),
+            ),
             runtimes: matrix.axes.runtimes.clone(),
             backends,
             precisions: pick(&overrides.precisions, &include.precisions, &matrix.axes.precisions),
@@ -367,7 +395,13 @@ fn resolve_models(names: &[String]) -> Result<Vec<ModelClass>, UnknownName> {
 const FEATURES: &[&str] = &["webnn-host-"];
 
 /// The first reason against running the cell wins: impossible, absent, not built, not wanted.
-fn decide(cell: &Cell, features: &[String], matrix: &Matrix, catalogue: &Catalogue<'_>) -> Decision {
+fn decide(
+    cell: &Cell,
+    features: &[String],
+    matrix: &Matrix,
+    generation: &Generation,
+    catalogue: &Catalogue<'_>,
+) -> Decision {
     let never = |status, reason: String| Decision::Never { status, reason };
     if cell.backend.is_native() != cell.is_native() {
         let reason = if cell.is_native() {
@@ -387,7 +421,7 @@ fn decide(cell: &Cell, features: &[String], matrix: &Matrix, catalogue: &Catalog
     if let Some(exclude) = matrix.exclude.iter().find(|exclude| exclude.matches(cell)) {
         return never(Status::Skipped, exclude.reason.clone());
     }
-    if let Err(reason) = takes(cell) {
+    if let Err(reason) = takes(cell, generation) {
         return never(Status::NotApplicable, reason);
     }
     if cell.precision != Precision::Fp32 {
@@ -400,23 +434,37 @@ fn decide(cell: &Cell, features: &[String], matrix: &Matrix, catalogue: &Catalog
     Decision::Run
 }
 
-/// Whether the class takes inputs of the cell's shape: asked of the engine, which makes the twin's inputs and nothing
-/// else. Of weights that are given nothing is known yet.
-fn takes(cell: &Cell) -> Result<(), String> {
-    let (Some(tokens), Some(size)) = (cell.shape.tokens, cell.size.twin()) else { return Ok(()) };
+/// Whether the class takes inputs of the cell's shape and generates as many tokens as are asked for: asked of the engine,
+/// which makes the twin's inputs and nothing else. Of weights that are given nothing is known yet.
+fn takes(cell: &Cell, generation: &Generation) -> Result<(), String> {
+    let Some(size) = cell.size.twin() else { return Ok(()) };
+    let new = match (cell.model.info().new_tokens, generation.max_new_tokens) {
+        (0, _) => 0,
+        (usual, asked) => asked.unwrap_or(usual) as usize,
+    };
+    if cell.shape.tokens.is_none() && (new == 0 || generation.max_new_tokens.is_none()) {
+        return Ok(());
+    }
     let class = cell.model.as_str();
-    let loaded = Loaded::twin_of(class, size.as_str(), 0, 1, Some(tokens as usize));
-    let loaded =
-        loaded.map_err(|error| format!("{class}@{size} with {tokens} tokens: {error}", size = cell.size))?;
-    let new = cell.model.info().new_tokens;
-    match loaded.model.decoder().filter(|decoder| decoder.prompt() == Prompt::Given) {
-        Some(decoder) if decoder.max_context() < (tokens + new) as usize => Err(format!(
-            "{class}@{size} has {} positions, too few for {tokens} tokens and {new} new ones",
+    let loaded = Loaded::twin_of(class, size.as_str(), 0, 1, cell.shape.tokens.map(|tokens| tokens as usize));
+    let loaded = loaded.map_err(|error| {
+        let tokens = cell.shape.tokens.unwrap_or_default();
+        format!("{class}@{size} with {tokens} tokens: {error}", size = cell.size)
+    })?;
+    let Some(decoder) = loaded.model.decoder().filter(|_| new > 0) else { return Ok(()) };
+    let text = loaded.inputs.get("input_ids").and_then(|ids| ids.shape().last().copied());
+    let (tokens, what) = match decoder.prompt() {
+        Prompt::Given => (text.unwrap_or_default(), "tokens"),
+        Prompt::Start(start) => (start.len(), "to start with"),
+    };
+    if decoder.max_context() < tokens + new {
+        return Err(format!(
+            "{class}@{size} has {} positions, too few for {tokens} {what} and {new} new ones",
             decoder.max_context(),
             size = cell.size,
-        )),
-        _ => Ok(()),
+        ));
     }
+    Ok(())
 }
 
 impl Exclude {
@@ -427,6 +475,11 @@ impl Exclude {
         on(&self.browsers, &cell.browser)
             && on(&self.models, &cell.model)
             && on(&self.sizes, &cell.size)
+            && self.batches.as_ref().is_none_or(|list| cell.shape.batch.is_some_and(|n| list.contains(&n)))
+            && self
+                .sequence_lengths
+                .as_ref()
+                .is_none_or(|list| cell.shape.tokens.is_some_and(|n| list.contains(&n)))
             && on(&self.backends, &cell.backend)
             && on(&self.precisions, &cell.precision)
             && on(&self.profiles, &cell.profile)

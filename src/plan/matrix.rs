@@ -4,12 +4,14 @@
 //! `matrices/matrix.schema.json` is generated from them.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use webmatrix_wire::{Backend, Precision};
 
 use super::cell::is_label;
+use super::generation::Generation;
 use super::model::{ModelClass, Runtime, Size};
 use super::schema;
 
@@ -33,6 +35,9 @@ pub struct Matrix {
     /// How each cell is run.
     #[serde(default)]
     pub run: RunSettings,
+    /// How classes that generate go on.
+    #[serde(default)]
+    pub generation: Generation,
     /// How long things may take.
     #[serde(default)]
     pub deadlines: Deadlines,
@@ -54,6 +59,14 @@ pub struct Axes {
     #[serde(default = "defaults::sizes")]
     #[schemars(schema_with = "schema::sizes")]
     pub sizes: Vec<Size>,
+    /// Items of an inference; none for the usual number, which cells then do not name.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::batches")]
+    pub batches: Vec<u32>,
+    /// Tokens of its text; none for the usual length, which cells then do not name.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::sequence_lengths")]
+    pub sequence_lengths: Vec<u32>,
     /// What drives the page.
     #[serde(default = "defaults::runtimes")]
     #[schemars(schema_with = "schema::runtimes")]
@@ -84,6 +97,12 @@ pub struct Include {
     /// In place of `axes.sizes`.
     #[schemars(schema_with = "schema::sizes")]
     pub sizes: Option<Vec<Size>>,
+    /// In place of `axes.batches`.
+    #[schemars(schema_with = "schema::batches")]
+    pub batches: Option<Vec<u32>>,
+    /// In place of `axes.sequence_lengths`.
+    #[schemars(schema_with = "schema::sequence_lengths")]
+    pub sequence_lengths: Option<Vec<u32>>,
     /// In place of `axes.backends`.
     #[schemars(schema_with = "schema::backends")]
     pub backends: Option<Vec<Backend>>,
@@ -108,6 +127,12 @@ pub struct Exclude {
     /// Model sizes.
     #[schemars(schema_with = "schema::sizes")]
     pub sizes: Option<Vec<Size>>,
+    /// Items of an inference; the usual number is none of them.
+    #[schemars(schema_with = "schema::batches")]
+    pub batches: Option<Vec<u32>>,
+    /// Tokens of its text; the usual length is none of them.
+    #[schemars(schema_with = "schema::sequence_lengths")]
+    pub sequence_lengths: Option<Vec<u32>>,
     /// Backends.
     #[schemars(schema_with = "schema::backends")]
     pub backends: Option<Vec<Backend>>,
@@ -197,6 +222,12 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("full", include_str!("../../matrices/full.toml")),
 ];
 
+/// Items that an inference may have.
+pub const BATCHES: RangeInclusive<u32> = 1..=1024;
+
+/// Tokens that its text may have.
+pub const SEQUENCE_LENGTHS: RangeInclusive<u32> = 1..=1_000_000;
+
 /// A matrix file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MatrixError {
@@ -272,6 +303,25 @@ impl Matrix {
                 );
             }
         }
+        let blocks = std::iter::once(("axes".to_owned(), &self.axes.batches, &self.axes.sequence_lengths))
+            .chain(self.include.iter().enumerate().map(|(at, include)| {
+                let batches = include.batches.as_ref().unwrap_or(&self.axes.batches);
+                let lengths = include.sequence_lengths.as_ref().unwrap_or(&self.axes.sequence_lengths);
+                (format!("include[{at}]"), batches, lengths)
+            }));
+        for (block, batches, lengths) in blocks {
+            for (axis, values, known) in
+                [("batches", batches, BATCHES), ("sequence_lengths", lengths, SEQUENCE_LENGTHS)]
+            {
+                if let Some(bad) = values.iter().find(|value| !known.contains(value)) {
+                    let reason = format!("{bad} is not within {} to {}", known.start(), known.end());
+                    return refuse(&format!("{block}.{axis}"), reason);
+                }
+            }
+        }
+        if let Err((field, reason)) = self.generation.check() {
+            return refuse(&format!("generation.{field}"), reason);
+        }
         for (field, value) in [
             ("run.samples", self.run.samples),
             ("deadlines.attempt_s", self.deadlines.attempt_s),
@@ -323,7 +373,7 @@ mod tests {
           |
         4 | modles = ["bert"]
           | ^^^^^^
-        unknown field `modles`, expected one of `browsers`, `models`, `sizes`, `runtimes`, `backends`, `precisions`, `profiles`
+        unknown field `modles`, expected one of `browsers`, `models`, `sizes`, `batches`, `sequence_lengths`, `runtimes`, `backends`, `precisions`, `profiles`
         "#);
         insta::assert_snapshot!(error(&format!("{GOOD}[run]\nsample = 3\n")), @r"
         matrix m.toml: TOML parse error at line 7, column 1
@@ -346,5 +396,8 @@ mod tests {
         insta::assert_snapshot!(error(&GOOD.replace("bert", "bird")), @r#"matrix m.toml: axes.models: unknown model "bird": use one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr"#);
         insta::assert_snapshot!(error(&format!("{GOOD}profiles = [\"fast\"]\n")), @r#"matrix m.toml: profiles: "fast" is used but not defined: add [profiles.fast]"#);
         insta::assert_snapshot!(error(&format!("{GOOD}[run]\nsamples = 0\n")), @"matrix m.toml: run.samples: must be at least 1");
+        insta::assert_snapshot!(error(&format!("{GOOD}batches = [4, 0]\n")), @"matrix m.toml: axes.batches: 0 is not within 1 to 1024");
+        insta::assert_snapshot!(error(&format!("{GOOD}[[include]]\nreason = \"r\"\nsequence_lengths = [9000000]\n")), @"matrix m.toml: include[0].sequence_lengths: 9000000 is not within 1 to 1000000");
+        insta::assert_snapshot!(error(&format!("{GOOD}[generation]\ntemperature = -1\n")), @"matrix m.toml: generation.temperature: must be above 0 and at most 100; leave it out for the likeliest token each time");
     }
 }

@@ -5,6 +5,7 @@ mod bench;
 mod cell;
 mod checkpoint;
 mod expand;
+mod generation;
 mod matrix;
 mod model;
 mod ops;
@@ -12,17 +13,21 @@ mod schema;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod thresholds;
 mod verification;
 
 pub use bench::{BACKENDS, Measure, SUBJECTS};
 pub use cell::{Cell, CellError, NATIVE, is_label};
 pub use checkpoint::{Checkpoint, CheckpointError, is_commit};
 pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
+pub use generation::Generation;
 pub use matrix::{
-    Axes, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile, RunSettings, parse,
+    Axes, BATCHES, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile, RunSettings,
+    SEQUENCE_LENGTHS, parse,
 };
 pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
 pub use ops::{OpsSuite, OpsTarget, PlannedOps, ops_suite};
-pub use schema::matrix_schema;
+pub use schema::{matrix_schema, thresholds_schema};
 pub use shape::Shape;
+pub use thresholds::{HostOps, Thresholds, ThresholdsError};
 pub use verification::{Verification, verification};

@@ -1,16 +1,27 @@
-//! The JSON schema of matrix files: what an editor completes and checks against.
+//! The JSON schemas of matrix files and thresholds: what an editor completes and checks against.
+
+use std::ops::RangeInclusive;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use webmatrix_wire::{Backend, Precision};
 
-use super::matrix::Matrix;
+use super::matrix::{BATCHES, Matrix, SEQUENCE_LENGTHS};
 use super::model::{MODEL_NAMES, Runtime, Size};
+use super::thresholds::Thresholds;
 
-/// The schema, as `matrices/matrix.schema.json` holds it.
+/// The schema of matrix files, as `matrices/matrix.schema.json` holds it.
 pub fn matrix_schema() -> String {
-    let schema = schemars::schema_for!(Matrix);
+    text(&schemars::schema_for!(Matrix))
+}
+
+/// The schema of thresholds, as `matrices/thresholds.schema.json` holds it.
+pub fn thresholds_schema() -> String {
+    text(&schemars::schema_for!(Thresholds))
+}
+
+fn text(schema: &Schema) -> String {
     // A schema is plain JSON: it cannot fail to be written.
-    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(schema).unwrap_or_default();
     text.push('\n');
     text
 }
@@ -31,6 +42,19 @@ pub(super) fn sizes(_: &mut SchemaGenerator) -> Schema {
     names(Size::NAMES)
 }
 
+pub(super) fn batches(_: &mut SchemaGenerator) -> Schema {
+    numbers(&BATCHES)
+}
+
+pub(super) fn sequence_lengths(_: &mut SchemaGenerator) -> Schema {
+    numbers(&SEQUENCE_LENGTHS)
+}
+
+fn numbers(known: &RangeInclusive<u32>) -> Schema {
+    let (least, most) = (known.start(), known.end());
+    json_schema!({ "type": "array", "items": { "type": "integer", "minimum": least, "maximum": most } })
+}
+
 pub(super) fn runtimes(_: &mut SchemaGenerator) -> Schema {
     names(Runtime::NAMES)
 }
@@ -41,15 +65,19 @@ pub(super) fn models(_: &mut SchemaGenerator) -> Schema {
 
 #[cfg(test)]
 mod tests {
-    /// To approve a change: `WEBMATRIX_APPROVE=1 cargo test schema_file`.
+    /// To approve a change: `WEBMATRIX_APPROVE=1 cargo test schema_files`.
     #[test]
-    fn schema_file_is_the_generated_one() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/matrices/matrix.schema.json");
-        let schema = super::matrix_schema();
-        if std::env::var_os("WEBMATRIX_APPROVE").is_some() {
-            std::fs::write(file, &schema).unwrap_or_else(|error| panic!("{file}: {error}"));
+    fn schema_files_are_the_generated_ones() {
+        for (file, schema) in [
+            ("matrix.schema.json", super::matrix_schema()),
+            ("thresholds.schema.json", super::thresholds_schema()),
+        ] {
+            let path = format!("{}/matrices/{file}", env!("CARGO_MANIFEST_DIR"));
+            if std::env::var_os("WEBMATRIX_APPROVE").is_some() {
+                std::fs::write(&path, &schema).unwrap_or_else(|error| panic!("{path}: {error}"));
+            }
+            let kept = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(kept == schema, "matrices/{file} is stale: run with WEBMATRIX_APPROVE=1");
         }
-        let kept = std::fs::read_to_string(file).unwrap_or_default();
-        assert!(kept == schema, "matrices/matrix.schema.json is stale: run with WEBMATRIX_APPROVE=1");
     }
 }

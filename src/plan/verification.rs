@@ -6,6 +6,7 @@ use webmatrix_wire::{Backend, Precision};
 
 use super::cell::NATIVE;
 use super::expand::{Found, Overrides, Plan, PlanError, plan};
+use super::generation::Generation;
 use super::matrix::{Axes, Deadlines, Include, Matrix, RunSettings};
 use super::model::{ModelClass, Runtime, Size};
 
@@ -60,6 +61,8 @@ pub fn verification(asked: &Verification, found: &[Found]) -> Result<Plan, PlanE
             browsers: found.iter().map(|found| found.label.clone()).collect(),
             models: vec![class.clone()],
             sizes: vec![Size::Own],
+            batches: Vec::new(),
+            sequence_lengths: Vec::new(),
             runtimes: vec![Runtime::WebMatrix],
             backends: vec![Backend::Wasm, Backend::WebGpu, Backend::WebNn],
             precisions: vec![Precision::Fp32],
@@ -73,6 +76,7 @@ pub fn verification(asked: &Verification, found: &[Found]) -> Result<Plan, PlanE
         }],
         exclude: Vec::new(),
         run: RunSettings { warmup: 0, samples: 1, retries: 0, ..RunSettings::default() },
+        generation: Generation::default(),
         deadlines: Deadlines::default(),
         profiles: BTreeMap::new(),
     };

@@ -23,6 +23,7 @@ fn cell(backend: &str, status: Option<Status>, evidence: EvidenceGrade) -> CellV
         agreement: None,
         median_ms: None,
         error: None,
+        answer: Vec::new(),
         run: "R1".into(),
     }
 }

@@ -4,7 +4,9 @@ use duckdb::{Connection, params};
 use webmatrix_wire::{AttemptId, BackendFacts, Capability, Envelope, LogLevel, Message, Phase, ProbeReport};
 
 use super::{Database, StoreError};
-use crate::collect::{AttemptEnded, AttemptStarted, CellDecided, End, Entry, OpsDecided, Record, RunStarted};
+use crate::collect::{
+    AttemptEnded, AttemptStarted, CellDecided, End, Entry, OpsDecided, Record, RunStarted, Statement, Task,
+};
 
 impl Database {
     /// Writes the rows of the entries, in one transaction. Entries that are in already change nothing.
@@ -155,10 +157,40 @@ impl Rows<'_> {
                 ended.attempt.0
             ],
         )?;
+        for said in &ended.answer {
+            self.answer(&ended.attempt, said)?;
+        }
         for (line, text) in (0_u64..).zip(&ended.log_tail) {
             self.log(&ended.attempt, "driver", line, None, "info", text)?;
         }
         Ok(())
+    }
+
+    fn answer(&self, attempt: &AttemptId, said: &Statement) -> Written {
+        let corner = |at: usize| said.corners.map(|corners| corners[at]);
+        self.execute(
+            "INSERT INTO answer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            params![
+                attempt.0,
+                said.item,
+                said.rank,
+                said.task.as_str(),
+                said.text,
+                said.score,
+                corner(0),
+                corner(1),
+                corner(2),
+                corner(3)
+            ],
+        )?;
+        // Likenesses of sentences are compared between backends as other numbers are.
+        match (said.task, said.score) {
+            (Task::Embedding, Some(cosine)) => {
+                let name = format!("sentence_cosine.{}.{}", said.item, said.text);
+                self.metric(attempt, &name, cosine, "cosine")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn cell_decided(&self, decided: &CellDecided) -> Written {

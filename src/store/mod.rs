@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use duckdb::{AccessMode, Config, Connection};
 
 pub use query::{
-    AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow, OpRow,
-    RunRow, RunSelection, SampleRow, SessionRow,
+    AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,
+    OpRow, RunRow, RunSelection, SampleRow, SessionRow,
 };
 pub use writer::Writer;
 

@@ -298,6 +298,32 @@ rows! {
 }
 
 rows! {
+    /// A thing that an attempt's outputs say.
+    AnswerRow {
+        /// The attempt.
+        attempt: String,
+        /// Of the batch, from 0.
+        item: u32,
+        /// The best is 0.
+        rank: u32,
+        /// `label ranking box text tokens embedding`.
+        task: String,
+        /// A label, a text, token ids, or which other item.
+        text: String,
+        /// A probability, or a cosine.
+        score: Option<f64>,
+        /// Of a box, in pixels.
+        x0: Option<f64>,
+        /// Top.
+        y0: Option<f64>,
+        /// Right.
+        x1: Option<f64>,
+        /// Bottom.
+        y1: Option<f64>,
+    }
+}
+
+rows! {
     /// A line of a log.
     LogRow {
         /// The attempt.
@@ -442,6 +468,13 @@ impl Database {
         let sql = "SELECT browser, area, name, present, usable, error, ms, facts FROM capability
                    WHERE run = ? ORDER BY browser, area, name";
         self.rows(sql, params![run], CapabilityRow::read)
+    }
+
+    /// What the outputs that decided a run's cells say.
+    pub fn answers(&self, run: &str) -> Result<Vec<AnswerRow>, StoreError> {
+        let sql = "SELECT a.attempt, a.item, a.rank, a.task, a.text, a.score, a.x0, a.y0, a.x1, a.y1
+                   FROM answer a JOIN cell c USING (attempt) WHERE c.run = ? ORDER BY a.attempt, a.item, a.rank";
+        self.rows(sql, params![run], AnswerRow::read)
     }
 
     /// What pages and drivers of a run had to say.

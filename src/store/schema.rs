@@ -11,7 +11,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_init.sql"),
     include_str!("migrations/0002_tokens.sql"),
     include_str!("migrations/0003_op_case.sql"),
-    include_str!("migrations/0004_peer.sql"),
+    include_str!("migrations/0004_answer.sql"),
+    include_str!("migrations/0005_peer.sql"),
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (

@@ -10,9 +10,11 @@ use webmatrix_wire::{
 use super::*;
 use crate::collect::{
     AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Cost, End, Entry, JOURNAL_VERSION, OpVerdict,
-    OpsDecided, Record, RunStarted, Verdict, Versions,
+    OpsDecided, Record, RunStarted, Statement, Task, Verdict, Versions,
 };
-use crate::plan::{Cell, Deadlines, Decision, OpsTarget, Plan, PlannedCell, RunSettings};
+use crate::plan::{
+    Cell, Deadlines, Decision, Generation, OpsTarget, Plan, PlannedCell, RunSettings, Thresholds,
+};
 
 fn cell() -> Cell {
     "chromium/bert@tiny/webmatrix/wasm/fp32/default".parse().unwrap_or_else(|error| panic!("{error}"))
@@ -74,6 +76,8 @@ fn entries() -> Vec<Entry> {
         cells: vec![PlannedCell { cell: cell(), decision: Decision::Run }],
         ops: Vec::new(),
         run: RunSettings::default(),
+        generation: Generation::default(),
+        thresholds: Thresholds::default(),
         deadlines: Deadlines::default(),
         profiles: BTreeMap::new(),
         missing: vec![],
@@ -129,6 +133,14 @@ fn entries() -> Vec<Entry> {
             end: End::Done(Done { page_ms: 7.0, outputs: vec![] }),
             wall_ms: 9.0,
             verdict: Some(verdict.clone()),
+            answer: vec![Statement {
+                task: Task::Embedding,
+                item: 0,
+                rank: 0,
+                text: "1".into(),
+                score: Some(0.5),
+                corners: None,
+            }],
             log_tail: vec!["last words".into()],
         }))),
         entry(Record::CellDecided(Box::new(CellDecided {
@@ -156,7 +168,12 @@ fn dump(database: &Database) -> String {
             database.environment(run)?,
             database.browsers(run)?,
             database.cells(run)?,
-            (database.attempts(run)?, database.op_cases(run)?),
+            (
+                database.attempts(run)?,
+                database.op_cases(run)?,
+                database.answers(run)?,
+                database.metrics(run)?,
+            ),
             (database.samples(run)?, database.ops(run)?, database.capabilities(run)?, database.log(run)?),
         ))
     };
@@ -183,6 +200,15 @@ fn a_run_reads_back() {
     let found = database.capabilities("R1").unwrap_or_else(|error| panic!("{error}"));
     assert!(found.iter().any(|row| row.area == "webgpu" && row.error.as_deref() == Some("adapter is null")));
     assert!(found.iter().any(|row| row.area == "timers" && row.name == "performance_now_us"));
+}
+
+#[test]
+fn what_outputs_say_reads_back() {
+    let database = database(&entries());
+    let said = database.answers("R1").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((said.len(), said[0].task.as_str(), said[0].score), (1, "embedding", Some(0.5)));
+    let metrics = database.metrics("R1").unwrap_or_else(|error| panic!("{error}"));
+    assert!(metrics.iter().any(|row| row.name == "sentence_cosine.0.1" && row.value == 0.5));
 }
 
 #[test]
@@ -221,7 +247,7 @@ fn a_database_of_an_older_program_can_be_read() {
     let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let path = folder.path().join("x.duckdb");
     let database = Database::open(&path).unwrap_or_else(|error| panic!("{error}"));
-    let old = "DROP TABLE op_case; DELETE FROM schema_version WHERE version = 3";
+    let old = "DROP TABLE op_case; DROP TABLE answer; DELETE FROM schema_version WHERE version >= 3";
     database.connection.execute_batch(old).unwrap_or_else(|error| panic!("{error}"));
     drop(database);
     let database = Database::open_read_only(&path).unwrap_or_else(|error| panic!("{error}"));

@@ -53,3 +53,40 @@ fn weights_that_are_given_run_on_repeated_inputs() {
     let (status, said) = with(&["--sequence-length", "100000"]);
     assert!(status == 65 && said.contains("100000 tokens exceed"), "{status} {said}");
 }
+
+#[test]
+fn a_matrix_file_names_batches_and_lengths() {
+    let folder = folder();
+    let matrix = "name = \"axes\"\n[axes]\nbrowsers = [\"native\"]\nmodels = [\"bert\"]\nbackends = [\"native-cpu\"]\n\
+                  batches = [1, 4]\nsequence_lengths = [8]\n\
+                  [[include]]\nreason = \"r\"\nbatches = []\nsequence_lengths = [32]\n\
+                  [[exclude]]\nreason = \"too many\"\nbatches = [4]\n";
+    std::fs::write(folder.path().join("axes.toml"), matrix).unwrap_or_else(|error| panic!("{error}"));
+    let cells = |further: &[&str]| {
+        let output = webmatrix(folder.path(), &[&["plan", "--matrix", "axes.toml"], further].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let text = stdout(&output);
+        let cells = text.lines().filter_map(|line| line.split_once("bert@tiny")?.1.split('/').next());
+        cells.map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(cells(&[]), "+b1+t8 +t32");
+    assert_eq!(cells(&["--batch", "2"]), "+b2+t8 +b2+t32");
+    assert_eq!(cells(&["--sequence-length", "5", "--batch", "4", "2"]), "+b2+t5");
+}
+
+#[test]
+fn more_tokens_than_there_are_positions_cannot_be_asked_for() {
+    let folder = folder();
+    let plan = |further: &[&str]| {
+        let plan =
+            ["plan", "--browsers", "native", "--backends", "native-cpu", "--models", "whisper", "llama"];
+        let output = webmatrix(folder.path(), &[&plan[..], further].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        stdout(&output)
+    };
+    let many = plan(&["--max-new-tokens", "100000"]);
+    assert!(many.contains("to start with and 100000 new ones"), "{many}");
+    // Rotary positions have no end.
+    assert!(many.contains("native/llama@tiny/") && !many.contains("native/whisper@tiny/"), "{many}");
+    assert!(plan(&["--max-new-tokens", "5"]).contains("native/whisper@tiny/"));
+}

@@ -5,6 +5,11 @@ use std::process::{Command, Output};
 
 /// Runs the program in a folder of its own, with no browser but those named, and no configuration.
 pub(crate) fn webmatrix(folder: &Path, arguments: &[&str]) -> Output {
+    webmatrix_with(folder, arguments, &[])
+}
+
+/// The same, with flags set in the environment.
+pub(crate) fn webmatrix_with(folder: &Path, arguments: &[&str], flags: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webmatrix"));
     command.args(arguments).current_dir(folder).env("WEBMATRIX_CONFIG_DIR", folder.join("config"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WEBMATRIX_")) {
@@ -12,6 +17,7 @@ pub(crate) fn webmatrix(folder: &Path, arguments: &[&str]) -> Output {
     }
     command
         .env("WEBMATRIX_CONFIG_DIR", folder.join("config"))
+        .envs(flags.iter().copied())
         .output()
         .unwrap_or_else(|error| panic!("{error}"))
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use webmatrix::analyse::Rules;
 use webmatrix::collect::{
-    self, Context, Journal, Launcher, OwnWeights, Record, Recorder, RunStarted, Sources, Stop, Versions,
+    self, Context, Given, Journal, Launcher, OwnWeights, Record, Recorder, RunStarted, Settings, Sources,
+    Stop, Versions,
 };
 use webmatrix::discover::{Channel, Installed, Source};
 use webmatrix::event::Events;
@@ -193,7 +194,9 @@ async fn page(address: &Address, stage: &Stage, health: &Mutex<Health>) {
     };
     say(address, &mut seq, Message::Hello(hello)).await;
     let outputs = match &job.kind {
-        JobKind::Ops { .. } | JobKind::Trace(_) => panic!("a run has no such job"),
+        JobKind::Ops { .. } | JobKind::Trace(_) | JobKind::Pairs(_) | JobKind::Cold { .. } => {
+            panic!("a run has no such job")
+        }
         JobKind::Probe {} => {
             say(address, &mut seq, Message::Probe(Box::new(probe(stage)))).await;
             vec![]
@@ -331,19 +334,16 @@ pub(crate) async fn context(out: &Path, plan: &Plan, stage: &Arc<Stage>, resume:
     let attempts = Attempts::default();
     let server =
         Server::start(attempts.clone(), recorder.clone()).await.unwrap_or_else(|error| panic!("{error}"));
-    let (run, deadlines, profiles) = Context::settings(plan);
     Context {
         recorder,
         server,
         attempts,
         launcher: Arc::new(FakeLauncher(stage.clone())),
-        judge: Arc::new(Rules),
-        sources: Arc::new(Sources::new(OwnWeights::new())),
+        judge: Arc::new(Rules::by(&plan.thresholds)),
+        sources: Arc::new(Sources::new(OwnWeights::new(), Given::default())),
         events: Events::none(),
         stop: stage.stop.clone(),
-        run,
-        deadlines,
-        profiles,
+        settings: Settings::of(plan),
     }
 }
 

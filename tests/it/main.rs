@@ -4,6 +4,7 @@ mod axes;
 mod command;
 #[cfg(target_os = "linux")]
 mod deaths;
+mod documents;
 mod fake;
 mod fallback;
 mod http;
@@ -13,5 +14,6 @@ mod peer;
 mod protocol;
 mod resume;
 mod statuses;
+mod tasks;
 mod traces;
 mod verify;

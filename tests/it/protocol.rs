@@ -14,7 +14,7 @@ async fn strangers_get_nothing_from_a_running_attempt() {
     let cell = "chromium/bert@tiny/webmatrix/wasm/fp32/default".to_owned();
     let stage = Arc::new(Stage::new(Script::from([(cell, vec![Act::Hang])])));
     let mut ctx = context(out.path(), &plan, &stage, false).await;
-    ctx.run.retries = 0;
+    ctx.settings.run.retries = 0;
     let (watched, seen) = (stage.clone(), out.path().to_owned());
     let strangers = tokio::spawn(async move {
         // The probe's page is done in no time; then the cell's hangs until its deadline.

@@ -78,7 +78,7 @@ fn webnn_is_traced_through_a_generation() {
 fn loaded(weights: &[u8]) -> Loaded {
     let shards = vec![("model.safetensors".to_owned(), weights.to_vec())];
     let (config, inputs) = (golden("bert", "config.json"), golden("bert", "inputs.safetensors"));
-    Loaded::from_files("bert", &config, shards, &inputs).unwrap_or_else(|error| panic!("{error}"))
+    Loaded::from_files("bert", &config, None, shards, &inputs).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A backend with a faulty kernel is not to be had, but one with a faulty weight computes the same.

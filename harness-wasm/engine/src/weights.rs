@@ -1,7 +1,10 @@
 //! Where weights come from: a checkpoint's safetensors shards, or a twin's seed.
 
+mod packed;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use safetensors::Dtype;
 
@@ -9,11 +12,11 @@ use crate::error::{Error, Result};
 use crate::quant::Matrix;
 use crate::tensor::{DType, Tensor, convert, parse_safetensors};
 
-/// The weights of one model, by their names in the checkpoint.
-#[derive(Debug)]
+/// The weights of one model, by their names in the checkpoint. A clone shares them.
+#[derive(Clone, Debug)]
 pub enum Weights {
     /// Safetensors shards.
-    Files(Checkpoint),
+    Files(Arc<Checkpoint>),
     /// Seeded synthetic weights: every name exists, with whatever shape is asked for.
     Twin {
         /// The seed.
@@ -24,7 +27,7 @@ pub enum Weights {
         /// What they were made from, and where the others are.
         base: Box<Self>,
         /// By the names that their weights have.
-        matrices: BTreeMap<String, Matrix>,
+        matrices: Arc<BTreeMap<String, Matrix>>,
     },
 }
 
@@ -78,12 +81,22 @@ impl Checkpoint {
 }
 
 impl Weights {
+    /// The weights of safetensors shards; each comes with the name that errors call it by.
+    ///
+    /// # Errors
+    /// If a shard is not valid, two hold the same tensor, or quantised matrices are not as the file says.
+    pub fn of_shards(shards: Vec<(String, Vec<u8>)>) -> Result<Self> {
+        packed::read(shards)
+    }
+
     /// Whether the checkpoint has a tensor of that name. A twin has every one.
     pub fn has(&self, name: &str) -> bool {
         match self {
             Self::Files(files) => files.index.contains_key(name),
             Self::Twin { .. } => true,
-            Self::Quantised { base, .. } => self.part(name).is_some() || base.has(name),
+            Self::Quantised { base, matrices } => {
+                matrices.contains_key(name) || self.part(name).is_some() || base.has(name)
+            }
         }
     }
 
@@ -107,7 +120,7 @@ impl Weights {
         match self {
             Self::Files(files) => files.index.contains_key(name),
             Self::Twin { .. } => false,
-            Self::Quantised { base, .. } => base.holds(name),
+            Self::Quantised { base, matrices } => matrices.contains_key(name) || base.holds(name),
         }
     }
 
@@ -134,9 +147,10 @@ impl Weights {
         let found = match self {
             Self::Files(files) => files.index.get(name).map(|entry| &entry.shape[..]),
             Self::Twin { .. } => Some(shape),
-            Self::Quantised { base, .. } => match self.part(name) {
-                Some(part) => Some(part.shape()),
-                None => return base.check(name, shape),
+            Self::Quantised { base, matrices } => match (self.part(name), matrices.get(name)) {
+                (Some(part), _) => Some(part.shape()),
+                (None, Some(matrix)) => Some(matrix.shape()),
+                (None, None) => return base.check(name, shape),
             },
         };
         match found {
@@ -154,7 +168,9 @@ impl Weights {
         match self {
             Self::Files(files) => files.index.get(name).map(|entry| entry.shape.as_slice()),
             Self::Twin { .. } => None,
-            Self::Quantised { base, .. } => base.shape_of(name),
+            Self::Quantised { base, matrices } => {
+                matrices.get(name).map(Matrix::shape).or_else(|| base.shape_of(name))
+            }
         }
     }
 

@@ -72,11 +72,9 @@ fn shards(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 fn run<B: Backend>(folder: &Path, backend: B) -> Result<(NamedTensors, NamedTensors), String> {
-    let mut config = Config::parse("config.json", &read(folder, "config.json")).unwrap();
     let front_end = "preprocessor_config.json";
-    if folder.join(front_end).is_file() {
-        config = config.with_preprocessor(Config::parse(front_end, &read(folder, front_end)).unwrap());
-    }
+    let front_end = folder.join(front_end).is_file().then(|| read(folder, front_end));
+    let config = Config::of_files(&read(folder, "config.json"), front_end.as_deref()).unwrap();
     let model = model(class_of(folder), &config).map_err(|error| error.to_string())?;
     let weights = Weights::Files(Checkpoint::new(shards(folder)).unwrap());
     let inputs = read_safetensors("inputs", &read(folder, "inputs.safetensors")).unwrap();

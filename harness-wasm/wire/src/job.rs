@@ -152,8 +152,43 @@ pub struct CellJob {
     pub warmup: u32,
     /// Timed inferences.
     pub samples: u32,
-    /// Tokens to generate, for classes that generate; 0 for none.
+    /// How classes that generate go on.
+    pub generation: Generation,
+}
+
+/// How a class that generates goes on from what it is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Generation {
+    /// Tokens to generate; 0 for none.
     pub max_new_tokens: u32,
+    /// Whether an end token ends it. Without, end tokens are never chosen, so that runs are alike.
+    pub stops: bool,
+    /// How the next token is drawn; none for the likeliest each time.
+    pub sampling: Option<Sampling>,
+}
+
+impl Generation {
+    /// Exactly so many new tokens, the likeliest each time.
+    pub const fn greedy(max_new_tokens: u32) -> Self {
+        Self { max_new_tokens, stops: false, sampling: None }
+    }
+}
+
+/// How tokens are drawn: the same for the same seed wherever the logits are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    /// Divides the logits; positive.
+    pub temperature: f32,
+    /// Only so many likeliest tokens are in the draw; 0 for all.
+    pub top_k: u32,
+    /// Only the likeliest tokens whose probabilities sum up to this are in the draw; 1 for all.
+    pub top_p: f32,
+    /// Of the draws.
+    pub seed: u64,
 }
 
 /// Where the page gets a model from.
@@ -165,6 +200,8 @@ pub enum ModelSource {
     Files {
         /// `config.json`.
         config: String,
+        /// `preprocessor_config.json`, where there is one.
+        preprocessor: Option<String>,
         /// Safetensors shards, in order.
         weights: Vec<String>,
         /// Named inputs, safetensors.

@@ -12,7 +12,7 @@ use crate::cli::recording::Recording;
 use crate::cli::{out, reporter, signals, table};
 use crate::collect::{self, CollectError, Context, PageSaid, Sources, Stop, SubjectFolder, peer_files};
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{BACKENDS, Deadlines, Measure, Plan, RunSettings, SUBJECTS};
+use crate::plan::{BACKENDS, Deadlines, Generation, Measure, Plan, RunSettings, SUBJECTS, Thresholds};
 use crate::serve::Attempts;
 
 /// Pairs before those that count.
@@ -30,6 +30,8 @@ pub(in crate::cli) async fn run(args: BenchArgs) -> Result<ExitStatus, Failure> 
         cells: Vec::new(),
         ops: Vec::new(),
         run: RunSettings::default(),
+        generation: Generation::default(),
+        thresholds: Thresholds::default(),
         deadlines: Deadlines { attempt_s: args.deadline, ..Deadlines::default() },
         profiles: BTreeMap::new(),
         missing,

@@ -12,7 +12,7 @@ use crate::cli::reporter;
 use crate::cli::{out, signals, table};
 use crate::collect::{self, Sources, Stop};
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{Deadlines, Plan, RunSettings};
+use crate::plan::{Deadlines, Generation, Plan, RunSettings, Thresholds};
 use crate::serve::Attempts;
 
 pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> {
@@ -24,6 +24,8 @@ pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> 
         cells: Vec::new(),
         ops: Vec::new(),
         run: RunSettings::default(),
+        generation: Generation::default(),
+        thresholds: Thresholds::default(),
         deadlines: Deadlines { probe_s: args.deadline, ..Deadlines::default() },
         profiles: BTreeMap::new(),
         missing,

@@ -41,7 +41,7 @@ fn dossiers(
             run: row,
             environment: database.environment(&run)?,
             browsers: database.browsers(&run)?,
-            cells: rows.iter().cloned().map(CellView::of).collect(),
+            cells: CellView::all(&rows, &database.answers(&run)?),
             ops: op_matrix(database.op_cases(&run)?, &capabilities),
         };
         if format != Format::Html {

@@ -9,7 +9,7 @@ use crate::cli::launcher::LocalLauncher;
 use crate::cli::recording::Recording;
 use crate::cli::reporter::{self, Reporting};
 use crate::cli::{out, signals};
-use crate::collect::{self, BrowserSeen, CollectError, Context, Record, Sources, Stop};
+use crate::collect::{self, BrowserSeen, CollectError, Context, Record, Settings, Sources, Stop};
 use crate::discover::Installed;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::event::{Events, RunEvent};
@@ -27,12 +27,12 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
     let (recording, plan, sources) = match &args.resume {
         Some(run) => {
             let (recording, plan) = Recording::resume(&places, run)?;
-            let sources = Sources::new(config::weights(&args.select, &plan)?);
+            let sources = sources(&args, &plan)?;
             (recording, plan, sources)
         }
         None => {
             let plan = config::plan(&args.select, &machine)?;
-            let sources = Sources::new(config::weights(&args.select, &plan)?);
+            let sources = sources(&args, &plan)?;
             ready(&plan, &sources)?;
             (Recording::begin(&places, &plan)?, plan, sources)
         }
@@ -55,6 +55,11 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
         out::note(&format!("complete it with: webmatrix run --resume {run} --out {}", places.out.display()));
     }
     Ok(status)
+}
+
+/// Where the plan's models come from, and what they work on.
+fn sources(args: &RunArgs, plan: &Plan) -> Result<Sources, Failure> {
+    Ok(Sources::new(config::weights(&args.select, plan)?, config::given(&args.given, plan)?))
 }
 
 /// What would spoil every cell is told before any browser is started.
@@ -160,7 +165,7 @@ pub(super) async fn context(
     }
     let server =
         Server::start(attempts.clone(), recording.recorder.clone()).await.exit(ExitStatus::Unavailable)?;
-    let (run, deadlines, profiles) = Context::settings(plan);
+    let settings = Settings::of(plan);
     Ok(Context {
         recorder: recording.recorder.clone(),
         server,
@@ -170,13 +175,11 @@ pub(super) async fn context(
             launch: launch.clone(),
             log_folder: places.out.join("logs").join(&recording.run),
         }),
-        judge: Arc::new(Rules),
+        judge: Arc::new(Rules::by(&plan.thresholds)),
         sources: Arc::new(sources),
         events,
         stop,
-        run,
-        deadlines,
-        profiles,
+        settings,
     })
 }
 

@@ -54,9 +54,9 @@ impl Plain {
     }
 }
 
-/// A decided cell in a line.
+/// A decided cell in a line, and below it what its outputs say.
 pub(super) fn decided(event: &RunEvent) -> Option<String> {
-    let RunEvent::CellDecided { cell, status, flaky, evidence, samples_ms, reason, .. } = event else {
+    let RunEvent::CellDecided { cell, status, flaky, evidence, samples_ms, says, reason, .. } = event else {
         return None;
     };
     let mut line = format!("{status:<11} {cell}");
@@ -70,6 +70,9 @@ pub(super) fn decided(event: &RunEvent) -> Option<String> {
         (Some(ms), _) if *status == Status::Pass => write!(line, " {ms:.2} ms").ok()?,
         (_, Some(reason)) if *status != Status::Pass => write!(line, ": {reason}").ok()?,
         _ => {}
+    }
+    for said in says {
+        write!(line, "\n    {said}").ok()?;
     }
     Some(line)
 }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::{is_passing, status};
 use super::{Check, Hub, HubError, Pulled, PulledFile, repo};
+use crate::collect::answer::VOCABULARY;
 use crate::collect::source::{CONFIG, INDEX, WEIGHTS, shards};
 use crate::collect::text::TOKENIZER;
 use crate::plan::{Checkpoint, ModelClass, is_commit};
@@ -70,6 +71,10 @@ impl Hub {
         }
         for file in OPTIONAL {
             pull.bring(file)?;
+        }
+        if class.as_str() == "wav2vec2" {
+            // Its letters; other classes' vocabularies are in their tokenizers.
+            pull.bring(VOCABULARY)?;
         }
         let Pull { commit, files, .. } = pull;
         let Checkpoint { repo: name, revision, .. } = checkpoint.clone();

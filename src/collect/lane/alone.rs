@@ -49,7 +49,7 @@ impl Lane<'_> {
         let Some(session) = self.ensure_running().await? else {
             return Ok(Err(self.hopeless.clone().unwrap_or_else(|| "the run was stopped".to_owned())));
         };
-        let job = self.job(title.to_owned(), self.ctx.deadlines.attempt_s, kind)?;
+        let job = self.job(title.to_owned(), self.ctx.settings.deadlines.attempt_s, kind)?;
         self.started(&job, None, 1, Some(session))?;
         let over = self.send(&job, files).await;
         let Judged { end, watch, .. } = self.ended(&job, over, None).await?;

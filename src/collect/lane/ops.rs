@@ -52,7 +52,7 @@ impl Lane<'_> {
                 };
             }
             let kind = JobKind::Ops { backend: target.backend };
-            let job = self.job(target.to_string(), self.ctx.deadlines.attempt_s, kind)?;
+            let job = self.job(target.to_string(), self.ctx.settings.deadlines.attempt_s, kind)?;
             self.started(&job, None, number, session)?;
             let over = self.send(&job, Files::new()).await;
             let Judged { end, watch, .. } = self.ended(&job, over, None).await?;
@@ -73,7 +73,7 @@ impl Lane<'_> {
             let unexpected = cases.iter().filter(|case| is_unexpected(case.status));
             failed_before.extend(unexpected.map(|case| case.case.clone()));
             let again = cases.iter().any(|case| is_unexpected(case.status));
-            if !again || number > self.ctx.run.retries || self.total.is_over() {
+            if !again || number > self.ctx.settings.run.retries || self.total.is_over() {
                 return Ok(Some((cases, Some(job.attempt))));
             }
             self.close().await;

@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::analyse::dossier::Dossier;
+use crate::analyse::view::CellView;
+use crate::collect::lines;
 use crate::store::{AttemptRow, CellRow, LogRow, MetricRow, OpRow, SampleRow};
 
 /// The page's data.
@@ -34,6 +36,7 @@ struct Cell<'a> {
     reason: Option<&'a str>,
     browser_version: &'a str,
     agreement: Value,
+    says: Vec<String>,
     median_ms: Option<f64>,
     wall_ms: Option<f64>,
     page_ms: Option<f64>,
@@ -87,7 +90,7 @@ fn cells(dossier: &Dossier) -> Vec<Cell<'_>> {
         ops: grouped(&dossier.ops, |row| &row.attempt),
         log: grouped(&dossier.log, |row| &row.attempt),
     };
-    dossier.rows.iter().map(|row| cell(row, &behind)).collect()
+    dossier.rows.iter().zip(&dossier.view.cells).map(|(row, view)| cell(row, view, &behind)).collect()
 }
 
 fn grouped<T>(rows: &[T], key: fn(&T) -> &String) -> HashMap<&str, Vec<&T>> {
@@ -98,7 +101,7 @@ fn grouped<T>(rows: &[T], key: fn(&T) -> &String) -> HashMap<&str, Vec<&T>> {
     groups
 }
 
-fn cell<'a>(row: &'a CellRow, behind: &Behind<'a>) -> Cell<'a> {
+fn cell<'a>(row: &'a CellRow, view: &CellView, behind: &Behind<'a>) -> Cell<'a> {
     let id = row.attempt.as_deref().unwrap_or_default();
     Cell {
         id: &row.cell,
@@ -109,6 +112,7 @@ fn cell<'a>(row: &'a CellRow, behind: &Behind<'a>) -> Cell<'a> {
         reason: row.reason.as_deref(),
         browser_version: &row.browser_version,
         agreement: parsed(row.agreement.as_deref()),
+        says: lines(&view.answer),
         median_ms: row.median_ms,
         wall_ms: row.wall_ms,
         page_ms: row.page_ms,

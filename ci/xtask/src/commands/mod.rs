@@ -97,6 +97,22 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_shows_commands_that_are_there() {
+        let readme = include_str!("../../../../README.md");
+        let spans = readme.split('`').map(str::to_owned);
+        let lines = readme.lines().filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned);
+        let commands = spans.chain(lines).filter(|text| text.starts_with("cargo xtask "));
+        let mut count = 0;
+        for command in commands.filter(|command| !command.contains('\n')) {
+            let words = shlex::split(&command).unwrap_or_default();
+            let understood = Cli::try_parse_from(&words[1..]);
+            assert!(understood.is_ok(), "{command}: {:?}", understood.err().map(|error| error.to_string()));
+            count += 1;
+        }
+        assert!(count >= 4, "{count}");
+    }
+
+    #[test]
     fn run_hands_its_arguments_on() {
         let cli = Cli::parse_from(["xtask", "run", "--browsers", "firefox", "--help"]);
         assert!(matches!(cli.command, Xtask::Run { args } if args == ["--browsers", "firefox", "--help"]));

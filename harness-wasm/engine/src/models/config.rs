@@ -26,6 +26,18 @@ impl Config {
         }
     }
 
+    /// The `config.json` of a checkpoint, with the `preprocessor_config.json` beside it, where there is one.
+    ///
+    /// # Errors
+    /// If either is not a JSON object.
+    pub fn of_files(config: &[u8], preprocessor: Option<&[u8]>) -> Result<Self> {
+        let config = Self::parse("config.json", config)?;
+        match preprocessor {
+            Some(text) => Ok(config.with_preprocessor(Self::parse("preprocessor_config.json", text)?)),
+            None => Ok(config),
+        }
+    }
+
     /// The same config, with the `preprocessor_config.json` that lies beside it.
     #[must_use]
     pub fn with_preprocessor(self, preprocessor: Self) -> Self {

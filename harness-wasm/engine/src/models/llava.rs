@@ -283,6 +283,11 @@ impl Model for Llava {
         Some(self)
     }
 
+    fn image_tokens(&self, inputs: &NamedTensors) -> Result<Option<(i32, Vec<usize>)>> {
+        let images = inputs.get("pixel_values").and_then(|pixels| pixels.shape().first().copied());
+        Ok(Some((self.image_token, vec![self.rows(); images.unwrap_or(0)])))
+    }
+
     fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
         Ok(NamedTensors::from([
             ("input_ids".to_owned(), self.twin_ids(draw, self.rows(), tokens)?),

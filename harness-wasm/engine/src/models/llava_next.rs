@@ -112,6 +112,13 @@ impl Model for LlavaNext {
         Some(self)
     }
 
+    fn image_tokens(&self, inputs: &NamedTensors) -> Result<Option<(i32, Vec<usize>)>> {
+        let sizes = Self::take_sizes(&mut Inputs::new(inputs))?;
+        let count =
+            |size: &[u32; 2]| image_rows(*size, self.tiles(*size), self.inner.vision.side(), 0, 0).len();
+        Ok(Some((self.inner.image_token, sizes.iter().map(count).collect())))
+    }
+
     fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors> {
         // As high as the first resolution and three quarters as wide, so that some padding is cut off.
         let size = [self.resolutions[0][0] as u32, (self.resolutions[0][1] * 3 / 4).max(1) as u32];

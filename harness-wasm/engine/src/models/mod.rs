@@ -70,6 +70,15 @@ pub trait Model: std::fmt::Debug {
     /// If the class reads no text, or none of that length.
     fn twin_inputs(&self, draw: &mut Draw, tokens: Option<usize>) -> Result<NamedTensors>;
 
+    /// For a class that reads pictures among the tokens of a text: the token that stands for them, and how many of it each
+    /// of the pictures among `inputs` takes.
+    ///
+    /// # Errors
+    /// Names the input by which it cannot be told.
+    fn image_tokens(&self, _inputs: &NamedTensors) -> Result<Option<(i32, Vec<usize>)>> {
+        Ok(None)
+    }
+
     /// The inputs that all items of a batch share, such as the texts by which each picture is ranked.
     fn shared_inputs(&self) -> &'static [&'static str] {
         &[]

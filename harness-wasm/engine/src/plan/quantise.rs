@@ -152,7 +152,7 @@ mod tests {
         let matrices = weights_of(&graph);
         assert_eq!(matrices.keys().collect::<Vec<_>>(), ["kernel", "table"]);
         let scheme: Scheme = "int4-g32".parse().unwrap();
-        let weights = Recipe::uniform(scheme).apply(twin, &matrices).unwrap();
+        let weights = Recipe::uniform(scheme).apply(twin, &matrices, &BTreeMap::new()).unwrap();
         assert_eq!(
             weights.matrix("kernel").unwrap().packing().scheme,
             Scheme::Half,

@@ -65,8 +65,13 @@ pub(super) fn code(bits: Bits, x: f32, group: Affine) -> u8 {
     ((x - group.min) / group.scale).round_ties_even().clamp(0.0, bits.most() as f32) as u8
 }
 
+/// The numbers that fit a group.
+pub(super) fn group(bits: Bits, asymmetric: bool, below: bool, x: &[f32], fit: Fit) -> Affine {
+    if asymmetric { self::asymmetric(bits, x, below, fit) } else { symmetric(bits, x, fit) }
+}
+
 /// A scale for a symmetric group.
-pub(super) fn symmetric(bits: Bits, x: &[f32], fit: Fit) -> Affine {
+fn symmetric(bits: Bits, x: &[f32], fit: Fit) -> Affine {
     let zero = bits.zero() as f32;
     let whole = |scale: f32| Affine { scale, min: -zero * scale };
     let widest = x.iter().copied().fold(0.0_f32, |a, b| if b.abs() > a.abs() { b } else { a });
@@ -99,7 +104,7 @@ pub(super) fn symmetric(bits: Bits, x: &[f32], fit: Fit) -> Affine {
 }
 
 /// A scale and a minimum, which is not above zero where `below` asks for that.
-pub(super) fn asymmetric(bits: Bits, x: &[f32], below: bool, fit: Fit) -> Affine {
+fn asymmetric(bits: Bits, x: &[f32], below: bool, fit: Fit) -> Affine {
     let cap = |min: f32| if below { min.min(0.0) } else { min };
     let (low, high) =
         x.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));

@@ -9,9 +9,11 @@ use super::scheme::{BLOCK, Packing, Scheme};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// Weights `[rows, columns]`, each row packed by itself.
+/// A weight whose first axis are rows, each packed by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
+    /// The weight's shape: rows, and what a row's columns are.
+    shape: Vec<usize>,
     packing: Packing,
     /// `[rows, Packing::words]`.
     words: Tensor,
@@ -20,46 +22,67 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Packs `weights`; `name` is what errors call them.
+    /// Packs `weights` of this shape, which has two axes or more; `name` is what errors call them.
     ///
     /// # Errors
     /// If a weight is not finite: no scale could hold it.
-    pub fn quantise(name: &str, weights: &[f32], columns: usize, scheme: Scheme, fit: Fit) -> Result<Self> {
-        if let Some(at) = weights.iter().position(|x| !x.is_finite()) {
-            return Err(Error::Weight {
-                name: name.to_owned(),
-                reason: format!("{} at {at} cannot be quantised", weights[at]),
-            });
-        }
-        let packing = Packing { scheme, columns };
-        let rows = weights.len().checked_div(columns).unwrap_or(0);
-        let (mut words, mut scales) = (Vec::with_capacity(rows * packing.words()), Vec::new());
-        for row in weights.chunks_exact(columns.max(1)) {
+    pub fn quantise(name: &str, weights: &[f32], shape: &[usize], scheme: Scheme, fit: Fit) -> Result<Self> {
+        check_finite(name, weights)?;
+        let mut builder = Builder::new(shape, scheme);
+        let packing = builder.packing;
+        for row in weights.chunks_exact(packing.columns.max(1)) {
             match scheme {
-                Scheme::Half => words.extend(row.chunks(2).map(|pair| {
+                Scheme::Half => builder.words.extend(row.chunks(2).map(|pair| {
                     let half =
                         |x: Option<&f32>| u32::from(f16::from_f32(x.copied().unwrap_or(0.0)).to_bits());
                     half(pair.first()) | half(pair.get(1)) << 16
                 })),
-                Scheme::Grouped { .. } => pack_row(packing, row, fit, &mut words, &mut scales),
+                Scheme::Grouped { bits, .. } => {
+                    let fitted = builder.fitted(row, fit);
+                    let codes: Vec<u8> = row
+                        .iter()
+                        .enumerate()
+                        .map(|(i, &x)| fit::code(bits, x, fitted.groups[i / packing.group()]))
+                        .collect();
+                    builder.add(&fitted, &codes);
+                }
             }
         }
-        let tensor = |words: Vec<u32>, width| Tensor::i32([rows, width], bytemuck::cast_vec(words));
-        Ok(Self {
-            packing,
-            words: tensor(words, packing.words()),
-            scales: tensor(scales, packing.scale_words()),
-        })
+        Ok(builder.finish())
+    }
+
+    /// The matrix that words and scales are said to be.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub(crate) fn from_parts(
+        scheme: Scheme,
+        shape: &[usize],
+        words: Tensor,
+        scales: Tensor,
+    ) -> std::result::Result<Self, String> {
+        let packing = Packing { scheme, columns: shape[1..].iter().product() };
+        let fits = words.shape() == [shape[0], packing.words()]
+            && scales.shape() == [shape[0], packing.scale_words()];
+        if !fits {
+            return Err(format!(
+                "words {:?} and scales {:?} are no rows of {} × {scheme}",
+                words.shape(),
+                scales.shape(),
+                packing.columns
+            ));
+        }
+        Ok(Self { shape: shape.to_vec(), packing, words, scales })
+    }
+
+    /// The weight's shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
     }
 
     /// How its rows are stored.
     pub fn packing(&self) -> Packing {
         self.packing
-    }
-
-    /// How many rows it has.
-    pub fn rows(&self) -> usize {
-        self.words.shape()[0]
     }
 
     /// The weights' bits, `[rows, words]`.
@@ -116,29 +139,75 @@ pub(crate) fn dequantise_row(packing: Packing, words: &[u32], scales: &[u32], ou
     }
 }
 
-fn pack_row(packing: Packing, row: &[f32], fit: Fit, words: &mut Vec<u32>, scales: &mut Vec<u32>) {
-    let Scheme::Grouped { bits, asymmetric, nested, .. } = packing.scheme else {
-        unreachable!("called for groups")
-    };
-    let fitted: Vec<Affine> = row
-        .chunks(packing.group())
-        .map(|group| {
-            if asymmetric {
-                fit::asymmetric(bits, group, nested, fit)
-            } else {
-                fit::symmetric(bits, group, fit)
-            }
-        })
-        .collect();
-    let start = scales.len();
-    scales::write(packing, &fitted, scales);
-    let mut codes = row.to_vec();
-    // What fills the last group up is read by nobody; zero makes the bits the same everywhere.
-    codes.resize(packing.groups() * packing.group(), 0.0);
-    for (at, block) in codes.as_chunks::<BLOCK>().0.iter().enumerate() {
+/// What is no number has no place among groups.
+pub(super) fn check_finite(name: &str, numbers: &[f32]) -> Result<()> {
+    match numbers.iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Error::Weight {
+            name: name.to_owned(),
+            reason: format!("{} at {at} cannot be quantised", numbers[at]),
+        }),
+    }
+}
+
+/// The numbers of a row's groups: as words, and as what these say.
+pub(super) struct Fitted {
+    words: Vec<u32>,
+    pub(super) groups: Vec<Affine>,
+}
+
+impl Fitted {
+    pub(super) fn new(packing: Packing, wished: &[Affine]) -> Self {
+        let mut words = Vec::with_capacity(packing.scale_words());
+        scales::write(packing, wished, &mut words);
         // Codes are chosen for the numbers as they are stored, not as they were wished.
-        let group = scales::read(packing, &scales[start..], at * BLOCK / packing.group());
-        bits::pack(bits, &block.map(|x| fit::code(bits, x, group)), words);
+        let groups = (0..wished.len()).map(|at| scales::read(packing, &words, at)).collect();
+        Self { words, groups }
+    }
+}
+
+/// A matrix that is made row by row.
+pub(super) struct Builder {
+    shape: Vec<usize>,
+    pub(super) packing: Packing,
+    words: Vec<u32>,
+    scales: Vec<u32>,
+}
+
+impl Builder {
+    pub(super) fn new(shape: &[usize], scheme: Scheme) -> Self {
+        let packing = Packing { scheme, columns: shape[1..].iter().product() };
+        let words = Vec::with_capacity(shape[0] * packing.words());
+        let scales = Vec::with_capacity(shape[0] * packing.scale_words());
+        Self { shape: shape.to_vec(), packing, words, scales }
+    }
+
+    /// The numbers that fit a row.
+    pub(super) fn fitted(&self, row: &[f32], fit: Fit) -> Fitted {
+        let Scheme::Grouped { bits, asymmetric, nested, .. } = self.packing.scheme else {
+            unreachable!("half precision has no groups")
+        };
+        let wished: Vec<Affine> = row
+            .chunks(self.packing.group())
+            .map(|group| fit::group(bits, asymmetric, nested, group, fit))
+            .collect();
+        Fitted::new(self.packing, &wished)
+    }
+
+    /// Adds a row. What fills the last group up is 0.
+    pub(super) fn add(&mut self, fitted: &Fitted, codes: &[u8]) {
+        let Scheme::Grouped { bits, .. } = self.packing.scheme else { unreachable!("as above") };
+        self.scales.extend_from_slice(&fitted.words);
+        let mut codes = codes.to_vec();
+        codes.resize(self.packing.groups() * self.packing.group(), 0);
+        codes.as_chunks::<BLOCK>().0.iter().for_each(|block| bits::pack(bits, block, &mut self.words));
+    }
+
+    pub(super) fn finish(self) -> Matrix {
+        let Self { shape, packing, words, scales } = self;
+        let tensor = |words: Vec<u32>, width| Tensor::i32([shape[0], width], bytemuck::cast_vec(words));
+        let (words, scales) = (tensor(words, packing.words()), tensor(scales, packing.scale_words()));
+        Matrix { shape, packing, words, scales }
     }
 }
 
@@ -162,7 +231,7 @@ mod tests {
             scheme in prop::sample::select(Scheme::all()),
         ) {
             let weights = drawn(rows, columns);
-            let matrix = Matrix::quantise("w", &weights, columns, scheme, Fit::Nearest).unwrap();
+            let matrix = Matrix::quantise("w", &weights, &[rows, columns], scheme, Fit::Nearest).unwrap();
             let packing = matrix.packing();
             prop_assert_eq!(matrix.words().shape(), [rows, packing.words()]);
             prop_assert_eq!(matrix.scales().shape(), [rows, packing.scale_words()]);
@@ -184,7 +253,8 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_is_refused() {
-        let told = Matrix::quantise("a.weight", &[1.0, f32::NAN], 2, Scheme::Half, Fit::Mse).unwrap_err();
+        let told =
+            Matrix::quantise("a.weight", &[1.0, f32::NAN], &[1, 2], Scheme::Half, Fit::Mse).unwrap_err();
         assert_eq!(told.to_string(), "weight a.weight: NaN at 1 cannot be quantised");
     }
 }

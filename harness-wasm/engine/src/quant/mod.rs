@@ -3,15 +3,19 @@
 //! Everything that a kernel must know is a [`Packing`]; a [`Matrix`] is two integer tensors, which are all that a
 //! backend sees of it. [`crate::plan::quantise`] makes graphs read them.
 
+mod allot;
 mod bits;
 mod fit;
+mod gptq;
 mod matrix;
 mod recipe;
 mod scales;
 mod scheme;
 
+pub use allot::{Choice, allot};
 pub(crate) use bits::unpack;
 pub use fit::Fit;
+pub use gptq::Activations;
 pub use matrix::Matrix;
 pub(crate) use matrix::{dequantise_row, dequantised};
 pub use recipe::Recipe;

@@ -1,8 +1,9 @@
 //! Which matrix of a model is stored how.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{Fit, Matrix, Scheme};
+use super::{Activations, Fit, Matrix, Scheme};
 use crate::error::Result;
 use crate::weights::Weights;
 
@@ -35,11 +36,17 @@ impl Recipe {
         }
     }
 
-    /// The same weights with these matrices, whose shapes are given by name, quantised.
+    /// The same weights with these matrices, whose shapes are given by name, quantised: with regard to what they are
+    /// multiplied with, where that is given.
     ///
     /// # Errors
     /// If a weight cannot be read or is not finite, or an exception names none of them.
-    pub fn apply(&self, weights: Weights, matrices: &BTreeMap<String, Vec<usize>>) -> Result<Weights> {
+    pub fn apply(
+        &self,
+        weights: Weights,
+        matrices: &BTreeMap<String, Vec<usize>>,
+        activations: &BTreeMap<String, Arc<Activations>>,
+    ) -> Result<Weights> {
         if let Some(name) = self.exceptions.keys().find(|name| !matrices.contains_key(*name)) {
             return Err(crate::Error::Weight {
                 name: name.clone(),
@@ -48,12 +55,28 @@ impl Recipe {
         }
         let mut quantised = BTreeMap::new();
         for (name, shape) in matrices {
-            let columns = shape[1..].iter().product();
-            let tensor = weights.load(name, shape)?;
-            let scheme = self.scheme_of(name, columns);
-            let matrix = Matrix::quantise(name, tensor.as_f32(), columns, scheme, self.fit)?;
-            quantised.insert(name.clone(), matrix);
+            quantised.insert(name.clone(), self.matrix(&weights, name, shape, activations)?);
         }
-        Ok(Weights::Quantised { base: Box::new(weights), matrices: quantised })
+        Ok(Weights::Quantised { base: Box::new(weights), matrices: Arc::new(quantised) })
+    }
+
+    /// One of these matrices.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn matrix(
+        &self,
+        weights: &Weights,
+        name: &str,
+        shape: &[usize],
+        activations: &BTreeMap<String, Arc<Activations>>,
+    ) -> Result<Matrix> {
+        let columns = shape[1..].iter().product();
+        let tensor = weights.load(name, shape)?;
+        let scheme = self.scheme_of(name, columns);
+        match activations.get(name) {
+            Some(x) => Matrix::calibrated(name, tensor.as_f32(), shape, scheme, self.fit, x),
+            None => Matrix::quantise(name, tensor.as_f32(), shape, scheme, self.fit),
+        }
     }
 }

@@ -1,9 +1,15 @@
 //! A model in memory: its architecture, weights and inputs.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::models::{Config, Model, model, twin_batch, twin_config};
+use crate::plan::fold::fold;
+use crate::plan::quantise::weights_of;
+use crate::quant::{Activations, Recipe};
 use crate::tensor::{NamedTensors, read_safetensors};
-use crate::weights::{Checkpoint, Weights};
+use crate::weights::Weights;
 
 /// Everything that an inference needs, whatever backend runs it.
 #[derive(Debug)]
@@ -17,19 +23,21 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// A model from the bytes of `config.json`, of safetensors shards with their names, and of named inputs.
+    /// A model from the bytes of `config.json` and, where there is one, of the `preprocessor_config.json` beside it, of
+    /// safetensors shards with their names, and of named inputs.
     ///
     /// # Errors
     /// If any of them is not what it should be.
     pub fn from_files(
         class: &str,
         config: &[u8],
+        preprocessor: Option<&[u8]>,
         shards: Vec<(String, Vec<u8>)>,
         inputs: &[u8],
     ) -> Result<Self> {
         Ok(Self {
-            model: model(class, &Config::parse("config.json", config)?)?,
-            weights: Weights::Files(Checkpoint::new(shards)?),
+            model: model(class, &Config::of_files(config, preprocessor)?)?,
+            weights: Weights::of_shards(shards)?,
             inputs: read_safetensors("inputs.safetensors", inputs)?,
         })
     }
@@ -50,5 +58,28 @@ impl Loaded {
         let model = model(class, &twin_config(class, size)?)?;
         let inputs = twin_batch(&*model, seed, batch, tokens)?;
         Ok(Self { model, weights: Weights::Twin { seed }, inputs })
+    }
+
+    /// The matrices that can be quantised, with their shapes: those that the forward pass multiplies by or looks up in.
+    ///
+    /// # Errors
+    /// If the inputs or the weights do not fit the model.
+    pub fn matrices(&self) -> Result<BTreeMap<String, Vec<usize>>> {
+        let types = super::types(&self.model.prepare(&self.inputs)?);
+        let graph = self.model.forward(&self.weights, &types)?;
+        Ok(weights_of(&fold(&graph, &self.weights)?))
+    }
+
+    /// The same model with its weights quantised, with regard to `activations` where they are given.
+    ///
+    /// # Errors
+    /// As [`Self::matrices`], and if the recipe does not fit them.
+    pub fn quantised(
+        self,
+        recipe: &Recipe,
+        activations: &BTreeMap<String, Arc<Activations>>,
+    ) -> Result<Self> {
+        let matrices = self.matrices()?;
+        Ok(Self { weights: recipe.apply(self.weights, &matrices, activations)?, ..self })
     }
 }

@@ -1,10 +1,12 @@
 //! Runs a model on a backend: prepares inputs, picks graphs, generates.
 
+mod calibrate;
 mod case;
 mod generate;
 mod loaded;
 mod measure;
 mod sampling;
+mod sensitivity;
 mod sizes;
 pub mod subject;
 mod trace;
@@ -12,10 +14,12 @@ mod trace;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+pub use calibrate::activations;
 pub use case::{CaseRun, run_cases};
 pub use loaded::Loaded;
 pub use measure::{Measured, Schedule, Span, Witness, measure};
 pub use sampling::Sampling;
+pub use sensitivity::{loss, sensitivities};
 pub use sizes::weight_shapes;
 pub use trace::{Step, trace};
 
@@ -24,6 +28,7 @@ use crate::error::Result;
 use crate::ir::{Graph, TensorType};
 use crate::models::{Decoder, InputTypes, Model, Prompt};
 use crate::plan::fold::fold;
+use crate::plan::quantise::quantise;
 use crate::tensor::NamedTensors;
 use crate::weights::Weights;
 
@@ -177,7 +182,7 @@ impl<'m, B: Backend> Runner<'m, B> {
         if let Some(program) = self.programs.get(&key) {
             return Ok(Rc::clone(program));
         }
-        let graph = fold(&build(self.weights)?, self.weights)?;
+        let graph = quantise(&fold(&build(self.weights)?, self.weights)?, self.weights)?;
         let inputs = graph.inputs().map(|(name, _)| name.to_owned()).collect();
         let program = Rc::new(Program { id: self.backend.compile(&graph, self.weights).await?, inputs });
         self.programs.insert(key, Rc::clone(&program));

@@ -2,6 +2,8 @@
 //!
 //! `ci/peer/ops.py` makes the same ones as ONNX models, with the weights and inputs that both sides read.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder, ValueId};
 use crate::ops::{Conv2d, Gemm, Op};
@@ -70,7 +72,7 @@ pub fn prepare(name: &str, weights: Weights) -> Result<(Graph, Weights)> {
     let Some(scheme) = subject.scheme else { return Ok((fold(&graph, &weights)?, weights)) };
     // The weights of the file lie on a grid, which this way of choosing scales finds again: nothing is lost.
     let recipe = Recipe { fit: Fit::Nearest, ..Recipe::uniform(scheme) };
-    let weights = recipe.apply(weights, &weights_of(&graph))?;
+    let weights = recipe.apply(weights, &weights_of(&graph), &BTreeMap::new())?;
     Ok((fold(&quantise(&graph, &weights)?, &weights)?, weights))
 }
 

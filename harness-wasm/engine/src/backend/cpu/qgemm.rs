@@ -268,7 +268,7 @@ mod tests {
         let scheme = Scheme::asymmetric(Bits::Eight, Group::Of128);
         // Codes are all 255 but for one in each group, activations all the largest there are.
         let weights: Vec<f32> = (0..k).map(|i| if i % 128 == 0 { 0.0 } else { 255.0 }).collect();
-        let w = Matrix::quantise("w", &weights, k, scheme, Fit::Nearest).unwrap();
+        let w = Matrix::quantise("w", &weights, &[1, k], scheme, Fit::Nearest).unwrap();
         let x = Tensor::f32([1, k], vec![1.0; k]);
         let op = Qgemm { packing: w.packing(), activation: None };
         let y = run(op, &[&x, w.words(), w.scales()]);
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn what_is_not_finite_stays_so() {
         for scheme in Scheme::all() {
-            let w = Matrix::quantise("w", &[0.5; 96], 96, scheme, Fit::Nearest).unwrap();
+            let w = Matrix::quantise("w", &[0.5; 96], &[1, 96], scheme, Fit::Nearest).unwrap();
             for poison in [f32::NAN, f32::INFINITY] {
                 let mut x = vec![1.0; 96];
                 x[40] = poison;

@@ -43,7 +43,7 @@ fn widest(numbers: &[f32]) -> f32 {
 fn matrix(rows: usize, columns: usize, scheme: Scheme) -> Matrix {
     let scale = 1.0 / (columns as f32).sqrt();
     let weights: Vec<f32> = floats("packed", &[rows, columns]).as_f32().iter().map(|w| w * scale).collect();
-    Matrix::quantise("w", &weights, columns, scheme, Fit::Mse).expect("finite")
+    Matrix::quantise("w", &weights, &[rows, columns], scheme, Fit::Mse).expect("finite")
 }
 
 pub(super) fn add(cases: &mut Cases) {

@@ -18,13 +18,13 @@ fn affine(row: u32, at: u32, groups: u32) -> vec2<f32> {
             let first = (row * blocks + at / 8u) * 4u;
             let units = unpack2x16float(scales[first]);
             let high = scales[first + 3u];
-            let scale = (scales[first + 1u] >> (4u * i) & 15u) | ((high >> (2u * i) & 3u) << 4u);
-            let low = (scales[first + 2u] >> (4u * i) & 15u) | ((high >> (16u + 2u * i) & 3u) << 4u);
+            let scale = ((scales[first + 1u] >> (4u * i)) & 15u) | (((high >> (2u * i)) & 3u) << 4u);
+            let low = ((scales[first + 2u] >> (4u * i)) & 15u) | (((high >> (16u + 2u * i)) & 3u) << 4u);
             return units * vec2<f32>(vec2<u32>(scale, low));
         }
         let first = (row * blocks + at / 8u) * 2u;
         let head = scales[first];
-        let number = (scales[first + 1u] >> (4u * i) & 15u) | ((head >> (16u + 2u * i) & 3u) << 4u);
+        let number = ((scales[first + 1u] >> (4u * i)) & 15u) | (((head >> (16u + 2u * i)) & 3u) << 4u);
         let scale = unpack2x16float(head & 0xffffu).x * (f32(number) - 32.0);
         return vec2<f32>(scale, -zero * scale);
     }
@@ -50,14 +50,14 @@ fn weight_quad(row: u32, column: u32, columns: u32) -> vec4<f32> {
     if (BITS == 8u) {
         quad = words[first + j];
     } else if (BITS == 4u) {
-        quad = words[first + j / 2u] >> (4u * (j & 1u)) & 0x0f0f0f0fu;
+        quad = (words[first + j / 2u] >> (4u * (j & 1u))) & 0x0f0f0f0fu;
     } else {
-        quad = words[first + j / 4u] >> (2u * (j & 3u)) & 0x03030303u;
+        quad = (words[first + j / 4u] >> (2u * (j & 3u))) & 0x03030303u;
         if (BITS == 3u) {
-            quad |= (words[first + 2u] >> j & 0x01010101u) << 2u;
+            quad |= ((words[first + 2u] >> j) & 0x01010101u) << 2u;
         }
     }
     let group = affine(row, column / GROUP, groups);
-    let q = vec4<f32>(vec4<u32>(quad & 255u, quad >> 8u & 255u, quad >> 16u & 255u, quad >> 24u));
+    let q = vec4<f32>(vec4<u32>(quad & 255u, (quad >> 8u) & 255u, (quad >> 16u) & 255u, quad >> 24u));
     return group.x * q + group.y;
 }

@@ -1,0 +1,73 @@
+//! What a model's outputs lose when one of its matrices is quantised.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Loaded, Options, Runner};
+use crate::backend::cpu::{Cpu, Kernels};
+use crate::error::Result;
+use crate::quant::{Activations, Choice, Fit, Recipe, Scheme};
+use crate::tensor::{Data, NamedTensors};
+use crate::weights::Weights;
+
+/// Every matrix under every one of these schemes, the others as they are: what it takes and what the outputs lose.
+/// `told` hears of each matrix when it is done: how many of how many.
+///
+/// # Errors
+/// If the model does not run, or a weight is not finite.
+pub async fn sensitivities(
+    loaded: &Loaded,
+    schemes: &[Scheme],
+    fit: Fit,
+    activations: &BTreeMap<String, Arc<Activations>>,
+    told: &mut dyn FnMut(usize, usize),
+) -> Result<BTreeMap<String, Vec<Choice>>> {
+    let matrices = loaded.matrices()?;
+    let plain = outputs(loaded, &loaded.weights).await?;
+    let mut choices = BTreeMap::new();
+    for (at, (name, shape)) in matrices.iter().enumerate() {
+        let (rows, columns) = (shape[0], shape[1..].iter().product());
+        let mut of_matrix: Vec<Choice> = Vec::with_capacity(schemes.len());
+        for &scheme in schemes {
+            let recipe = Recipe { fit, ..Recipe::uniform(scheme) };
+            let scheme = recipe.scheme_of(name, columns);
+            if of_matrix.iter().any(|known| known.scheme == scheme) {
+                continue;
+            }
+            let matrix = recipe.matrix(&loaded.weights, name, shape, activations)?;
+            let one = Weights::Quantised {
+                base: Box::new(loaded.weights.clone()),
+                matrices: Arc::new(BTreeMap::from([(name.clone(), matrix)])),
+            };
+            let loss = loss(&plain, &outputs(loaded, &one).await?);
+            of_matrix.push(Choice::new(scheme, rows, columns, loss));
+        }
+        choices.insert(name.clone(), of_matrix);
+        told(at + 1, matrices.len());
+    }
+    Ok(choices)
+}
+
+async fn outputs(loaded: &Loaded, weights: &Weights) -> Result<NamedTensors> {
+    Runner::new(&*loaded.model, weights, Cpu::new(Kernels::Simd), Options::default())
+        .infer(&loaded.inputs)
+        .await
+}
+
+/// The error's part of the energy, averaged over outputs of floats.
+pub fn loss(plain: &NamedTensors, other: &NamedTensors) -> f64 {
+    let of = |name: &String, plain: &[f32]| {
+        let Some(Data::F32(other)) = other.get(name).map(crate::Tensor::data) else { return 1.0 };
+        let energy: f64 = plain.iter().map(|x| f64::from(*x).powi(2)).sum();
+        let error: f64 = plain.iter().zip(other).map(|(x, y)| f64::from(x - y).powi(2)).sum();
+        if energy > 0.0 { error / energy } else { 0.0 }
+    };
+    let losses: Vec<f64> = plain
+        .iter()
+        .filter_map(|(name, tensor)| match tensor.data() {
+            Data::F32(plain) => Some(of(name, plain)),
+            Data::I32(_) => None,
+        })
+        .collect();
+    losses.iter().sum::<f64>() / losses.len().max(1) as f64
+}

@@ -1,0 +1,190 @@
+//! Quantised weights as a safetensors file.
+//!
+//! A matrix `NAME` is the two int32 tensors `NAME.words` and `NAME.scales`; what it is, the file's metadata says under
+//! [`KEY`]: `{"matrices": {"NAME": {"scheme": "int4-g32", "shape": [384, 1536]}}}`. Everything else is as in any
+//! checkpoint.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::{Checkpoint, Weights, parts};
+use crate::error::{Error, Result};
+use crate::quant::{Matrix, Scheme};
+use crate::tensor::Tensor;
+
+/// Under which key of a file's metadata its matrices are told.
+const KEY: &str = "webmatrix";
+/// More axes than any weight has.
+const MOST_AXES: usize = 8;
+
+#[derive(Default, Serialize, Deserialize)]
+struct Index {
+    matrices: BTreeMap<String, Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    scheme: String,
+    shape: Vec<usize>,
+}
+
+/// The weights that these shards hold, quantised ones as such.
+///
+/// # Errors
+/// If a shard is not valid, two hold the same tensor, or what is said of a matrix does not fit its tensors.
+pub(super) fn read(shards: Vec<(String, Vec<u8>)>) -> Result<Weights> {
+    let mut told = BTreeMap::new();
+    for (file, bytes) in &shards {
+        for (name, entry) in index(file, bytes)?.matrices {
+            told.insert(name, (file.clone(), entry));
+        }
+    }
+    let checkpoint = Checkpoint::new(shards)?;
+    let base = Weights::Files(Arc::new(checkpoint));
+    if told.is_empty() {
+        return Ok(base);
+    }
+    let mut matrices = BTreeMap::new();
+    for (name, (file, Entry { scheme, shape })) in told {
+        let fault =
+            |reason: String| Error::Data { file: file.clone(), reason: format!("matrix {name}: {reason}") };
+        let scheme: Scheme = scheme.parse().map_err(|error: Error| fault(error.to_string()))?;
+        let elements = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+        if shape.len() < 2 || shape.len() > MOST_AXES || elements.is_none_or(|n| n == 0) {
+            return Err(fault(format!("{shape:?} is no matrix's shape")));
+        }
+        let [words, scales] = parts(&name);
+        let matrix = Matrix::from_parts(scheme, &shape, integers(&base, &words)?, integers(&base, &scales)?);
+        matrices.insert(name.clone(), matrix.map_err(fault)?);
+    }
+    Ok(Weights::Quantised { base: Box::new(base), matrices: Arc::new(matrices) })
+}
+
+fn index(file: &str, bytes: &[u8]) -> Result<Index> {
+    let fault = |reason: String| Error::Data { file: file.to_owned(), reason };
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|error| fault(format!("not a valid safetensors file: {error}")))?;
+    match metadata.metadata().as_ref().and_then(|map| map.get(KEY)) {
+        None => Ok(Index::default()),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| fault(format!("its metadata {KEY:?} tells no quantised matrices: {error}"))),
+    }
+}
+
+/// A tensor of words.
+fn integers(base: &Weights, name: &str) -> Result<Tensor> {
+    let fault = |reason: String| Error::Weight { name: name.to_owned(), reason };
+    let Weights::Files(files) = base else { unreachable!("made of files") };
+    let entry = files.index.get(name).ok_or_else(|| fault("not in the checkpoint".into()))?;
+    if entry.dtype != Dtype::I32 {
+        return Err(fault(format!("has type {:?} where words are I32", entry.dtype)));
+    }
+    let (file, bytes) = &files.shards[entry.shard];
+    crate::tensor::convert(file, name, entry.dtype, &entry.shape, &bytes[entry.bytes.clone()])
+}
+
+impl Weights {
+    /// The weights as one safetensors file: quantised matrices packed, and those of `plain`, whose shapes are given by name,
+    /// as float32.
+    ///
+    /// # Errors
+    /// If a weight cannot be read.
+    pub fn to_safetensors(&self, plain: &BTreeMap<String, Vec<usize>>) -> Result<Vec<u8>> {
+        let none = BTreeMap::new();
+        let matrices = match self {
+            Self::Quantised { matrices, .. } => &**matrices,
+            Self::Files(_) | Self::Twin { .. } => &none,
+        };
+        let entry = |matrix: &Matrix| Entry {
+            scheme: matrix.packing().scheme.to_string(),
+            shape: matrix.shape().to_vec(),
+        };
+        let index = Index { matrices: matrices.iter().map(|(name, m)| (name.clone(), entry(m))).collect() };
+        let fault = |reason: String| Error::Data { file: "quantised weights".into(), reason };
+        let text = serde_json::to_string(&index).map_err(|error| fault(error.to_string()))?;
+        let mut tensors: Vec<(String, Tensor)> = Vec::new();
+        for (name, matrix) in matrices {
+            let [words, scales] = parts(name);
+            tensors.push((words, matrix.words().clone()));
+            tensors.push((scales, matrix.scales().clone()));
+        }
+        for (name, shape) in plain.iter().filter(|(name, _)| !matrices.contains_key(*name)) {
+            tensors.push((name.clone(), self.load(name, shape)?));
+        }
+        let views = tensors
+            .iter()
+            .map(|(name, tensor)| {
+                let dtype = match tensor.dtype() {
+                    crate::DType::F32 => Dtype::F32,
+                    crate::DType::I32 => Dtype::I32,
+                };
+                let view = TensorView::new(dtype, tensor.shape().to_vec(), tensor.bytes());
+                Ok((name.as_str(), view.map_err(|error| fault(error.to_string()))?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let metadata = HashMap::from([(KEY.to_owned(), text)]);
+        safetensors::serialize(views, Some(metadata)).map_err(|error| fault(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quant::{Fit, Recipe};
+
+    fn made() -> (Weights, BTreeMap<String, Vec<usize>>) {
+        let shapes = BTreeMap::from([
+            ("a.weight".to_owned(), vec![5, 70]),
+            ("conv.weight".to_owned(), vec![3, 4, 3, 3]),
+            ("odd.weight".to_owned(), vec![2, 7]),
+        ]);
+        let recipe = Recipe { fit: Fit::Nearest, ..Recipe::uniform("int3-g32-asym-super".parse().unwrap()) };
+        let weights = recipe.apply(Weights::Twin { seed: 4 }, &shapes, &BTreeMap::new()).unwrap();
+        let mut all = shapes;
+        all.insert("a.bias".to_owned(), vec![5]);
+        (weights, all)
+    }
+
+    #[test]
+    fn a_file_holds_what_was_written() {
+        let (weights, shapes) = made();
+        let bytes = weights.to_safetensors(&shapes).unwrap();
+        let read = read(vec![("q".into(), bytes.clone())]).unwrap();
+        for (name, shape) in &shapes {
+            assert_eq!(read.load(name, shape).unwrap(), weights.load(name, shape).unwrap(), "{name}");
+            assert_eq!(read.matrix(name), weights.matrix(name));
+        }
+        assert_eq!(read.to_safetensors(&shapes).unwrap().len(), bytes.len());
+        let told = read.check("conv.weight", &[3, 36]).unwrap_err().to_string();
+        assert_eq!(told, "weight conv.weight: has shape [3, 4, 3, 3] where config.json implies [3, 36]");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let (weights, shapes) = made();
+        let bytes = weights.to_safetensors(&shapes).unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        // Same lengths, so that offsets stay right.
+        for (from, to, told) in [
+            ("int3-g32-asym-super", "int9-g32-asym-super", "is none: write fp16 or such as"),
+            (
+                "int3-g32-asym-super",
+                "int2-g32-asym-super",
+                "words [5, 9] and scales [5, 4] are no rows of 70",
+            ),
+            ("[5,70]", "[7,70]", "words [5, 9] and scales [5, 4]"),
+            ("[5,70]", "[5,00]", "tells no quantised matrices"),
+            ("a.weight.words", "b.weight.words", "weight a.weight.words: not in the checkpoint"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+            let mut spoilt = bytes.clone();
+            spoilt[at..at + to.len()].copy_from_slice(to.as_bytes());
+            let error = read(vec![("q".into(), spoilt)]).unwrap_err().to_string();
+            assert!(error.contains(told), "{from} -> {to}: {error}");
+        }
+    }
+}
