@@ -9,7 +9,7 @@ use webmatrix_engine::frontend::{Picture, Preprocessor};
 use webmatrix_engine::models::{Config, model};
 use webmatrix_engine::run::{Options, Runner};
 use webmatrix_engine::tensor::{DType, NamedTensors, Tensor, read_safetensors};
-use webmatrix_engine::weights::{Checkpoint, Weights};
+use webmatrix_engine::weights::Weights;
 
 /// A front end's fixture.
 struct Fixture {
@@ -117,7 +117,7 @@ fn models_take_the_settings_of_their_preprocessor() {
         let preprocessor = config(&fixtures().join("frontends").join(front_end), "preprocessor_config.json");
         let model = model(class, &config(&folder, "config.json").with_preprocessor(preprocessor)).unwrap();
         let shards = vec![("model.safetensors".to_owned(), read(&folder, "model.safetensors"))];
-        let weights = Weights::Files(Checkpoint::new(shards).unwrap());
+        let weights = Weights::of_shards(shards).unwrap();
         let mut inputs = NamedTensors::from([("audio".to_owned(), fixture.inputs["audio_0"].clone())]);
         if class == "clap" {
             inputs.insert("input_ids".to_owned(), Tensor::i32([1, 2], vec![0, 2]));
