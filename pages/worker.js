@@ -23,6 +23,9 @@ function choose(wanted) {
   return { variant: "relaxed", reason: "a relaxed SIMD module validates" };
 }
 
+// The runtimes that ours can be measured beside: a module of the page each, which a job loads when it needs it.
+globalThis.peer = async (name, provider) => (await import(`./${name}.js`)).open(provider);
+
 onmessage = async ({ data: { attempt, token, started } }) => {
   const post = (path, method, type, body) =>
     fetch(`/api/attempts/${attempt}/${path}`, {
@@ -37,9 +40,10 @@ onmessage = async ({ data: { attempt, token, started } }) => {
     const job = await response.text();
     const { cell, trace } = JSON.parse(job).kind;
     const { variant, reason } = choose((cell ?? trace)?.variant);
+    const before = performance.now();
     harness = await import(`/harness/${variant}/harness.js`);
     await harness.default({ module_or_path: `/harness/${variant}/harness_bg.wasm` });
-    await harness.run(job, token, variant, reason, performance.timeOrigin + performance.now() - started, (update) =>
+    await harness.run(job, token, variant, reason, performance.timeOrigin + performance.now() - started, before, (update) =>
       postMessage(JSON.parse(update)),
     );
   } catch (error) {
@@ -51,7 +55,7 @@ onmessage = async ({ data: { attempt, token, started } }) => {
       batch = harness?.last_words(text);
     } catch {}
     batch ??= JSON.stringify({
-      wire_version: 1,
+      wire_version: 5,
       attempt,
       messages: [{ seq: 0, at_ms: performance.now(), message: { failed: { kind: "error", stage: "start", text } } }],
     });

@@ -7,6 +7,8 @@ mod client;
 mod limits;
 mod memory;
 mod ops;
+mod pairs;
+mod peer;
 mod probe;
 mod report;
 mod sys;
@@ -20,8 +22,8 @@ use crate::client::Client;
 use crate::report::Reporter;
 use crate::sys::{Function, now};
 
-/// Does a job and reports it. `module_ms` is how long it took to get here; `show` takes updates for
-/// the person who watches, as JSON.
+/// Does a job and reports it. `module_ms` is how long it took to get here, `module_asked` when on the
+/// worker's clock this module was asked for; `show` takes updates for the person who watches, as JSON.
 ///
 /// # Errors
 /// If the job is of another wire version or the controller cannot be reached; whatever goes wrong
@@ -33,6 +35,7 @@ pub async fn run(
     variant: String,
     variant_reason: String,
     module_ms: f64,
+    module_asked: f64,
     show: Function,
 ) -> Result<(), wasm_bindgen::JsError> {
     report::install_panic_hook();
@@ -54,6 +57,8 @@ pub async fn run(
         JobKind::Cell(cell) => cell::run(&job, cell, &reporter).await,
         JobKind::Trace(cell) => cell::trace(&job, cell, &reporter).await,
         JobKind::Ops { backend } => ops::run(&job, *backend, &reporter).await,
+        JobKind::Pairs(work) => pairs::run(&job, work, &reporter).await,
+        JobKind::Cold { side, work } => pairs::cold(&job, *side, work, module_asked, &reporter).await,
     };
     reporter.finish(outcome, now() - start).await?;
     Ok(())

@@ -32,6 +32,11 @@ const MOVES_ONLY: &[&str] = &["constant", "input", "identity", "reshape", "cast"
 /// computation from this attempt's nonce gives, was it the backend asked for, did that backend run
 /// every op but those that `host` lets the host run, and is it hardware.
 pub fn grade(cell: &Cell, nonce: u32, facts: Option<&BackendFacts>, host: HostOps) -> Grade {
+    grade_backend(cell.backend, nonce, facts, host)
+}
+
+/// As [`grade`], of whatever was to run on the backend asked for.
+pub fn grade_backend(asked: Backend, nonce: u32, facts: Option<&BackendFacts>, host: HostOps) -> Grade {
     let Some(facts) = facts else { return Grade::none("the page never said what ran") };
     if let Some(nothing) = unanswered(nonce, facts) {
         return nothing;
@@ -39,13 +44,13 @@ pub fn grade(cell: &Cell, nonce: u32, facts: Option<&BackendFacts>, host: HostOp
     if !facts.ops.iter().any(computes) {
         return Grade::none("no computing op was run");
     }
-    let helpers = others(cell.backend, facts);
-    if helpers.is_empty() || !let_pass(cell.backend, facts, &helpers, host) {
-        return by_backend(cell.backend, facts);
+    let helpers = others(asked, facts);
+    if helpers.is_empty() || !let_pass(asked, facts, &helpers, host) {
+        return by_backend(asked, facts);
     }
-    let own = facts.ops.iter().filter(|op| op.backend == cell.backend).cloned().collect();
-    let grade = by_backend(cell.backend, &BackendFacts { ops: own, ..facts.clone() });
-    let helped = format!("within the thresholds, {}", named(cell.backend, &helpers));
+    let own = facts.ops.iter().filter(|op| op.backend == asked).cloned().collect();
+    let grade = by_backend(asked, &BackendFacts { ops: own, ..facts.clone() });
+    let helped = format!("within the thresholds, {}", named(asked, &helpers));
     let reasons: Vec<String> = std::iter::once(helped).chain(grade.reason).collect();
     Grade { reason: Some(reasons.join("; ")), ..grade }
 }
@@ -182,7 +187,7 @@ const SOFTWARE: &[&str] =
     &["swiftshader", "llvmpipe", "lavapipe", "softpipe", "basic render", "warp", "software", "cpu"];
 
 /// Why an adapter is not, or is not proven to be, hardware.
-fn not_hardware(adapter: &AdapterFacts) -> Option<String> {
+pub(super) fn not_hardware(adapter: &AdapterFacts) -> Option<String> {
     if adapter.is_fallback {
         return Some("the browser calls its adapter a fallback adapter".to_owned());
     }

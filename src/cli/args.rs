@@ -41,6 +41,8 @@ pub(super) enum Command {
     Probe(ProbeArgs),
     /// Compare a model folder's outputs with its expected ones, in real browsers
     Verify(VerifyArgs),
+    /// Hold kernels and models against onnxruntime-web, in the same page and in turn
+    Bench(BenchArgs),
     /// What the model classes are, how large, and where they were measured to run
     Models(ModelsArgs),
     /// Write a report of one or more runs
@@ -335,6 +337,40 @@ pub(super) struct VerifyArgs {
     /// Browsers at a time
     #[arg(long, default_value_t = 1, env = "WEBMATRIX_JOBS", value_name = "N")]
     pub(super) jobs: usize,
+    #[command(flatten)]
+    pub(super) paths: PathArgs,
+    #[command(flatten)]
+    pub(super) launch: LaunchArgs,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BenchArgs {
+    /// The folder `dist` of the npm package onnxruntime-web
+    #[arg(long, env = "WEBMATRIX_PEER_DIR", value_name = "DIR")]
+    pub(super) peer_dir: PathBuf,
+    /// The subjects that `cargo xtask bench --peer ort-web` makes, a folder each
+    #[arg(long, env = "WEBMATRIX_SUBJECTS", value_name = "DIR")]
+    pub(super) subjects: PathBuf,
+    /// Only subjects whose names contain one of these
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_FILTER", value_name = "TEXT")]
+    pub(super) filter: Vec<String>,
+    /// Browser labels, or `all` [default: all]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL")]
+    pub(super) browsers: Option<Vec<String>>,
+    /// Backends [default: wasm webgpu webnn]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BACKENDS", value_name = "BACKEND")]
+    pub(super) backends: Option<Vec<Backend>>,
+    /// Timed pairs of inferences, one of each side
+    #[arg(long, default_value_t = 20, env = "WEBMATRIX_PAIRS", value_name = "N", value_parser = clap::value_parser!(u32).range(10..=10_000))]
+    pub(super) pairs: u32,
+    /// What to print: a table, or one line for each subject, backend and browser as it is measured
+    #[arg(long, value_enum, default_value_t = VerifyFormat::Table, env = "WEBMATRIX_BENCH_FORMAT")]
+    pub(super) format: VerifyFormat,
+    /// Seconds for one page
+    #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) deadline: u32,
     #[command(flatten)]
     pub(super) paths: PathArgs,
     #[command(flatten)]

@@ -62,6 +62,7 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
         Command::Browsers(args) => commands::browsers::run(&args),
         Command::Probe(args) => commands::probe::run(args).await,
         Command::Verify(args) => commands::verify::run(args).await,
+        Command::Bench(args) => commands::bench::run(args).await,
         Command::Models(args) => match args.action {
             Some(ModelsAction::Pull(args)) => commands::pull::run(args).await,
             Some(ModelsAction::List(args)) => commands::models::list(&args),

@@ -1,5 +1,6 @@
 //! One browser's turn: its probe, its cells one after another, retries in a fresh browser.
 
+mod alone;
 mod ops;
 
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ struct Running {
     id: String,
 }
 
+pub use alone::PageSaid;
 pub(super) use ops::never as never_ops;
 
 /// One browser's turn.

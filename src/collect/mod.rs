@@ -21,6 +21,7 @@ mod record;
 mod recorder;
 mod source;
 mod stop;
+mod subject;
 mod text;
 mod verdict;
 mod watch;
@@ -28,7 +29,7 @@ mod watch;
 use std::io;
 
 use futures_util::{TryStreamExt, stream};
-use webmatrix_wire::ProbeReport;
+use webmatrix_wire::{JobKind, ProbeReport};
 
 /// Names what a trace holds.
 pub use webmatrix_engine::run::Step;
@@ -40,7 +41,7 @@ pub use folder::{FolderError, ModelFolder};
 pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use inputs::Given;
 pub use journal::{Journal, JournalError, read, runs};
-pub use lane::Traced;
+pub use lane::{PageSaid, Traced};
 pub use quantised::Quantisation;
 pub use record::{
     AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OpsDecided,
@@ -49,12 +50,14 @@ pub use record::{
 pub use recorder::{Listener, Recorder};
 pub use source::{OwnWeights, SourceError, Sources};
 pub use stop::Stop;
+pub use subject::{SubjectError, SubjectFolder, peer_files};
 pub use verdict::{
     Accuracy, Agreement, Case, Cost, Judge, OpVerdict, OpsRun, OutputAccuracy, OutputAgreement, Reference,
     Verdict, is_real, is_unexpected,
 };
 
 use crate::plan::{Cell, Decision, OpsTarget, Plan};
+use crate::serve::Files;
 use lane::Lane;
 use stop::Total;
 
@@ -100,6 +103,17 @@ pub async fn collect(ctx: &Context, plan: &Plan, jobs: usize) -> Result<(), Coll
 /// Runs a cell's model once more, with every intermediate result, on its backend and by the oracle.
 pub async fn trace(ctx: &Context, cell: &Cell) -> Result<Traced, CollectError> {
     Lane::new(ctx, &cell.browser, Total::from_now(ctx.settings.deadlines.total_s)).trace_only(cell).await
+}
+
+/// Sends one page of a fresh browser to work on a job that is no cell's; the inner error is why there is no page.
+pub async fn alone(
+    ctx: &Context,
+    browser: &str,
+    title: &str,
+    kind: JobKind,
+    files: Files,
+) -> Result<Result<PageSaid, String>, CollectError> {
+    Lane::new(ctx, browser, Total::from_now(ctx.settings.deadlines.total_s)).alone(title, kind, files).await
 }
 
 /// What a browser can do, as its own page finds out; none if it gave no answer.

@@ -145,8 +145,8 @@ pub(super) fn work(job: &Job, files: &Files, voice: &mut Voice<'_>) -> io::Resul
         JobKind::Cell(cell) => block_on(cell_job(cell, job.nonce, files, &Scribe(RefCell::new(voice)))),
         JobKind::Trace(cell) => trace_job(cell, files, &Scribe(RefCell::new(voice))),
         JobKind::Ops { backend } => block_on(ops::job(*backend, job.nonce, &Scribe(RefCell::new(voice)))),
-        JobKind::Probe {} => {
-            let text = "the host is not probed".to_owned();
+        JobKind::Probe {} | JobKind::Pairs(_) | JobKind::Cold { .. } => {
+            let text = "the host is not probed, and has no other runtime beside it".to_owned();
             Err(Failed { kind: FailureKind::NotImplemented, stage: "start".into(), text })
         }
     };

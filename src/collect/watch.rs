@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use webmatrix_wire::{BackendFacts, Envelope, Message, OpCase, ProbeReport};
+use webmatrix_wire::{BackendFacts, Envelope, Message, OpCase, Pair, PeerFacts, ProbeReport};
 
 use super::end::{End, Mortal};
 use super::recorder::Said;
@@ -42,6 +42,10 @@ pub(super) struct Watch {
     pub(super) probe: Option<ProbeReport>,
     /// What the page said of op cases, in its order.
     pub(super) op_cases: Vec<OpCase>,
+    /// What another runtime told of itself.
+    pub(super) peer: Option<PeerFacts>,
+    /// The timed pairs, without warm-ups.
+    pub(super) pairs: Vec<Pair>,
     /// The model's outputs.
     pub(super) outputs: Option<Bytes>,
     /// The timed samples, without warm-ups.
@@ -61,6 +65,8 @@ impl Watch {
             facts: None,
             probe: None,
             op_cases: Vec::new(),
+            peer: None,
+            pairs: Vec::new(),
             outputs: None,
             samples: Vec::new(),
             progress: None,
@@ -98,12 +104,15 @@ impl Watch {
             Message::Probe(report) => self.probe = Some(*report),
             Message::OpCase(case) => self.op_cases.push(case),
             Message::Backend(facts) => self.facts = Some(*facts),
+            Message::Peer(facts) => self.peer = Some(facts),
+            Message::Pair(pair) if !pair.warmup => self.pairs.push(pair),
             Message::Sample(sample) if !sample.warmup => self.samples.push(sample.ms),
             Message::Done(done) => self.last_word = Some(End::Done(done)),
             Message::Failed(failed) => self.last_word = Some(End::Failed(failed)),
             Message::Hello(_)
             | Message::Timing(_)
             | Message::Sample(_)
+            | Message::Pair(_)
             | Message::Tokens(_)
             | Message::Metric(_)
             | Message::Log(_) => {}

@@ -1,6 +1,7 @@
 //! What is to be measured: axes, matrix files, and the cells they span. Pure: no IO, no clock.
 
 pub mod axis;
+mod bench;
 mod cell;
 mod checkpoint;
 mod expand;
@@ -15,6 +16,7 @@ mod tests;
 mod thresholds;
 mod verification;
 
+pub use bench::{BACKENDS, Measure, SUBJECTS};
 pub use cell::{Cell, CellError, NATIVE, is_label};
 pub use checkpoint::{Checkpoint, CheckpointError, is_commit};
 pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};

@@ -17,6 +17,7 @@ static PAGES: &[(&str, &[u8])] = &[
     ("harness.js", include_bytes!("../../pages/harness.js")),
     ("worker.js", include_bytes!("../../pages/worker.js")),
     ("heartbeat.js", include_bytes!("../../pages/heartbeat.js")),
+    ("ort-web.js", include_bytes!("../../pages/ort-web.js")),
 ];
 
 /// A file, ready to be sent.
@@ -64,9 +65,21 @@ pub(super) fn content_type(name: &str) -> &'static str {
     match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("html") => "text/html; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
         Some("wasm") => "application/wasm",
         Some("json") => "application/json",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use webmatrix_wire::WIRE_VERSION;
+
+    /// The worker's last resort speaks without the harness, which would know the version.
+    #[test]
+    fn the_workers_own_words_are_of_this_wire() {
+        let worker = super::get("page/worker.js").map(|asset| String::from_utf8_lossy(asset.bytes));
+        assert!(worker.is_some_and(|text| text.contains(&format!("wire_version: {WIRE_VERSION},"))));
     }
 }

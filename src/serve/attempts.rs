@@ -77,9 +77,27 @@ pub(super) struct Live {
 
 /// The attempts that are being served. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Attempts(Arc<Mutex<HashMap<AttemptId, Arc<Live>>>>);
+pub struct Attempts {
+    live: Arc<Mutex<HashMap<AttemptId, Arc<Live>>>>,
+    runtimes: Arc<BTreeMap<String, Files>>,
+}
 
 impl Attempts {
+    /// With other runtimes for their pages to import, by name: what a page imports cannot carry a token.
+    pub fn with_runtimes(runtimes: BTreeMap<String, Files>) -> Self {
+        Self { runtimes: Arc::new(runtimes), ..Self::default() }
+    }
+
+    /// Whether there are any.
+    pub(super) fn have_runtimes(&self) -> bool {
+        !self.runtimes.is_empty()
+    }
+
+    /// A file of another runtime.
+    pub(super) fn of_runtime(&self, runtime: &str, file: &str) -> Option<&FileSource> {
+        self.runtimes.get(runtime)?.get(file)
+    }
+
     /// Serves an attempt until [`Self::close`]; its page needs the token.
     pub fn open(&self, job: Job, files: Files) -> Result<Token, getrandom::Error> {
         let token = Token::random()?;
@@ -101,7 +119,7 @@ impl Attempts {
 
     /// The map is valid after every statement that holds it, so a panicking holder does no harm.
     fn map(&self) -> MutexGuard<'_, HashMap<AttemptId, Arc<Live>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -73,6 +73,9 @@ fn values(envelope: &Envelope) -> Result<(), BadBatch> {
     match &envelope.message {
         Message::Timing(timing) => time("timing.ms", timing.ms),
         Message::Sample(sample) => time("sample.ms", sample.ms),
+        Message::Pair(pair) => {
+            time("pair.ours_ms", pair.ours_ms).and_then(|()| time("pair.peer_ms", pair.peer_ms))
+        }
         Message::Tokens(tokens) => {
             let mut before = 0.0;
             tokens.ms.iter().try_for_each(|&ms| {

@@ -9,27 +9,38 @@ use axum::response::{IntoResponse, Response};
 use super::Refusal;
 
 /// A page may load itself, compile WebAssembly, and talk to us: nothing else.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; \
-     worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; \
-     form-action 'none'; frame-ancestors 'none'";
+macro_rules! content_security_policy {
+    ($script:literal) => {
+        concat!(
+            "default-src 'none'; script-src 'self' ",
+            $script,
+            "; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; \
+             form-action 'none'; frame-ancestors 'none'"
+        )
+    };
+}
+
+/// Ours needs no more.
+const STRICT: &str = content_security_policy!("'wasm-unsafe-eval'");
+/// onnxruntime-web's device backends make functions from strings.
+const WITH_RUNTIMES: &str = content_security_policy!("'unsafe-eval'");
 
 /// Isolation (shared memory and fine timers need it) and hardening.
-const ON_EVERY_RESPONSE: [(HeaderName, &str); 6] = [
+const ON_EVERY_RESPONSE: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
 ];
 
 /// The hosts by which a page of ours may call us: anything else is a page of someone else's whose
 /// name was made to resolve to this machine (DNS rebinding).
 #[derive(Clone, Debug)]
-pub(super) struct OwnHosts([String; 2]);
+struct OwnHosts([String; 2]);
 
 impl OwnHosts {
-    pub(super) fn of_port(port: u16) -> Self {
+    fn of_port(port: u16) -> Self {
         Self([format!("127.0.0.1:{port}"), format!("localhost:{port}")])
     }
 
@@ -38,8 +49,26 @@ impl OwnHosts {
     }
 }
 
+/// What a server holds every request to.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    hosts: OwnHosts,
+    policy: &'static str,
+}
+
+impl Rules {
+    /// Of a server on `port`, whose pages import other runtimes or do not.
+    pub(super) fn new(port: u16, runtimes: bool) -> Self {
+        Self { hosts: OwnHosts::of_port(port), policy: if runtimes { WITH_RUNTIMES } else { STRICT } }
+    }
+}
+
 /// Refuses foreign hosts, and puts [`ON_EVERY_RESPONSE`] on what the inner service answers.
-pub(super) async fn guard(State(hosts): State<OwnHosts>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(
+    State(Rules { hosts, policy }): State<Rules>,
+    request: Request,
+    next: Next,
+) -> Response {
     let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = named.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     let mut response = match host {
@@ -49,6 +78,7 @@ pub(super) async fn guard(State(hosts): State<OwnHosts>, request: Request, next:
     for (name, value) in ON_EVERY_RESPONSE {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     let cache = response.headers_mut().entry(header::CACHE_CONTROL);
     cache.or_insert(HeaderValue::from_static("no-store"));
     response

@@ -15,7 +15,7 @@ use tower_http::services::ServeFile;
 use webmatrix_wire::{AttemptId, Batch, Job, Receipt};
 
 use super::attempts::{Attempts, FileSource, Live};
-use super::headers::{OwnHosts, guard};
+use super::headers::{Rules, guard};
 use super::{Inbox, Refusal, assets, check};
 
 /// A batch is some hundred small messages; a probe with every limit is some tens of KiB.
@@ -36,13 +36,14 @@ pub struct AppState {
 
 /// The whole server as a function from request to response.
 pub fn app(state: AppState) -> Router {
-    let hosts = OwnHosts::of_port(state.port);
+    let rules = Rules::new(state.port, state.attempts.have_runtimes());
     let messages = post(messages).layer(DefaultBodyLimit::max(MESSAGES_LIMIT));
     let outputs = put(outputs).layer(DefaultBodyLimit::max(OUTPUTS_LIMIT));
     Router::new()
         .route("/page/", get(page))
         .route("/page/{file}", get(page_file))
         .route("/harness/{*path}", get(harness))
+        .route("/runtime/{runtime}/{file}", get(runtime))
         .route("/api/attempts/{attempt}/job", get(job))
         .route("/api/attempts/{attempt}/files/{file}", get(file))
         .route("/api/attempts/{attempt}/messages", messages)
@@ -52,7 +53,7 @@ pub fn app(state: AppState) -> Router {
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here")
         })
-        .layer(middleware::from_fn_with_state(hosts, guard))
+        .layer(middleware::from_fn_with_state(rules, guard))
         .with_state(state)
 }
 
@@ -117,16 +118,37 @@ async fn file(
     request: Request,
 ) -> Result<Response, Refusal> {
     let live = authorise(&state, &attempt, &headers)?;
-    let missing = || Refusal::new(StatusCode::NOT_FOUND, format!("the attempt has no file {name:?}"));
-    match live.files.get(&name).ok_or_else(missing)? {
-        FileSource::Bytes(bytes) => {
-            Ok(([(header::CONTENT_TYPE, assets::content_type(&name))], bytes.clone()).into_response())
-        }
-        FileSource::Disk(path) => match ServeFile::new(path).try_call(request).await {
-            Ok(response) if response.status().is_success() => Ok(response.into_response()),
+    let missing = Refusal::new(StatusCode::NOT_FOUND, format!("the attempt has no file {name:?}"));
+    registered(live.files.get(&name), &name, missing, request).await
+}
+
+/// Another runtime's files are the same for every page, and nobody's secret.
+async fn runtime(
+    State(state): State<AppState>,
+    Path((runtime, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let missing = Refusal::new(StatusCode::NOT_FOUND, format!("no file {name:?} of runtime {runtime:?}"));
+    registered(state.attempts.of_runtime(&runtime, &name), &name, missing, request).await
+}
+
+/// A file that was registered, or `missing`.
+async fn registered(
+    source: Option<&FileSource>,
+    name: &str,
+    missing: Refusal,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let content_type = [(header::CONTENT_TYPE, assets::content_type(name))];
+    match source {
+        None => Err(missing),
+        Some(FileSource::Bytes(bytes)) => Ok((content_type, bytes.clone()).into_response()),
+        Some(FileSource::Disk(path)) => match ServeFile::new(path).try_call(request).await {
+            Ok(response) if response.status().is_success() => Ok((content_type, response).into_response()),
             outcome => {
-                tracing::error!(attempt, ?path, status = ?outcome.map(|answer| answer.status()), "cannot serve a registered file");
-                Err(missing())
+                let status = outcome.map(|answer| answer.status());
+                tracing::error!(name, ?path, ?status, "cannot serve a registered file");
+                Err(missing)
             }
         },
     }

@@ -1,5 +1,6 @@
 //! The protocol's edges, request by request.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use axum::Router;
@@ -45,7 +46,10 @@ struct Bench {
 }
 
 fn bench() -> Bench {
-    let attempts = Attempts::default();
+    with(Attempts::default())
+}
+
+fn with(attempts: Attempts) -> Bench {
     let kept = Arc::new(Kept::default());
     let job = Job {
         wire_version: WIRE_VERSION,
@@ -159,9 +163,9 @@ async fn nonsense_is_answered_with_its_reason() {
     422 {"error":"message 0: sample.ms is -2.0"}
     422 {"error":"message 0: sample.ms is 1e300"}
     422 {"error":"the batch is of attempt \"a2\", the address of another"}
-    422 {"error":"wire version 999 is not the controller's 4: reload the page"}
+    422 {"error":"wire version 999 is not the controller's 5: reload the page"}
     422 {"error":"message 7 came where 0 was due: something in between is lost"}
-    400 {"error":"not a batch: unknown variant `simple`, expected one of `hello`, `progress`, `probe`, `backend`, `op_case`, `timing`, `sample`, `tokens`, `metric`, `log`, `done`, `failed` at line 1 column 60"}
+    400 {"error":"not a batch: unknown variant `simple`, expected one of `hello`, `progress`, `probe`, `backend`, `op_case`, `timing`, `sample`, `peer`, `pair`, `tokens`, `metric`, `log`, `done`, `failed` at line 1 column 60"}
     "#);
     assert!(bench.kept.messages.lock().unwrap_or_else(PoisonError::into_inner).is_empty());
 }
@@ -237,6 +241,25 @@ async fn every_response_isolates_and_hardens() {
             headers.get(header::CONTENT_SECURITY_POLICY).and_then(|v| v.to_str().ok()).unwrap_or_default();
         assert!(policy.starts_with("default-src 'none'; script-src 'self' 'wasm-unsafe-eval';"), "{policy}");
     }
+}
+
+/// What a page imports cannot carry a token; and only what was registered is there.
+#[tokio::test]
+async fn another_runtime_is_served_to_every_page() {
+    let source = FileSource::Bytes("export const x = 1;".into());
+    let runtimes = BTreeMap::from([("other".to_owned(), Files::from([("x.mjs".to_owned(), source)]))]);
+    let with = with(Attempts::with_runtimes(runtimes));
+    let (status, headers, text) = with.send(with.request("GET", "/runtime/other/x.mjs", "", "")).await;
+    assert_eq!((status, text.as_str()), (StatusCode::OK, "export const x = 1;"));
+    let of = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    assert_eq!(of(header::CONTENT_TYPE), "text/javascript; charset=utf-8");
+    assert!(of(header::CONTENT_SECURITY_POLICY).contains("script-src 'self' 'unsafe-eval';"));
+    for path in ["/runtime/other/y.mjs", "/runtime/else/x.mjs", "/runtime/other/..%2Fx.mjs"] {
+        assert_eq!(with.send(with.request("GET", path, "", "")).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
+    let without = bench();
+    let (status, ..) = without.send(without.request("GET", "/runtime/other/x.mjs", "", "")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -260,6 +260,21 @@ impl Rows<'_> {
                     params![attempt.0, tokens.sample, index, ms],
                 )
             }),
+            Message::Pair(pair) => self.execute(
+                "INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                params![attempt.0, pair.index, pair.warmup, pair.ours_first, pair.ours_ms, pair.peer_ms],
+            ),
+            Message::Peer(peer) => self.execute(
+                "INSERT INTO peer VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                params![
+                    attempt.0,
+                    peer.runtime,
+                    peer.version,
+                    peer.provider,
+                    peer.threads,
+                    serde_json::to_string(&peer.placed)?
+                ],
+            ),
             Message::Timing(timing) => self.metric(attempt, phase(timing.phase), timing.ms, "ms"),
             Message::Metric(metric) => self.metric(attempt, &metric.name, metric.value, &metric.unit),
             Message::Backend(facts) => self.backend(attempt, facts),

@@ -247,7 +247,8 @@ fn a_database_of_an_older_program_can_be_read() {
     let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let path = folder.path().join("x.duckdb");
     let database = Database::open(&path).unwrap_or_else(|error| panic!("{error}"));
-    let old = "DROP TABLE op_case; DROP TABLE answer; DELETE FROM schema_version WHERE version >= 3";
+    let old = "DROP TABLE op_case; DROP TABLE answer; DROP TABLE peer; DROP TABLE pair;
+               DELETE FROM schema_version WHERE version >= 3";
     database.connection.execute_batch(old).unwrap_or_else(|error| panic!("{error}"));
     drop(database);
     let database = Database::open_read_only(&path).unwrap_or_else(|error| panic!("{error}"));

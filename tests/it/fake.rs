@@ -194,7 +194,9 @@ async fn page(address: &Address, stage: &Stage, health: &Mutex<Health>) {
     };
     say(address, &mut seq, Message::Hello(hello)).await;
     let outputs = match &job.kind {
-        JobKind::Ops { .. } | JobKind::Trace(_) => panic!("a run has no such job"),
+        JobKind::Ops { .. } | JobKind::Trace(_) | JobKind::Pairs(_) | JobKind::Cold { .. } => {
+            panic!("a run has no such job")
+        }
         JobKind::Probe {} => {
             say(address, &mut seq, Message::Probe(Box::new(probe(stage)))).await;
             vec![]

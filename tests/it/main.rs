@@ -10,6 +10,7 @@ mod fallback;
 mod http;
 mod hub;
 mod ops;
+mod peer;
 mod protocol;
 mod resume;
 mod statuses;

@@ -3,6 +3,7 @@
 
 mod commands;
 mod harness;
+mod peer;
 mod process;
 mod say;
 mod setup;

@@ -9,7 +9,7 @@ use webmatrix_engine::frontend::{Picture, Preprocessor};
 use webmatrix_engine::models::{Config, model};
 use webmatrix_engine::run::{Options, Runner};
 use webmatrix_engine::tensor::{DType, NamedTensors, Tensor, read_safetensors};
-use webmatrix_engine::weights::{Checkpoint, Weights};
+use webmatrix_engine::weights::Weights;
 
 /// A front end's fixture.
 struct Fixture {

@@ -12,7 +12,7 @@ use webmatrix_engine::ir::{Graph, Node};
 use webmatrix_engine::models::{Config, model};
 use webmatrix_engine::run::{Options, Runner, new_tokens};
 use webmatrix_engine::tensor::{NamedTensors, read_safetensors};
-use webmatrix_engine::weights::{Checkpoint, Weights};
+use webmatrix_engine::weights::Weights;
 
 /// Classes with a golden.
 const CLASSES: &[&str] = &[
@@ -76,7 +76,7 @@ fn run<B: Backend>(folder: &Path, backend: B) -> Result<(NamedTensors, NamedTens
     let front_end = folder.join(front_end).is_file().then(|| read(folder, front_end));
     let config = Config::of_files(&read(folder, "config.json"), front_end.as_deref()).unwrap();
     let model = model(class_of(folder), &config).map_err(|error| error.to_string())?;
-    let weights = Weights::Files(Checkpoint::new(shards(folder)).unwrap());
+    let weights = Weights::of_shards(shards(folder)).unwrap();
     let inputs = read_safetensors("inputs", &read(folder, "inputs.safetensors")).unwrap();
     let expected = read_safetensors("expected", &read(folder, "expected.safetensors")).unwrap();
     let max_new_tokens =

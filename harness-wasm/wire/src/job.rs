@@ -52,6 +52,83 @@ pub enum JobKind {
         /// On this backend, and no other.
         backend: Backend,
     },
+    /// Run a subject here and in another runtime, in turn.
+    Pairs(PairsJob),
+    /// Run a subject once in this fresh page, and time everything from the runtime's first byte on.
+    Cold {
+        /// By whom.
+        side: Side,
+        /// What; warm-ups and pairs have no meaning.
+        work: PairsJob,
+    },
+}
+
+/// Something to compute that another runtime computes too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PairsJob {
+    /// On this backend, and no other, on both sides.
+    pub backend: Backend,
+    /// What the engine runs.
+    pub ours: Subject,
+    /// What the other runtime runs: an ONNX model, by its name among the attempt's files.
+    pub onnx: String,
+    /// Named inputs of both, safetensors.
+    pub inputs: String,
+    /// Pairs before the timed ones.
+    pub warmup: u32,
+    /// Timed pairs.
+    pub pairs: u32,
+}
+
+/// What the engine runs against another runtime.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Subject {
+    /// One op.
+    Op {
+        /// The subject's name in the engine.
+        name: String,
+        /// Its weights, safetensors.
+        weights: String,
+    },
+    /// A model.
+    Model {
+        /// Its class, such as `bert`.
+        class: String,
+        /// `config.json`.
+        config: String,
+        /// Safetensors shards, in order.
+        weights: Vec<String>,
+    },
+}
+
+/// Who computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// This project's engine.
+    Ours,
+    /// The other runtime.
+    Peer,
+}
+
+impl Side {
+    /// The spelling in files and in the names of outputs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Peer => "peer",
+        }
+    }
+
+    /// The name of this side's output among those of both.
+    pub fn output(self, name: &str) -> String {
+        format!("{}/{name}", self.as_str())
+    }
 }
 
 /// A model to run.

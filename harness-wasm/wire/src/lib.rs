@@ -13,17 +13,20 @@ mod message;
 mod probe;
 
 pub use axis::{Backend, EvidenceGrade, Implementation, Precision, Status, UnknownName, Variant};
-pub use job::{AttemptId, CellJob, Generation, Job, JobKind, ModelSource, Sampling, TwinSize};
+pub use job::{
+    AttemptId, CellJob, Generation, Job, JobKind, ModelSource, PairsJob, Sampling, Side, Subject, TwinSize,
+};
 pub use message::{
     AdapterFacts, BackendFacts, Batch, Challenge, Done, Envelope, Failed, FailureKind, Hello, Log, LogLevel,
-    Message, Metric, OpCase, OpCount, Phase, Progress, Receipt, Sample, StepDown, Timing, Tokens,
+    Message, Metric, OpCase, OpCount, Pair, PeerFacts, Phase, Placed, Progress, Receipt, Sample, StepDown,
+    Timing, Tokens,
 };
 pub use probe::{
     Capability, EnvironmentFacts, OpSupport, ProbeReport, TimerFacts, WasmFacts, WebGpuFacts, WebNnFacts,
 };
 
 /// The version of everything in this crate. Controller and page refuse to talk across versions.
-pub const WIRE_VERSION: u32 = 4;
+pub const WIRE_VERSION: u32 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -41,6 +44,6 @@ mod tests {
             hash.update(serde_json::to_vec(&schema).expect("a schema is JSON"));
         }
         let digest = hex::encode(hash.finalize());
-        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"4 957f4733f0212285");
+        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"5 d7202bcadced3e58");
     }
 }

@@ -58,6 +58,10 @@ pub enum Message {
     Timing(Timing),
     /// One timed inference.
     Sample(Sample),
+    /// What another runtime really is, and where it runs what it was given.
+    Peer(PeerFacts),
+    /// One inference on each side.
+    Pair(Pair),
     /// When a timed inference gave its tokens.
     Tokens(Tokens),
     /// A named number.
@@ -79,6 +83,51 @@ pub struct Tokens {
     pub sample: u32,
     /// Milliseconds from the start of the inference to each new token, never falling.
     pub ms: Vec<f64>,
+}
+
+/// What another runtime tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PeerFacts {
+    /// Its name, such as `onnxruntime-web`.
+    pub runtime: String,
+    /// Its version, in its own words.
+    pub version: String,
+    /// The execution provider that was asked for.
+    pub provider: String,
+    /// Threads that it was given.
+    pub threads: u32,
+    /// How many of the model's nodes it put on which of its providers; empty if it did not say.
+    pub placed: Vec<Placed>,
+}
+
+/// Nodes of a model on an execution provider of another runtime.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Placed {
+    /// The provider's own name, such as `CPUExecutionProvider`.
+    pub provider: String,
+    /// How many nodes.
+    pub nodes: u64,
+}
+
+/// One inference on each side, one right after the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Pair {
+    /// Counts up from 0, warm-ups first.
+    pub index: u32,
+    /// Whether it is a warm-up.
+    pub warmup: bool,
+    /// Whether ours came first.
+    pub ours_first: bool,
+    /// Milliseconds of ours, from inputs in JavaScript's arrays to outputs in JavaScript's arrays.
+    pub ours_ms: f64,
+    /// Milliseconds of the other's, between the same two points.
+    pub peer_ms: f64,
 }
 
 /// The harness introduces itself.

@@ -1,5 +1,6 @@
 //! The commands, one a file: each puts the stages together for one purpose.
 
+pub(super) mod bench;
 pub(super) mod browsers;
 pub(super) mod models;
 pub(super) mod plan;

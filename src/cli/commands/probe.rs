@@ -13,6 +13,7 @@ use crate::cli::{out, signals, table};
 use crate::collect::{self, Sources, Stop};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Deadlines, Generation, Plan, RunSettings, Thresholds};
+use crate::serve::Attempts;
 
 pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> {
     let machine = Machine::look(&args.paths, Some(&args.browsers))?;
@@ -39,6 +40,7 @@ pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> 
         places: &places,
         launch: &args.launch,
         sources: Sources::default(),
+        attempts: Attempts::default(),
     };
     let ctx = context(&recording, set_up, reporting.events(), stop.clone()).await?;
     let mut reports = BTreeMap::new();
@@ -81,7 +83,7 @@ pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> 
 }
 
 /// The labels that can be probed, and those asked for that cannot.
-fn browsers(machine: &Machine) -> (Vec<String>, Vec<String>) {
+pub(super) fn browsers(machine: &Machine) -> (Vec<String>, Vec<String>) {
     let usable = |label: &String| machine.found.iter().any(|f| f.label == *label && f.problem.is_none());
     let mut labels: Vec<String> = Vec::new();
     for asked in machine.labels.iter().flatten() {

@@ -39,7 +39,14 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
     };
     let reporting = reporter::start(&args.print);
     machine.notes.iter().for_each(|note| reporting.events().note(note.as_str()));
-    let set_up = SetUp { machine: &machine, plan: &plan, places: &places, launch: &args.launch, sources };
+    let set_up = SetUp {
+        machine: &machine,
+        plan: &plan,
+        places: &places,
+        launch: &args.launch,
+        sources,
+        attempts: Attempts::default(),
+    };
     let under_way = UnderWay::start(recording, reporting, set_up).await?;
     let collected = under_way.collect(args.jobs).await;
     let run = under_way.recording.run.clone();
@@ -77,6 +84,8 @@ pub(super) struct SetUp<'a> {
     pub(super) places: &'a Places,
     pub(super) launch: &'a LaunchArgs,
     pub(super) sources: Sources,
+    /// With whatever else their pages may import.
+    pub(super) attempts: Attempts,
 }
 
 /// A run that is recorded, reported and can be stopped: what `run` and `verify` share.
@@ -150,11 +159,10 @@ pub(super) async fn context(
     events: Events,
     stop: Stop,
 ) -> Result<Context, Failure> {
-    let SetUp { machine, plan, places, launch, sources } = set_up;
+    let SetUp { machine, plan, places, launch, sources, attempts } = set_up;
     for seen in seen(machine, plan) {
         recording.recorder.record(Record::BrowserSeen(seen)).exit(ExitStatus::BadData)?;
     }
-    let attempts = Attempts::default();
     let server =
         Server::start(attempts.clone(), recording.recorder.clone()).await.exit(ExitStatus::Unavailable)?;
     let settings = Settings::of(plan);

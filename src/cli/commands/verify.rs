@@ -14,6 +14,7 @@ use crate::cli::{out, reporter, table};
 use crate::collect::{self, Context, ModelFolder, Sources, Verdict};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Deadlines, Plan, Verification, verification};
+use crate::serve::Attempts;
 
 pub(in crate::cli) async fn run(args: VerifyArgs) -> Result<ExitStatus, Failure> {
     let patience = args.deadline.unwrap_or(Deadlines::default().attempt_s);
@@ -41,7 +42,14 @@ pub(in crate::cli) async fn run(args: VerifyArgs) -> Result<ExitStatus, Failure>
     let reporting = reporter::start(&PrintArgs { format: None, quiet: args.quiet });
     machine.notes.iter().for_each(|note| reporting.events().note(note.as_str()));
     let sources = Sources::of_folder(&folder);
-    let set_up = SetUp { machine: &machine, plan: &plan, places: &places, launch: &args.launch, sources };
+    let set_up = SetUp {
+        machine: &machine,
+        plan: &plan,
+        places: &places,
+        launch: &args.launch,
+        sources,
+        attempts: Attempts::default(),
+    };
     let under_way = UnderWay::start(recording, reporting, set_up).await?;
     let collected = under_way.collect(args.jobs).await;
     let traces =

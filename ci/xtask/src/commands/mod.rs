@@ -12,6 +12,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::harness::variant::Variant;
+use crate::peer::{self, Peer, Wanted};
 use crate::setup::{self, Scope};
 use crate::workspace::Workspace;
 
@@ -49,10 +50,15 @@ enum Xtask {
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
     },
-    /// Run the benchmarks
+    /// Run the benchmarks; with --peer, hold kernels, models and sizes against another runtime in the same browsers
     Bench {
-        /// Arguments for `cargo bench`
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        /// The other runtime
+        #[arg(long, value_enum, value_name = "RUNTIME")]
+        peer: Option<Peer>,
+        #[command(flatten)]
+        wanted: Wanted,
+        /// Arguments for `cargo bench`, after --
+        #[arg(last = true, conflicts_with = "peer")]
         args: Vec<String>,
     },
     /// Remove what was built from the harness, and the output of runs
@@ -72,7 +78,8 @@ pub(crate) fn dispatch() -> Result<ExitCode> {
         Xtask::Build { variant } => build::build(&ws, &variant)?,
         Xtask::Run { args } => return run::run(&ws, args),
         Xtask::Test { only } => return test::test(&ws, only.as_deref()),
-        Xtask::Bench { args } => bench::bench(&ws, &args)?,
+        Xtask::Bench { peer: Some(Peer::OrtWeb), wanted, .. } => peer::bench(&ws, &wanted)?,
+        Xtask::Bench { peer: None, args, .. } => bench::bench(&ws, &args)?,
         Xtask::Clean { tools } => clean::clean(&ws, tools)?,
     }
     Ok(ExitCode::SUCCESS)

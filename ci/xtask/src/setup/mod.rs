@@ -7,6 +7,7 @@ mod cargo_tools;
 mod chromium_webnn;
 mod duckdb;
 mod npm;
+mod ort_web;
 mod system;
 mod wasm;
 
@@ -21,6 +22,7 @@ use crate::workspace::Workspace;
 
 pub(crate) use self::duckdb::{LIBRARY as DUCKDB_LIBRARY, replace};
 pub(crate) use self::npm::{BINARYEN, BINARYEN_VERSION, folder as npm_folder};
+pub(crate) use self::ort_web::{VERSION as ORT_WEB_VERSION, dist as ort_web_dist};
 
 /// How much is needed; each scope includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +31,8 @@ pub(crate) enum Scope {
     Build,
     /// To run it: browsers and their drivers.
     Run,
+    /// To hold it against another runtime: that runtime.
+    Bench,
     /// To check everything: `cargo-deny`.
     Test,
 }
@@ -50,6 +54,9 @@ pub(crate) fn set_up(ws: &Workspace, scope: Scope, install: bool) -> Result<()> 
     if scope >= Scope::Run {
         cargo_tools::bring(&mut setup, &cargo_tools::GECKODRIVER);
         chromium_webnn::bring(&mut setup)?;
+    }
+    if scope >= Scope::Bench {
+        ort_web::bring(&mut setup)?;
     }
     if scope >= Scope::Test {
         cargo_tools::bring(&mut setup, &cargo_tools::CARGO_DENY);

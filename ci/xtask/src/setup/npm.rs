@@ -9,9 +9,14 @@ use super::Setup;
 use crate::process::words;
 use crate::workspace::Workspace;
 
+/// The folder that npm works in.
+pub(super) fn root(ws: &Workspace) -> PathBuf {
+    ws.tools.join("npm")
+}
+
 /// Where `package` lies once it is fetched.
 pub(crate) fn folder(ws: &Workspace, package: &str) -> PathBuf {
-    ws.tools.join("npm").join("node_modules").join(package)
+    root(ws).join("node_modules").join(package)
 }
 
 /// Brings `package` at `version`; returns its folder, or nothing when it could not be had.
@@ -32,12 +37,12 @@ pub(super) fn bring(
         );
         return Ok(None);
     }
-    fs::create_dir_all(setup.ws.tools.join("npm"))?;
+    fs::create_dir_all(root(setup.ws))?;
     // On Windows npm is a script, which only its own name with its extension starts.
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     let mut install =
         words(&format!("{npm} install --ignore-scripts --no-audit --no-fund --loglevel=error --prefix"));
-    install.arg(setup.ws.tools.join("npm")).arg(format!("{package}@{version}"));
+    install.arg(root(setup.ws)).arg(format!("{package}@{version}"));
     Ok(setup.bring(&format!("{package} {version}: {why}"), [install]).then_some(folder))
 }
 

@@ -54,20 +54,22 @@ pub(crate) fn read(packing: Packing, words: &[u32], at: usize) -> Affine {
 pub(crate) struct Scales {
     packing: Packing,
     pub(crate) scales: Vec<f32>,
-    pub(crate) mins: Vec<f32>,
+    /// What is added to codes that count from the middle one on: nothing where a scheme is symmetric.
+    pub(crate) offsets: Vec<f32>,
 }
 
 impl Scales {
     pub(crate) fn new(packing: Packing) -> Self {
         let zeros = vec![0.0; packing.groups()];
-        Self { packing, scales: zeros.clone(), mins: zeros }
+        Self { packing, scales: zeros.clone(), offsets: zeros }
     }
 
     /// Takes the numbers of the row whose words these are.
     pub(crate) fn read(&mut self, words: &[u32]) {
-        for (at, (scale, min)) in self.scales.iter_mut().zip(&mut self.mins).enumerate() {
+        let Scheme::Grouped { bits, .. } = self.packing.scheme else { return };
+        for (at, (scale, offset)) in self.scales.iter_mut().zip(&mut self.offsets).enumerate() {
             let group = read(self.packing, words, at);
-            (*scale, *min) = (group.scale, group.min);
+            (*scale, *offset) = (group.scale, group.min + bits.zero() as f32 * group.scale);
         }
     }
 }

@@ -8,6 +8,7 @@ mod measure;
 mod sampling;
 mod sensitivity;
 mod sizes;
+pub mod subject;
 mod trace;
 
 use std::collections::HashMap;

@@ -3,128 +3,160 @@
 use crate::ops::{Binary, Op, Unary};
 use crate::tensor::{DType, Tensor};
 
-/// `binary` where both operands have one shape, or one repeats along the leading axes.
-pub(super) fn binary(op: Binary, a: &Tensor, b: &Tensor) -> Tensor {
-    let suffix = |long: &[usize], short: &[usize]| long.ends_with(short) && !short.is_empty();
-    if a.dtype() != DType::F32 || op.is_comparison() || !suffix(a.shape(), b.shape()) || b.is_empty() {
-        return Op::Binary(op).eval(&[a, b]);
-    }
-    let f: fn(f32, f32) -> f32 = match op {
-        Binary::Add => |a, b| a + b,
-        Binary::Sub => |a, b| a - b,
-        Binary::Mul => |a, b| a * b,
-        Binary::Div => |a, b| a / b,
-        Binary::SwiGlu => |a, b| silu(a) * b,
-        Binary::Max | Binary::Min | Binary::Equal | Binary::LesserOrEqual => {
-            return Op::Binary(op).eval(&[a, b]);
-        }
+use super::simd::{F32x4, map, map2};
+
+/// `binary` where both operands have one shape, or the second repeats along the first's leading axes; written over the
+/// first.
+pub(super) fn binary(op: Binary, mut a: Tensor, b: &Tensor) -> Tensor {
+    let fits = a.dtype() == DType::F32
+        && !op.is_comparison()
+        && a.shape().ends_with(b.shape())
+        && !b.shape().is_empty()
+        && !b.is_empty();
+    let rows = |a: &mut Tensor, f: fn(&mut [f32], &[f32])| {
+        a.as_f32_mut().chunks_exact_mut(b.len()).for_each(|row| f(row, b.as_f32()));
     };
-    let mut out = a.as_f32().to_vec();
-    for row in out.chunks_exact_mut(b.len()) {
-        for (x, &y) in row.iter_mut().zip(b.as_f32()) {
-            *x = f(*x, y);
+    match op {
+        _ if !fits => return Op::Binary(op).eval(&[&a, b]),
+        Binary::Add => rows(&mut a, |a, b| map2(a, b, F32x4::add)),
+        Binary::Sub => rows(&mut a, |a, b| map2(a, b, F32x4::sub)),
+        Binary::Mul => rows(&mut a, |a, b| map2(a, b, F32x4::mul)),
+        Binary::Div => rows(&mut a, |a, b| map2(a, b, F32x4::div)),
+        Binary::SwiGlu => rows(&mut a, |a, b| map2(a, b, |a, b| silu(a).mul(b))),
+        Binary::Max | Binary::Min | Binary::Equal | Binary::LesserOrEqual => {
+            return Op::Binary(op).eval(&[&a, b]);
         }
     }
-    Tensor::f32(a.shape(), out)
+    a
 }
 
-pub(super) fn unary(op: Unary, x: &Tensor) -> Tensor {
-    let mut out = x.as_f32().to_vec();
-    unary_in_place(op, &mut out);
-    Tensor::f32(x.shape(), out)
+/// `unary`, written over its operand.
+pub(super) fn unary(op: Unary, mut x: Tensor) -> Tensor {
+    unary_in_place(op, x.as_f32_mut());
+    x
 }
 
 pub(super) fn unary_in_place(op: Unary, x: &mut [f32]) {
-    let f: fn(f32) -> f32 = match op {
-        Unary::Abs => f32::abs,
-        Unary::Cos => libm::cosf,
-        Unary::Erf => libm::erff,
-        Unary::Exp => exp,
-        Unary::Gelu => gelu,
-        Unary::GeluTanh => |x| x * sigmoid(1.595_769 * (x + 0.044_715 * x * x * x)),
-        Unary::Log => libm::logf,
-        Unary::Neg => |x| -x,
-        Unary::QuickGelu => |x| x * sigmoid(1.702 * x),
-        Unary::Reciprocal => |x| 1.0 / x,
-        Unary::Relu => |x| if x < 0.0 { 0.0 } else { x },
-        Unary::Sigmoid => sigmoid,
-        Unary::Silu => silu,
-        Unary::Sin => libm::sinf,
-        Unary::Sqrt => f32::sqrt,
-        Unary::Tanh => libm::tanhf,
-    };
+    let zero = F32x4::splat(0.0);
+    match op {
+        Unary::Abs => map(x, F32x4::abs),
+        Unary::Cos => each(x, libm::cosf),
+        Unary::Erf => each(x, libm::erff),
+        Unary::Exp => map(x, exp),
+        Unary::Gelu => map(x, gelu),
+        Unary::GeluTanh => map(x, |x| {
+            let cubed = x.mul(x).mul(x);
+            let inner = F32x4::splat(0.044_715).mul_add(cubed, x);
+            x.mul(sigmoid(F32x4::splat(1.595_769).mul(inner)))
+        }),
+        Unary::Log => each(x, libm::logf),
+        Unary::Neg => each(x, |x| -x),
+        Unary::QuickGelu => map(x, |x| x.mul(sigmoid(F32x4::splat(1.702).mul(x)))),
+        Unary::Reciprocal => map(x, |x| F32x4::splat(1.0).div(x)),
+        Unary::Relu => map(x, |x| x.or_larger(zero)),
+        Unary::Sigmoid => map(x, sigmoid),
+        Unary::Silu => map(x, silu),
+        Unary::Sin => each(x, libm::sinf),
+        Unary::Sqrt => each(x, f32::sqrt),
+        Unary::Tanh => each(x, libm::tanhf),
+    }
+}
+
+/// Replaces `x[i]` by `f(x[i])`: a loop of its own for each function, which the compiler can see into.
+#[inline(always)]
+fn each(x: &mut [f32], f: impl Fn(f32) -> f32) {
     for v in x {
         *v = f(*v);
     }
 }
 
-/// `e^x` to about an ulp: `2^n · e^r` with `|r| ≤ ln 2 / 2` and a Taylor polynomial of `e^r`.
+/// A polynomial by Horner's rule, the highest coefficient first.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+fn polynomial<const N: usize>(x: F32x4, coefficients: [f32; N]) -> F32x4 {
+    let mut p = F32x4::splat(coefficients[0]);
+    for c in &coefficients[1..] {
+        p = p.mul_add(x, F32x4::splat(*c));
+    }
+    p
+}
+
+/// `e^x` to about an ulp: `2^n · e^r` with `|r| ≤ ln 2 / 2` and a Taylor polynomial of `e^r`. NaN stays NaN.
+#[inline(always)]
+pub(super) fn exp(x: F32x4) -> F32x4 {
+    let (p, n) = exp_parts(x.or_smaller(F32x4::splat(89.0)).or_larger(F32x4::splat(-104.0)));
+    // In two steps, because 2^n alone leaves float32's range at both ends.
+    let half = n.mul(F32x4::splat(0.5)).nearest();
+    p.mul(half.power_of_two()).mul(n.sub(half).power_of_two())
+}
+
+/// As [`exp`], of numbers that are not above 0; what would be too small for a normal float32 is 0.
+#[inline(always)]
+pub(super) fn exp_to_one(x: F32x4) -> F32x4 {
+    let least = F32x4::splat(-87.3);
+    let (p, n) = exp_parts(x.or_larger(least));
+    x.if_less(least, F32x4::splat(0.0), p.mul(n.power_of_two()))
+}
+
+/// `e^r` and `n` of `x = n · ln 2 + r`.
+#[inline(always)]
+fn exp_parts(x: F32x4) -> (F32x4, F32x4) {
     // ln 2 in two parts, the first exact in few bits, so that `n * LN2_HIGH` is exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = x.clamp(-104.0, 89.0);
-    let n = (clamped * std::f32::consts::LOG2_E).round_ties_even();
-    let r = (clamped - n * LN2_HIGH) - n * LN2_LOW;
-    let p = 1.0 / 5040.0_f32;
-    let p = p * r + 1.0 / 720.0;
-    let p = p * r + 1.0 / 120.0;
-    let p = p * r + 1.0 / 24.0;
-    let p = p * r + 1.0 / 6.0;
-    let p = p * r + 0.5;
-    let p = p * r * r + r + 1.0;
-    // In two steps, because 2^n alone leaves float32's range at both ends.
-    let half = (n * 0.5) as i32;
-    let power = |n: i32| f32::from_bits(((n + 127) << 23) as u32);
-    let y = p * power(half) * power(n as i32 - half);
-    if x.is_nan() { x } else { y }
+    let n = x.mul(F32x4::splat(std::f32::consts::LOG2_E)).nearest();
+    let r = n.mul_add(F32x4::splat(-LN2_HIGH), x);
+    let r = n.mul_add(F32x4::splat(-LN2_LOW), r);
+    let p = polynomial(r, [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5]);
+    (p.mul(r).mul_add(r, r).add(F32x4::splat(1.0)), n)
 }
 
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+fn sigmoid(x: F32x4) -> F32x4 {
+    let one = F32x4::splat(1.0);
+    one.div(one.add(exp(F32x4::splat(0.0).sub(x))))
 }
 
 #[inline(always)]
-fn silu(x: f32) -> f32 {
-    x * sigmoid(x)
+fn silu(x: F32x4) -> F32x4 {
+    x.mul(sigmoid(x))
 }
 
 /// `x · Φ(x)`. Near 0 by the Taylor series of the error function; further out by
 /// `erfc(z) ≈ e^(-z²) · P(1 / (1 + z/2))`, a least-squares fit of our own to 1.2e-8.
 #[inline(always)]
-fn gelu(x: f32) -> f32 {
-    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let phi = if z < 0.84 {
-        let s = -z * z;
-        // 1/(n! (2n+1)), from n = 9 down.
-        let p = 1.0 / 6_894_720.0_f32;
-        let p = p * s + 1.0 / 685_440.0;
-        let p = p * s + 1.0 / 75_600.0;
-        let p = p * s + 1.0 / 9_360.0;
-        let p = p * s + 1.0 / 1_320.0;
-        let p = p * s + 1.0 / 216.0;
-        let p = p * s + 1.0 / 42.0;
-        let p = p * s + 1.0 / 10.0;
-        let p = p * s + 1.0 / 3.0;
-        let p = p * s + 1.0;
-        0.5 + x * (p * 0.398_942_3)
-    } else {
-        let t = 1.0 / (1.0 + 0.5 * z);
-        let p = 0.071_431_61_f32;
-        let p = p * t - 0.155_631_12;
-        let p = p * t - 0.013_740_973;
-        let p = p * t + 0.133_663_08;
-        let p = p * t + 0.145_555_29;
-        let p = p * t + 0.256_367_76;
-        let p = p * t + 0.280_432_66;
-        let p = p * t + 0.282_249_87;
-        let p = p * t - 6.028_323_4e-6;
-        let tail = 0.5 * p * exp(-z * z);
-        if x < 0.0 { tail } else { 1.0 - tail }
-    };
-    x * phi
+fn gelu(x: F32x4) -> F32x4 {
+    let (one, half) = (F32x4::splat(1.0), F32x4::splat(0.5));
+    let z = x.abs().mul(F32x4::splat(std::f32::consts::FRAC_1_SQRT_2));
+    let s = F32x4::splat(0.0).sub(z.mul(z));
+    // 1/(n! (2n+1)), from n = 9 down.
+    let near = [
+        1.0 / 6_894_720.0,
+        1.0 / 685_440.0,
+        1.0 / 75_600.0,
+        1.0 / 9_360.0,
+        1.0 / 1_320.0,
+        1.0 / 216.0,
+        1.0 / 42.0,
+        1.0 / 10.0,
+        1.0 / 3.0,
+        1.0,
+    ];
+    let near = polynomial(s, near).mul(F32x4::splat(0.398_942_3)).mul_add(x, half);
+    let t = one.div(half.mul_add(z, one));
+    let far = [
+        0.071_431_61,
+        -0.155_631_12,
+        -0.013_740_973,
+        0.133_663_08,
+        0.145_555_29,
+        0.256_367_76,
+        0.280_432_66,
+        0.282_249_87,
+        -6.028_323_4e-6,
+    ];
+    let tail = half.mul(polynomial(t, far)).mul(exp(s));
+    let far = x.if_less(F32x4::splat(0.0), tail, one.sub(tail));
+    x.mul(z.if_less(F32x4::splat(0.84), near, far))
 }
 
 /// Writes `new [batch, tokens, width]` over `cache [batch, context, width]` from `position` on.

@@ -9,7 +9,7 @@ use super::simd::F32x4;
 /// Columns in a panel: two vectors.
 pub(super) const NR: usize = 8;
 /// Rows of the result computed at once.
-const MR: usize = 4;
+pub(super) const MR: usize = 4;
 /// Depth of a block: its part of a panel (16 KiB) stays in the first-level cache.
 const KC: usize = 512;
 
@@ -24,14 +24,23 @@ pub(super) struct Packed {
 impl Packed {
     pub(super) fn new(weight: &Tensor) -> Self {
         let &[n, k] = weight.shape() else { unreachable!("rank 2: inferred") };
-        let mut panels = vec![0.0; n.div_ceil(NR) * NR * k];
-        for (column, row) in weight.as_f32().chunks_exact(k.max(1)).enumerate() {
-            let panel = &mut panels[column / NR * NR * k..];
-            for (i, &w) in row.iter().enumerate() {
-                panel[i * NR + column % NR] = w;
+        let (mut panels, w) = (Vec::new(), weight.as_f32());
+        pack(&mut panels, n, k, |column, step| w[column * k + step]);
+        Self { n, k, panels }
+    }
+}
+
+/// Panels of `n` columns and `k` steps of depth from wherever the numbers lie: `at(column, step)`.
+#[inline(always)]
+pub(super) fn pack(panels: &mut Vec<f32>, n: usize, k: usize, at: impl Fn(usize, usize) -> f32) {
+    panels.clear();
+    panels.resize(n.next_multiple_of(NR) * k, 0.0);
+    for (first, panel) in (0..n).step_by(NR).zip(panels.chunks_exact_mut((NR * k).max(1))) {
+        for (step, lanes) in panel.as_chunks_mut::<NR>().0.iter_mut().enumerate() {
+            for (lane, to) in lanes[..NR.min(n - first)].iter_mut().enumerate() {
+                *to = at(first + lane, step);
             }
         }
-        Self { n, k, panels }
     }
 }
 
@@ -55,21 +64,58 @@ pub(super) fn run(a: &Tensor, w: &Packed, bias: Option<&[f32]>, activation: Opti
 /// Adds `a [m, k]` times the panels of `n` columns to the first `n` columns of rows `stride` apart.
 pub(super) fn accumulate(a: &[f32], k: usize, panels: &[f32], n: usize, out: &mut [f32], stride: usize) {
     let m = a.len().checked_div(k).unwrap_or(0);
+    if m == 1 {
+        // Every weight is read once: nothing is gained by blocks, and long runs are read fastest.
+        for (at, panel) in panels.chunks_exact(NR * k).enumerate() {
+            row(a, panel, &mut out[at * NR..(at * NR + NR).min(n)]);
+        }
+        return;
+    }
     for k0 in (0..k).step_by(KC) {
         let depth = KC.min(k - k0);
         for (at, panel) in panels.chunks_exact(NR * k).enumerate() {
             let panel = &panel[k0 * NR..(k0 + depth) * NR];
             let columns = at * NR..(at * NR + NR).min(n);
-            let mut row = 0;
-            while row + MR <= m {
-                block::<MR>(&a[row * k + k0..], k, panel, &mut out[row * stride..], stride, columns.clone());
-                row += MR;
+            let mut at = 0;
+            while at + MR <= m {
+                block::<MR>(&a[at * k + k0..], k, panel, &mut out[at * stride..], stride, columns.clone());
+                at += MR;
             }
-            while row < m {
-                block::<1>(&a[row * k + k0..], k, panel, &mut out[row * stride..], stride, columns.clone());
-                row += 1;
+            while at < m {
+                row(&a[at * k + k0..][..depth], panel, &mut out[at * stride..][columns.clone()]);
+                at += 1;
             }
         }
+    }
+}
+
+/// Adds a row of `a` times a panel to a row of the result: some steps of depth at once, each with sums of its own, so that
+/// no addition waits for the one before it.
+#[inline(always)]
+fn row(a: &[f32], panel: &[f32], out: &mut [f32]) {
+    const STEPS: usize = 4;
+    let mut sums = [[F32x4::splat(0.0); 2]; STEPS];
+    let (a_steps, a_rest) = a.as_chunks::<STEPS>();
+    let (w_steps, w_rest) = panel.as_chunks::<{ STEPS * NR }>();
+    let step = |sum: &mut [F32x4; 2], x: f32, w: &[f32]| {
+        let x = F32x4::splat(x);
+        sum[0] = x.mul_add(F32x4::load(&w[..4]), sum[0]);
+        sum[1] = x.mul_add(F32x4::load(&w[4..]), sum[1]);
+    };
+    for (x, w) in a_steps.iter().zip(w_steps) {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            step(sum, x[i], &w[i * NR..][..NR]);
+        }
+    }
+    for (&x, w) in a_rest.iter().zip(w_rest.as_chunks::<NR>().0) {
+        step(&mut sums[0], x, w);
+    }
+    let total = |half: usize| {
+        let [a, b, c, d] = sums.map(|sum| sum[half]);
+        a.add(b).add(c.add(d)).to_array()
+    };
+    for (to, from) in out.iter_mut().zip(total(0).iter().chain(&total(1))) {
+        *to += from;
     }
 }
 

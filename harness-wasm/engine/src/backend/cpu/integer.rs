@@ -66,9 +66,10 @@ mod lanes {
     }
 
     impl I32x4 {
+        /// The first lane, the others 0.
         #[inline(always)]
-        pub(in super::super) fn splat(x: i32) -> Self {
-            Self(i32x4_splat(x))
+        pub(in super::super) fn first(x: i32) -> Self {
+            Self(i32x4(x, 0, 0, 0))
         }
 
         #[inline(always)]
@@ -147,9 +148,10 @@ mod lanes {
     }
 
     impl I32x4 {
+        /// The first lane, the others 0.
         #[inline(always)]
-        pub(in super::super) fn splat(x: i32) -> Self {
-            Self([x; 4])
+        pub(in super::super) fn first(x: i32) -> Self {
+            Self([x, 0, 0, 0])
         }
 
         #[cfg(test)]

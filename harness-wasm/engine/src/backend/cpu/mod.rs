@@ -12,6 +12,7 @@ mod normalization;
 mod qgather;
 mod qgemm;
 mod simd;
+mod slot;
 mod stft;
 
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ use crate::ops::Op;
 use crate::plan::liveness::last_uses;
 use crate::tensor::{NamedTensors, Tensor};
 use crate::weights::Weights;
+
+use self::slot::Slot;
 
 /// Which kernels execute the ops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,27 +100,21 @@ impl Cpu {
         Ok(())
     }
 
-    fn execute(
-        &mut self,
-        graph: &Graph,
-        node: &Node,
-        slots: &mut [Option<Arc<Tensor>>],
-        last: bool,
-    ) -> Tensor {
+    fn execute(&mut self, graph: &Graph, node: &Node, slots: &mut [Option<Slot<'_>>], last: bool) -> Tensor {
         *self.tally.entry(node.op.name()).or_default() += 1;
         if self.kernels == Kernels::Simd {
-            if let Op::KvAppend = node.op {
-                // Written in place where nothing else reads the old cache.
-                let cache = if last {
-                    slots[node.inputs[0].index()].take()
+            if writes_over_first(&node.op) {
+                let (first, rest) = node.inputs.split_first().expect("an op has operands");
+                // Its own memory where nothing else reads it, a copy where something does.
+                let taken = if last && !rest.contains(first) {
+                    slots[first.index()].take()
                 } else {
-                    slots[node.inputs[0].index()].clone()
+                    slots[first.index()].clone()
                 };
-                let mut cache = Arc::unwrap_or_clone(cache.expect("computed before its use"));
-                let [_, new, position] = [0, 1, 2].map(|i| slots[node.inputs[i].index()].clone());
-                let (new, position) = (new.expect("computed"), position.expect("computed"));
-                elementwise::kv_append(&mut cache, &new, position.as_i32()[0]);
-                return cache;
+                let x = taken.expect("computed before its use");
+                let rest: Vec<&Tensor> =
+                    rest.iter().map(|id| slots[id.index()].as_deref().expect("computed")).collect();
+                return write_over(&node.op, x, &rest);
             }
             if let Op::Gemm(op) = &node.op
                 && let Source::Weight(name) = &graph.value(node.inputs[1]).source
@@ -136,22 +133,50 @@ impl Cpu {
         match (self.kernels, &node.op) {
             (Kernels::Oracle, op) => op.eval(&inputs),
             (Kernels::Simd, Op::Attention(op)) => attention::run(op, &inputs),
-            (Kernels::Simd, Op::Binary(op)) => elementwise::binary(*op, inputs[0], inputs[1]),
             (Kernels::Simd, Op::Conv2d(op)) => conv2d::run(*op, &inputs, &graph.ty(node.output).shape),
-            (Kernels::Simd, Op::Unary(op)) => elementwise::unary(*op, inputs[0]),
             (Kernels::Simd, Op::Gemm(op)) => {
                 let bias = inputs.get(2).map(|c| c.as_f32());
                 gemm::run(inputs[0], &gemm::Packed::new(inputs[1]), bias, op.activation)
             }
             (Kernels::Simd, Op::Qgather(packing)) => qgather::run(*packing, &inputs),
             (Kernels::Simd, Op::Qgemm(op)) => qgemm::run(*op, &inputs),
-            (Kernels::Simd, Op::LayerNormalization { epsilon }) => normalization::layer(*epsilon, &inputs),
-            (Kernels::Simd, Op::RmsNormalization { epsilon }) => normalization::rms(*epsilon, &inputs),
-            (Kernels::Simd, Op::Softmax { axis }) if axis + 1 == inputs[0].shape().len() => {
-                normalization::softmax(inputs[0])
-            }
             (Kernels::Simd, Op::Stft(op)) => stft::run(*op, &inputs),
             (Kernels::Simd, op) => op.eval(&inputs),
+        }
+    }
+}
+
+/// Whether the SIMD kernel of `op` writes its result over its first operand.
+fn writes_over_first(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Binary(_)
+            | Op::KvAppend
+            | Op::LayerNormalization { .. }
+            | Op::Reshape { .. }
+            | Op::RmsNormalization { .. }
+            | Op::Softmax { .. }
+            | Op::Unary(_)
+    )
+}
+
+/// Runs such an op on its first operand and the others.
+fn write_over(op: &Op, x: Slot<'_>, rest: &[&Tensor]) -> Tensor {
+    match (op, rest) {
+        (Op::Binary(op), [b]) => elementwise::binary(*op, x.into_tensor(), b),
+        (Op::KvAppend, [new, position]) => {
+            let mut cache = x.into_tensor();
+            elementwise::kv_append(&mut cache, new, position.as_i32()[0]);
+            cache
+        }
+        (Op::LayerNormalization { epsilon }, [scale, bias]) => normalization::layer(*epsilon, x, scale, bias),
+        (Op::Reshape { shape }, []) => x.into_tensor().reshaped(shape.as_slice()),
+        (Op::RmsNormalization { epsilon }, [scale]) => normalization::rms(*epsilon, x, scale),
+        (Op::Softmax { axis }, []) if axis + 1 == x.shape().len() => normalization::softmax(x),
+        (Op::Unary(op), []) => elementwise::unary(*op, x.into_tensor()),
+        (op, rest) => {
+            let inputs: Vec<&Tensor> = std::iter::once(&*x).chain(rest.iter().copied()).collect();
+            op.eval(&inputs)
         }
     }
 }
@@ -170,20 +195,20 @@ impl Backend for Cpu {
     async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
         let program = Rc::clone(&self.programs[program.0]);
         let graph = &program.graph;
-        let mut slots: Vec<Option<Arc<Tensor>>> = vec![None; graph.values().len()];
+        let mut slots: Vec<Option<Slot<'_>>> = vec![None; graph.values().len()];
         for (slot, value) in slots.iter_mut().zip(graph.values()) {
             *slot = match &value.source {
-                Source::Input(name) => Some(Arc::new(checked_input(inputs, name, &value.ty)?.clone())),
-                Source::Weight(name) => self.weights.get(name).cloned(),
-                Source::Constant(tensor) => Some(Arc::clone(tensor)),
+                Source::Input(name) => Some(Slot::Given(checked_input(inputs, name, &value.ty)?)),
+                Source::Weight(name) => self.weights.get(name).cloned().map(Slot::Shared),
+                Source::Constant(tensor) => Some(Slot::Shared(Arc::clone(tensor))),
                 Source::State(name) => {
                     // Taken where it is replaced, so that a cache has one owner and can be written in place.
                     let replaced = graph.states().iter().any(|state| state.name == *name);
                     let now =
                         if replaced { self.states.remove(name) } else { self.states.get(name).cloned() };
-                    Some(now.unwrap_or_else(|| {
+                    Some(Slot::Shared(now.unwrap_or_else(|| {
                         Arc::new(Tensor::zeros(value.ty.dtype, value.ty.shape.as_slice()))
-                    }))
+                    })))
                 }
                 Source::Node(_) => None,
             };
@@ -192,18 +217,24 @@ impl Backend for Cpu {
             let last = node.inputs.first().is_some_and(|id| program.last[id.index()] == Some(at));
             let result = self.execute(graph, node, &mut slots, last);
             debug_assert_eq!(result.shape(), graph.ty(node.output).shape, "{} by inference", node.op.name());
-            slots[node.output.index()] = Some(Arc::new(result));
+            slots[node.output.index()] = Some(Slot::Shared(Arc::new(result)));
             for id in &node.inputs {
                 if program.last[id.index()] == Some(at) {
                     slots[id.index()] = None;
                 }
             }
         }
-        let value = |id: ValueId| slots[id.index()].clone().expect("outputs live to the end");
         for state in graph.states() {
-            self.states.insert(state.name.clone(), value(state.after));
+            let after = slots[state.after.index()].clone().expect("states live to the end");
+            self.states.insert(state.name.clone(), after.into_shared());
         }
-        Ok(graph.outputs().iter().map(|(name, id)| (name.clone(), Tensor::clone(&value(*id)))).collect())
+        let mut outputs = NamedTensors::new();
+        for (at, (name, id)) in graph.outputs().iter().enumerate() {
+            let again = graph.outputs()[at + 1..].iter().any(|(_, other)| other == id);
+            let slot = if again { slots[id.index()].clone() } else { slots[id.index()].take() };
+            outputs.insert(name.clone(), slot.expect("outputs live to the end").into_tensor());
+        }
+        Ok(outputs)
     }
 
     fn reset(&mut self) {

@@ -1,56 +1,58 @@
-//! Row kernels: `softmax`, `layerNormalization`, `rmsNormalization`.
+//! Row kernels: `softmax`, `layerNormalization`, `rmsNormalization`, each written over its operand.
 
 use crate::tensor::Tensor;
 
-use super::elementwise::exp;
-use super::simd::{dot, max, sum};
+use super::Slot;
+use super::elementwise::exp_to_one;
+use super::simd::{F32x4, dot, map, max, sum};
 
-pub(super) fn softmax(x: &Tensor) -> Tensor {
-    let mut out = x.as_f32().to_vec();
-    let width = x.shape().last().copied().unwrap_or(1).max(1);
-    out.chunks_exact_mut(width).for_each(softmax_row);
-    Tensor::f32(x.shape(), out)
+pub(super) fn softmax(x: Slot<'_>) -> Tensor {
+    let width = x.shape().last().copied().unwrap_or(1);
+    x.rows(width, softmax_row)
 }
 
-/// `softmax` of one row, in place.
+/// `softmax` of one row, in place. The largest element passes over a NaN, which makes the sum one.
 pub(super) fn softmax_row(row: &mut [f32]) {
     let top = max(row);
-    for v in row.iter_mut() {
-        *v = exp(*v - top);
+    let high = F32x4::splat(top);
+    let (row4, rest) = row.as_chunks_mut::<4>();
+    let mut total = F32x4::splat(0.0);
+    for x in row4 {
+        let e = exp_to_one(F32x4::load(x).sub(high));
+        total = total.add(e);
+        e.store(x);
     }
-    let inverse = 1.0 / sum(row);
-    for v in row {
-        *v *= inverse;
+    let mut total = total.sum();
+    if !rest.is_empty() {
+        let mut last = [f32::NEG_INFINITY; 4];
+        last[..rest.len()].copy_from_slice(rest);
+        let e = exp_to_one(F32x4::load(&last).sub(high)).to_array();
+        rest.copy_from_slice(&e[..rest.len()]);
+        total += rest.iter().sum::<f32>();
     }
+    let inverse = F32x4::splat(1.0 / total);
+    map(row, |x| x.mul(inverse));
 }
 
-pub(super) fn layer(epsilon: f32, inputs: &[&Tensor]) -> Tensor {
-    let [x, scale, bias] = inputs else { unreachable!("three operands: inferred") };
-    let mut out = x.as_f32().to_vec();
+pub(super) fn layer(epsilon: f32, x: Slot<'_>, scale: &Tensor, bias: &Tensor) -> Tensor {
     let width = scale.len();
-    for row in out.chunks_exact_mut(width.max(1)) {
+    x.rows(width, |row| {
         // Two passes: subtracting the mean first keeps the variance exact for rows far from 0.
-        let mean = sum(row) / width as f32;
-        for v in row.iter_mut() {
-            *v -= mean;
-        }
+        let mean = F32x4::splat(sum(row) / width as f32);
+        map(row, |x| x.sub(mean));
         let inverse = 1.0 / (dot(row, row) / width as f32 + epsilon).sqrt();
         for ((v, s), b) in row.iter_mut().zip(scale.as_f32()).zip(bias.as_f32()) {
             *v = *v * inverse * s + b;
         }
-    }
-    Tensor::f32(x.shape(), out)
+    })
 }
 
-pub(super) fn rms(epsilon: f32, inputs: &[&Tensor]) -> Tensor {
-    let [x, scale] = inputs else { unreachable!("two operands: inferred") };
-    let mut out = x.as_f32().to_vec();
+pub(super) fn rms(epsilon: f32, x: Slot<'_>, scale: &Tensor) -> Tensor {
     let width = scale.len();
-    for row in out.chunks_exact_mut(width.max(1)) {
+    x.rows(width, |row| {
         let inverse = 1.0 / (dot(row, row) / width as f32 + epsilon).sqrt();
         for (v, s) in row.iter_mut().zip(scale.as_f32()) {
             *v = *v * inverse * s;
         }
-    }
-    Tensor::f32(x.shape(), out)
+    })
 }

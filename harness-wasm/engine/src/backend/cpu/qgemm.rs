@@ -1,22 +1,27 @@
-//! `qgemm`: whole-number dot products of packed weights with activations at 16 bits.
+//! `qgemm`: for few rows by whole-number dot products, for many by unpacking weights into panels of `gemm`.
 //!
-//! A row of activations is rounded once, group by group, to 16-bit integers in units of 1/32767 of the group's largest. A
-//! group's dot product is then exact in int32, for every width: 128 · 255 · 32767 < 2^31. What is lost is the rounding of
-//! activations, at most half a unit each, a hundredth of what eight bits would lose.
+//! A row of activations is rounded, group by group, to integers in units of the group's largest: 16 bits, and 16 more
+//! for what these leave over, so that nothing is lost that float32 had. A group's dot products are then exact in
+//! int32, for every width: 128 · 255 · 32767 < 2^31.
 
 use std::array::from_fn;
 
 use super::elementwise::unary_in_place;
+use super::gemm;
 use super::integer::{I16x8, I32x4};
 use super::simd::{F32x4, dot};
 use crate::ops::Qgemm;
 use crate::quant::{BLOCK, Bits, Packing, Scales, Scheme, dequantise_row};
 use crate::tensor::Tensor;
 
-/// Rows of activations that share a block's unpacking.
-const ROWS: usize = 4;
-/// Columns that share the loads of a single row.
+/// From so many rows of activations on, weights are unpacked to floats once for all of them.
+const MANY: usize = 4;
+/// Columns whose loads of a row are shared.
 const COLUMNS: usize = 4;
+/// Columns that are unpacked to floats at once.
+const UNPACKED: usize = 4 * gemm::NR;
+/// What the lower integers are in units of: parts of a unit of the upper ones.
+const PART: f32 = 65534.0;
 
 /// `activation(x · wᵀ + bias)`: operands as [`Qgemm`] says.
 pub(super) fn run(op: Qgemm, inputs: &[&Tensor]) -> Tensor {
@@ -29,6 +34,7 @@ pub(super) fn run(op: Qgemm, inputs: &[&Tensor]) -> Tensor {
     };
     let x = inputs[0].as_f32();
     match op.packing.scheme {
+        _ if m >= MANY => unpacked(&weight, x, n, &mut out),
         Scheme::Half => halves(&weight, x, n, &mut out),
         Scheme::Grouped { bits: Bits::Two, .. } => grouped::<2>(&weight, x, n, &mut out),
         Scheme::Grouped { bits: Bits::Three, .. } => grouped::<3>(&weight, x, n, &mut out),
@@ -73,14 +79,30 @@ fn halves(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
     }
 }
 
+/// Unpacks some columns at a time and multiplies all rows by them.
+fn unpacked(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
+    let k = weight.packing.columns;
+    let (mut rows, mut panels) = (vec![0.0; UNPACKED * k], Vec::new());
+    for first in (0..n).step_by(UNPACKED) {
+        let columns = UNPACKED.min(n - first);
+        for (c, row) in rows.chunks_exact_mut(k.max(1)).take(columns).enumerate() {
+            dequantise_row(weight.packing, weight.words(first + c), weight.scales(first + c), row);
+        }
+        gemm::pack(&mut panels, columns, k, |column, step| rows[column * k + step]);
+        gemm::accumulate(x, k, &panels, columns, &mut out[first..], n);
+    }
+}
+
 /// Rows of activations as integers.
 struct Activations {
-    /// By row and block, in the order in which weights are unpacked.
-    blocks: Vec<[[i16; 8]; 4]>,
-    /// By row and group: the unit.
+    /// By row and block, in the order in which weights are unpacked: upper integers, then lower ones.
+    blocks: Vec<[[i16; 8]; 8]>,
+    /// By row and group: the unit of the upper integers.
     units: Vec<f32>,
-    /// By row and group: the sum of the integers.
-    sums: Vec<i32>,
+    /// By row and group: the sum of the activations.
+    sums: Vec<f32>,
+    /// By row and group: the sums of upper and lower integers.
+    whole_sums: Vec<[i32; 2]>,
 }
 
 impl Activations {
@@ -91,6 +113,7 @@ impl Activations {
             blocks: Vec::with_capacity(rows * groups * group / BLOCK),
             units: Vec::with_capacity(rows * groups),
             sums: Vec::with_capacity(rows * groups),
+            whole_sums: Vec::with_capacity(rows * groups),
         };
         for row in x.chunks_exact(packing.columns.max(1)) {
             for group_of in row.chunks(group) {
@@ -99,17 +122,25 @@ impl Activations {
                 // A NaN or an infinity must come out as one: as the unit it reaches every sum of the row.
                 let finite = group_of.iter().map(|x| x * 0.0).sum::<f32>();
                 these.units.push(widest / 32767.0 + finite);
-                let mut sum = 0;
+                these.sums.push(group_of.iter().sum());
+                let mut whole_sums = [0, 0];
                 for at in (0..group).step_by(BLOCK) {
-                    let mut block = [0_i16; BLOCK];
+                    let (mut upper, mut lower) = ([0_i16; BLOCK], [0_i16; BLOCK]);
                     let rest = group_of.get(at..).unwrap_or_default();
-                    for (to, &x) in block.iter_mut().zip(rest) {
-                        *to = (x * steps).round_ties_even() as i16;
-                        sum += i32::from(*to);
+                    for ((upper, lower), &x) in upper.iter_mut().zip(&mut lower).zip(rest) {
+                        let wished = x * steps;
+                        let whole = wished.round_ties_even();
+                        *upper = whole as i16;
+                        *lower = ((wished - whole) * PART).round_ties_even() as i16;
+                        whole_sums[0] += i32::from(*upper);
+                        whole_sums[1] += i32::from(*lower);
                     }
-                    these.blocks.push(from_fn(|t| from_fn(|lane| block[place::<BITS>(t, lane)])));
+                    these.blocks.push(from_fn(|t| {
+                        let from = if t < 4 { &upper } else { &lower };
+                        from_fn(|lane| from[place::<BITS>(t % 4, lane)])
+                    }));
                 }
-                these.sums.push(sum);
+                these.whole_sums.push(whole_sums);
             }
         }
         these
@@ -161,73 +192,58 @@ fn fields<const BITS: usize>(words: &[u32]) -> [I16x8; 4] {
 
 fn grouped<const BITS: usize>(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
     let packing = weight.packing;
-    let (groups, m) = (packing.groups(), out.len().checked_div(n).unwrap_or(0));
     let x = Activations::new::<BITS>(packing, x);
     let mut scales: [Scales; COLUMNS] = from_fn(|_| Scales::new(packing));
     for first in (0..n).step_by(COLUMNS) {
         let columns = COLUMNS.min(n - first);
+        // Behind the last column it is computed again, and not kept.
         let words: [&[u32]; COLUMNS] = from_fn(|c| weight.words(first + c.min(columns - 1)));
-        for (c, scales) in scales[..columns].iter_mut().enumerate() {
-            scales.read(weight.scales(first + c));
+        for (c, scales) in scales.iter_mut().enumerate() {
+            scales.read(weight.scales(first + c.min(columns - 1)));
         }
-        let mut row = 0;
-        while row + ROWS <= m {
-            for c in 0..columns {
-                let sums = tile::<BITS, ROWS, 1>(packing, &x, row, [words[c]], [&scales[c]]);
-                for r in 0..ROWS {
-                    out[(row + r) * n + first + c] = sums[r][0];
-                }
-            }
-            row += ROWS;
-        }
-        while row < m {
-            let [sums] = tile::<BITS, 1, COLUMNS>(packing, &x, row, words, from_fn(|c| &scales[c]));
-            out[row * n + first..][..columns].copy_from_slice(&sums[..columns]);
-            row += 1;
+        for (row, out) in out.chunks_exact_mut(n).enumerate() {
+            let sums = tile::<BITS>(packing, &x, row, words, &scales);
+            out[first..first + columns].copy_from_slice(&sums[..columns]);
         }
     }
-    debug_assert_eq!(x.units.len(), m * groups);
 }
 
-/// `R` rows of activations by `C` rows of weights.
+/// A row of activations by some rows of weights.
 #[inline(always)]
-fn tile<const BITS: usize, const R: usize, const C: usize>(
+fn tile<const BITS: usize>(
     packing: Packing,
     x: &Activations,
     row: usize,
-    words: [&[u32]; C],
-    scales: [&Scales; C],
-) -> [[f32; C]; R] {
+    words: [&[u32]; COLUMNS],
+    scales: &[Scales; COLUMNS],
+) -> [f32; COLUMNS] {
     let (groups, blocks) = (packing.groups(), packing.group() / BLOCK);
-    let width = groups * blocks;
-    let x_blocks: [&[[[i16; 8]; 4]]; R] = from_fn(|r| &x.blocks[(row + r) * width..][..width]);
-    let units: [&[f32]; R] = from_fn(|r| &x.units[(row + r) * groups..][..groups]);
-    let x_sums: [&[i32]; R] = from_fn(|r| &x.sums[(row + r) * groups..][..groups]);
-    let mut sums = [[F32x4::splat(0.0); C]; R];
-    let mut shifts = [[0.0_f32; C]; R];
-    for group in 0..groups {
-        let mut dots = [[I32x4::splat(0); C]; R];
-        for block in group * blocks..(group + 1) * blocks {
-            for c in 0..C {
-                let q = fields::<BITS>(&words[c][block * BITS..][..BITS]);
-                for r in 0..R {
-                    let x = &x_blocks[r][block];
-                    let [a, b, c2, d] = from_fn(|t| q[t].dot(I16x8::load(&x[t])));
-                    dots[r][c] = dots[r][c].add(a.add(b).add(c2.add(d)));
+    let x_blocks = &x.blocks[row * groups * blocks..][..groups * blocks];
+    let (units, x_sums) = (&x.units[row * groups..][..groups], &x.sums[row * groups..][..groups]);
+    let whole_sums = &x.whole_sums[row * groups..][..groups];
+    let middle = 1 << (BITS - 1);
+    let mut sums = [F32x4::splat(0.0); COLUMNS];
+    let mut shifts = [0.0_f32; COLUMNS];
+    for (group, x_blocks) in x_blocks.chunks_exact(blocks).enumerate() {
+        // Codes count from their middle on: what is nearly zero must not come out as a difference of large sums.
+        let mut dots = [whole_sums[group].map(|sum| I32x4::first(-middle * sum)); COLUMNS];
+        for (at, x) in x_blocks.iter().enumerate() {
+            let block = (group * blocks + at) * BITS;
+            for (words, dots) in words.iter().zip(&mut dots) {
+                let q = fields::<BITS>(&words[block..][..BITS]);
+                for (half, dots) in dots.iter_mut().enumerate() {
+                    let [a, b, c, d] = from_fn(|t| q[t].dot(I16x8::load(&x[4 * half + t])));
+                    *dots = dots.add(a.add(b).add(c.add(d)));
                 }
             }
         }
-        for r in 0..R {
-            let unit = units[r][group];
-            let sum = unit * x_sums[r][group] as f32;
-            for c in 0..C {
-                let factor = F32x4::splat(unit * scales[c].scales[group]);
-                sums[r][c] = dots[r][c].to_f32().mul_add(factor, sums[r][c]);
-                shifts[r][c] += sum * scales[c].mins[group];
-            }
+        for (c, [upper, lower]) in dots.into_iter().enumerate() {
+            let dot = lower.to_f32().mul_add(F32x4::splat(1.0 / PART), upper.to_f32());
+            sums[c] = dot.mul_add(F32x4::splat(units[group] * scales[c].scales[group]), sums[c]);
+            shifts[c] += x_sums[group] * scales[c].offsets[group];
         }
     }
-    from_fn(|r| from_fn(|c| sums[r][c].sum() + shifts[r][c]))
+    from_fn(|c| sums[c].sum() + shifts[c])
 }
 
 #[cfg(test)]
@@ -273,6 +289,28 @@ mod tests {
         let op = Qgemm { packing: w.packing(), activation: None };
         let y = run(op, &[&x, w.words(), w.scales()]);
         assert!((y.as_f32()[0] - 254.0 * 255.0).abs() < 0.1, "{:?}", y.as_f32());
+    }
+
+    /// Activations of very unlike sizes lose nothing that float32 had.
+    #[test]
+    fn small_activations_count_beside_large_ones() {
+        let k = 64;
+        for scheme in Scheme::all() {
+            let weights: Vec<f32> =
+                (0..k).map(|i| if i == 3 { 0.0 } else { 0.25 + i as f32 / 256.0 }).collect();
+            let w = Matrix::quantise("w", &weights, &[1, k], scheme, Fit::Nearest).unwrap();
+            let x: Vec<f32> = (0..k).map(|i| if i == 3 { 1000.0 } else { 0.01 * (i as f32).sin() }).collect();
+            let op = Qgemm { packing: w.packing(), activation: None };
+            let coded = w.dequantised();
+            let want: f64 = coded.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
+            let size: f64 = coded.iter().zip(&x).map(|(w, x)| f64::from((w * x).abs())).sum();
+            let y = run(op, &[&Tensor::f32([1, k], x), w.words(), w.scales()]).as_f32()[0];
+            // A unit of the lower integers is 1000 / 32767 / 65534. A minimum makes a term of its own of the large
+            // activation, which float32 rounds.
+            let asymmetric = matches!(scheme, Scheme::Grouped { asymmetric: true, .. });
+            let rounding = if asymmetric { 1000.0 * 1.2e-7 } else { 64.0 * 5e-7 };
+            assert!((f64::from(y) - want).abs() < 2e-6 * size + rounding, "{scheme}: {y} {want}");
+        }
     }
 
     #[test]

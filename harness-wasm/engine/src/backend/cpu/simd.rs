@@ -52,8 +52,54 @@ mod lanes {
         }
 
         #[inline(always)]
-        pub(in super::super) fn max(self, other: Self) -> Self {
-            Self(f32x4_max(self.0, other.0))
+        pub(in super::super) fn store(self, to: &mut [f32; 4]) {
+            // SAFETY: `v128_store` takes any alignment, and four lanes are there.
+            unsafe { v128_store(to.as_mut_ptr().cast(), self.0) }
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn sub(self, other: Self) -> Self {
+            Self(f32x4_sub(self.0, other.0))
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn mul(self, other: Self) -> Self {
+            Self(f32x4_mul(self.0, other.0))
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn div(self, other: Self) -> Self {
+            Self(f32x4_div(self.0, other.0))
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn abs(self) -> Self {
+            Self(f32x4_abs(self.0))
+        }
+
+        /// `other` where it is larger; so a NaN in `self` stays, and one in `other` is passed over.
+        #[inline(always)]
+        pub(in super::super) fn or_larger(self, other: Self) -> Self {
+            Self(f32x4_pmax(self.0, other.0))
+        }
+
+        /// `other` where it is smaller, as [`Self::or_larger`].
+        #[inline(always)]
+        pub(in super::super) fn or_smaller(self, other: Self) -> Self {
+            Self(f32x4_pmin(self.0, other.0))
+        }
+
+        /// 2 to the power of whole numbers from -126 to 127.
+        #[inline(always)]
+        pub(in super::super) fn power_of_two(self) -> Self {
+            let low_bits = f32x4_add(self.0, f32x4_splat(super::WHOLE));
+            Self(i32x4_shl(i32x4_add(low_bits, i32x4_splat(127)), 23))
+        }
+
+        /// `yes` where `self` is less than `bound`, else `no`.
+        #[inline(always)]
+        pub(in super::super) fn if_less(self, bound: Self, yes: Self, no: Self) -> Self {
+            Self(v128_bitselect(yes.0, no.0, f32x4_lt(self.0, bound.0)))
         }
     }
 }
@@ -97,16 +143,68 @@ mod lanes {
         }
 
         #[inline(always)]
-        pub(in super::super) fn max(self, other: Self) -> Self {
-            // As WebAssembly: a NaN in either lane stays.
-            self.zip(other, |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) })
+        pub(in super::super) fn store(self, to: &mut [f32; 4]) {
+            *to = self.0;
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn sub(self, other: Self) -> Self {
+            self.zip(other, |a, b| a - b)
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn mul(self, other: Self) -> Self {
+            self.zip(other, |a, b| a * b)
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn div(self, other: Self) -> Self {
+            self.zip(other, |a, b| a / b)
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn abs(self) -> Self {
+            Self(self.0.map(f32::abs))
+        }
+
+        /// `other` where it is larger; so a NaN in `self` stays, and one in `other` is passed over.
+        #[inline(always)]
+        pub(in super::super) fn or_larger(self, other: Self) -> Self {
+            self.zip(other, |a, b| if a < b { b } else { a })
+        }
+
+        /// `other` where it is smaller, as [`Self::or_larger`].
+        #[inline(always)]
+        pub(in super::super) fn or_smaller(self, other: Self) -> Self {
+            self.zip(other, |a, b| if b < a { b } else { a })
+        }
+
+        /// 2 to the power of whole numbers from -126 to 127.
+        #[inline(always)]
+        pub(in super::super) fn power_of_two(self) -> Self {
+            Self(self.0.map(|n| f32::from_bits(((n + super::WHOLE).to_bits().wrapping_add(127)) << 23)))
+        }
+
+        /// `yes` where `self` is less than `bound`, else `no`.
+        #[inline(always)]
+        pub(in super::super) fn if_less(self, bound: Self, yes: Self, no: Self) -> Self {
+            Self(std::array::from_fn(|i| if self.0[i] < bound.0[i] { yes.0[i] } else { no.0[i] }))
         }
     }
 }
 
 pub(super) use lanes::F32x4;
 
+/// 1.5 · 2^23: a small number added to it is rounded to a whole one, ties to even, which then stands in the sum's low bits.
+const WHOLE: f32 = 12_582_912.0;
+
 impl F32x4 {
+    /// To whole numbers, of numbers below 2^22 in size.
+    #[inline(always)]
+    pub(super) fn nearest(self) -> Self {
+        self.add(Self::splat(WHOLE)).sub(Self::splat(WHOLE))
+    }
+
     /// All lanes added up.
     #[inline(always)]
     pub(super) fn sum(self) -> f32 {
@@ -137,22 +235,56 @@ pub(super) fn axpy(s: f32, x: &[f32], y: &mut [f32]) {
     let (x4, x_rest) = x.as_chunks::<4>();
     let (y4, y_rest) = y.as_chunks_mut::<4>();
     for (x, y) in x4.iter().zip(y4) {
-        *y = F32x4::load(x).mul_add(scale, F32x4::load(y)).to_array();
+        F32x4::load(x).mul_add(scale, F32x4::load(y)).store(y);
     }
     for (x, y) in x_rest.iter().zip(y_rest) {
         *y += s * x;
     }
 }
 
-/// The largest element, NaN if there is one, `-∞` of nothing.
+/// The largest element, `-∞` of nothing. A NaN is passed over.
 #[inline]
 pub(super) fn max(x: &[f32]) -> f32 {
-    let (x4, rest) = x.as_chunks::<4>();
-    let lanes = x4.iter().fold(F32x4::splat(f32::NEG_INFINITY), |max, x| max.max(F32x4::load(x))).to_array();
-    lanes
-        .iter()
-        .chain(rest)
-        .fold(f32::NEG_INFINITY, |a, &b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) })
+    let none = F32x4::splat(f32::NEG_INFINITY);
+    let (x16, rest) = x.as_chunks::<16>();
+    let mut tops = [none; 4];
+    for x in x16 {
+        for (lane, top) in tops.iter_mut().enumerate() {
+            *top = top.or_larger(F32x4::load(&x[4 * lane..]));
+        }
+    }
+    let top = tops[0].or_larger(tops[1]).or_larger(tops[2].or_larger(tops[3]));
+    top.to_array().iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b))
+}
+
+/// Replaces `x[i]` by `f(x[i])`, four at a time; the last few stand among zeros.
+#[inline(always)]
+pub(super) fn map(x: &mut [f32], f: impl Fn(F32x4) -> F32x4) {
+    let (x4, rest) = x.as_chunks_mut::<4>();
+    for x in x4 {
+        f(F32x4::load(x)).store(x);
+    }
+    if !rest.is_empty() {
+        let mut last = [0.0; 4];
+        last[..rest.len()].copy_from_slice(rest);
+        rest.copy_from_slice(&f(F32x4::load(&last)).to_array()[..rest.len()]);
+    }
+}
+
+/// As [`map`], of two operands of one length.
+#[inline(always)]
+pub(super) fn map2(x: &mut [f32], y: &[f32], f: impl Fn(F32x4, F32x4) -> F32x4) {
+    let (x4, x_rest) = x.as_chunks_mut::<4>();
+    let (y4, y_rest) = y.as_chunks::<4>();
+    for (x, y) in x4.iter_mut().zip(y4) {
+        f(F32x4::load(x), F32x4::load(y)).store(x);
+    }
+    if !x_rest.is_empty() {
+        let (mut a, mut b) = ([0.0; 4], [0.0; 4]);
+        a[..x_rest.len()].copy_from_slice(x_rest);
+        b[..y_rest.len()].copy_from_slice(y_rest);
+        x_rest.copy_from_slice(&f(F32x4::load(&a), F32x4::load(&b)).to_array()[..x_rest.len()]);
+    }
 }
 
 /// `Σ x[i]`.

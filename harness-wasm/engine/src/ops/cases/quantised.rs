@@ -21,8 +21,8 @@ pub(super) fn rounding(packing: Packing, inputs: &[Tensor]) -> f32 {
     4.0 * f32::EPSILON * widest(&dequantised(packing, &inputs[0], &inputs[1]))
 }
 
-/// Kernels may round activations to 16-bit integers in units of a group's largest: half of 1/32767 of it for every
-/// weight. Beside that, a sum's usual rounding.
+/// A sum of `k` products in float32, in which a weight may be `scale · q + min` with the two summed apart: errors are
+/// those of the larger terms.
 pub(super) fn product(op: Qgemm, inputs: &[Tensor], at: usize) -> f32 {
     let (n, k) = (inputs[1].shape()[0], op.packing.columns);
     let (row, column) = (at / n, at % n);
@@ -31,9 +31,8 @@ pub(super) fn product(op: Qgemm, inputs: &[Tensor], at: usize) -> f32 {
         let width = tensor.shape()[1];
         Tensor::i32([1, width], tensor.as_i32()[column * width..(column + 1) * width].to_vec())
     };
-    let weights: f32 =
-        dequantised(op.packing, &part(&inputs[1]), &part(&inputs[2])).iter().map(|w| w.abs()).sum();
-    x * weights / 65534.0 * 1.2 + 4.0 * f32::EPSILON * k as f32
+    let weights = widest(&dequantised(op.packing, &part(&inputs[1]), &part(&inputs[2])));
+    4.0 * f32::EPSILON * k as f32 * (x * weights).max(1.0)
 }
 
 fn widest(numbers: &[f32]) -> f32 {
