@@ -169,7 +169,7 @@ impl<'o, B: backend::Backend> Ready<'o, B> {
         let engine = |error: webmatrix_engine::Error| Failure::engine("inference", &error);
         let inputs = inputs.tensors()?;
         let outputs: NamedTensors = match self {
-            Self::Op { backend, program } => backend.run(*program, &inputs).await.map_err(engine)?,
+            Self::Op { backend, program } => backend.run_taking(*program, inputs).await.map_err(engine)?,
             Self::Model(runner) => runner.infer(&inputs).await.map_err(engine)?,
         };
         Ok(Arrays::of(&outputs))

@@ -81,6 +81,12 @@ proptest! {
             backend.run(program, &inputs).await.unwrap();
             backend.run(program, &inputs).await.unwrap()
         });
+        let taking = pollster::block_on(async {
+            let mut backend = Cpu::new(Kernels::Simd);
+            let program = backend.compile(&graph, &weights).await.unwrap();
+            backend.run_taking(program, inputs.clone()).await.unwrap()
+        });
+        prop_assert_eq!(&taking, &run(Kernels::Simd));
         let (mut simd, mut oracle) = (run(Kernels::Simd), run(Kernels::Oracle));
         let (soft, want) = (simd.remove("soft").unwrap(), oracle.remove("soft").unwrap());
         prop_assert_eq!(simd, oracle);

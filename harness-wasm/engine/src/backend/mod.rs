@@ -42,6 +42,14 @@ pub trait Backend {
     /// If an input is missing or of another type, or the device fails.
     async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors>;
 
+    /// As [`Self::run`], of inputs that nobody needs again: a backend may compute in their memory.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    async fn run_taking(&mut self, program: ProgramId, inputs: NamedTensors) -> Result<NamedTensors> {
+        self.run(program, &inputs).await
+    }
+
     /// Sets every state to zero.
     fn reset(&mut self);
 

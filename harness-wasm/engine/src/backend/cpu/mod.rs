@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::backend::{Backend, ProgramId, Tally, checked_input};
 use crate::error::Result;
-use crate::ir::{Graph, Node, Source, ValueId};
+use crate::ir::{Graph, Node, Source, TensorType, ValueId};
 use crate::ops::Op;
 use crate::plan::liveness::last_uses;
 use crate::tensor::{NamedTensors, Tensor};
@@ -193,12 +193,44 @@ impl Backend for Cpu {
     }
 
     async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
+        self.execute_program(program, |name, ty| Ok(Slot::Given(checked_input(inputs, name, ty)?)))
+    }
+
+    async fn run_taking(&mut self, program: ProgramId, mut inputs: NamedTensors) -> Result<NamedTensors> {
+        self.execute_program(program, |name, ty| {
+            checked_input(&inputs, name, ty)?;
+            // Each input is one value of the graph.
+            let tensor = inputs.remove(name).expect("checked");
+            Ok(Slot::Shared(Arc::new(tensor)))
+        })
+    }
+
+    fn reset(&mut self) {
+        self.states.clear();
+    }
+
+    fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    fn dispatches(&self) -> u64 {
+        0
+    }
+}
+
+impl Cpu {
+    /// Runs a program on what `input` gives for each of its inputs.
+    fn execute_program<'t>(
+        &mut self,
+        program: ProgramId,
+        mut input: impl FnMut(&str, &TensorType) -> Result<Slot<'t>>,
+    ) -> Result<NamedTensors> {
         let program = Rc::clone(&self.programs[program.0]);
         let graph = &program.graph;
-        let mut slots: Vec<Option<Slot<'_>>> = vec![None; graph.values().len()];
+        let mut slots: Vec<Option<Slot<'t>>> = vec![None; graph.values().len()];
         for (slot, value) in slots.iter_mut().zip(graph.values()) {
             *slot = match &value.source {
-                Source::Input(name) => Some(Slot::Given(checked_input(inputs, name, &value.ty)?)),
+                Source::Input(name) => Some(input(name, &value.ty)?),
                 Source::Weight(name) => self.weights.get(name).cloned().map(Slot::Shared),
                 Source::Constant(tensor) => Some(Slot::Shared(Arc::clone(tensor))),
                 Source::State(name) => {
@@ -235,17 +267,5 @@ impl Backend for Cpu {
             outputs.insert(name.clone(), slot.expect("outputs live to the end").into_tensor());
         }
         Ok(outputs)
-    }
-
-    fn reset(&mut self) {
-        self.states.clear();
-    }
-
-    fn take_tally(&mut self) -> Tally {
-        std::mem::take(&mut self.tally)
-    }
-
-    fn dispatches(&self) -> u64 {
-        0
     }
 }
