@@ -167,7 +167,7 @@ fn recipe(
     }
     let small = |shape: &[usize]| {
         let columns: usize = shape[1..].iter().product();
-        shape[0] * columns * SMALL < weights && columns >= Group::Of128.len()
+        shape[0] * columns * SMALL < weights && columns >= Group::Of128.size()
     };
     let kept = matrices.iter().filter(|(_, shape)| small(shape));
     recipe.exceptions = kept.map(|(name, _)| (name.clone(), eight)).collect();

@@ -30,7 +30,7 @@ impl Recipe {
         match self.exceptions.get(name) {
             Some(scheme) => *scheme,
             None => match self.scheme {
-                Scheme::Grouped { group, .. } if columns < group.len() => Scheme::Half,
+                Scheme::Grouped { group, .. } if columns < group.size() => Scheme::Half,
                 scheme => scheme,
             },
         }

@@ -88,7 +88,7 @@ impl Group {
     pub const ALL: [Self; 3] = [Self::Of32, Self::Of64, Self::Of128];
 
     /// As a number.
-    pub const fn len(self) -> usize {
+    pub const fn size(self) -> usize {
         match self {
             Self::Of32 => 32,
             Self::Of64 => 64,
@@ -133,7 +133,7 @@ impl fmt::Display for Scheme {
         match self {
             Self::Half => f.write_str("fp16"),
             Self::Grouped { bits, group, asymmetric, nested } => {
-                write!(f, "int{}-g{}", bits.count(), group.len())?;
+                write!(f, "int{}-g{}", bits.count(), group.size())?;
                 f.write_str(if *asymmetric { "-asym" } else { "" })?;
                 f.write_str(if *nested { "-super" } else { "" })
             }
@@ -169,7 +169,7 @@ impl Packing {
     pub const fn group(self) -> usize {
         match self.scheme {
             Scheme::Half => self.columns,
-            Scheme::Grouped { group, .. } => group.len(),
+            Scheme::Grouped { group, .. } => group.size(),
         }
     }
 
@@ -177,7 +177,7 @@ impl Packing {
     pub const fn groups(self) -> usize {
         match self.scheme {
             Scheme::Half => 0,
-            Scheme::Grouped { group, .. } => self.columns.div_ceil(group.len()),
+            Scheme::Grouped { group, .. } => self.columns.div_ceil(group.size()),
         }
     }
 

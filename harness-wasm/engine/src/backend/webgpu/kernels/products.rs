@@ -63,7 +63,7 @@ fn constants(packing: Packing) -> [(&'static str, f64); 4] {
     let [bits, group, asymmetric, nested] = match packing.scheme {
         Scheme::Half => [16.0, 1.0, 0.0, 0.0],
         Scheme::Grouped { bits, group, asymmetric, nested } => {
-            [bits.count() as f64, group.len() as f64, flag(asymmetric), flag(nested)]
+            [bits.count() as f64, group.size() as f64, flag(asymmetric), flag(nested)]
         }
     };
     [("BITS", bits), ("GROUP", group), ("ASYMMETRIC", asymmetric), ("NESTED", nested)]
