@@ -53,6 +53,21 @@ function dots(samples, median) {
   return svg;
 }
 
+/** How weights were quantised, and the outputs beside those at full precision. */
+function cost({ quantisation: how, reference, outputs }) {
+  const part = (x, digits) => (x === null ? "" : x.toFixed(digits));
+  return [
+    facts([
+      ["bits a weight", `${how.bits_per_weight.toFixed(3)}, scales included: ${(100 * (1 - how.bits_per_weight / 16)).toFixed(1)} % less than fp16`],
+      ["matrices", Object.entries(how.schemes).map(([scheme, count]) => `${count} × ${scheme}`).join(", ")],
+      ["codes chosen by", [how.fit, how.calibration && `GPTQ with ${how.calibration}`].filter(Boolean).join(", ")],
+      ["compared with", `${reference}, at full precision`],
+    ]),
+    table(["output", "cosine", "relative error", "choices the same", "divergence (nats)"],
+      outputs.map((o) => [o.name, part(o.cosine, 6), part(o.relative_error, 5), part(o.agreement, 4), part(o.divergence, 6)])),
+  ];
+}
+
 function show(index) {
   const cell = data.cells[index];
   const attempt = cell.attempt ?? {};
@@ -73,6 +88,7 @@ function show(index) {
     ...section("Agreement with " + (cell.agreement?.reference ?? "nothing"),
       cell.agreement && table(["output", "elements", "max |y−e|", "max rel", "cosine", "verdict"],
         cell.agreement.outputs.map((o) => [o.name, o.elements, small(o.max_abs), small(o.max_rel), o.cosine.toFixed(6), o.ok ? "within tolerance" : o.fault ?? "outside tolerance"]))),
+    ...section("What the precision costs", ...(cell.accuracy ? cost(cell.accuracy) : [])),
     ...section("Time of an inference",
       cell.samples.length && cell.median_ms !== null ? dots(cell.samples, cell.median_ms) : null,
       cell.evidence === "software" ? el("p", {}, "A software GPU: these times say nothing about WebGPU's speed.") : null,

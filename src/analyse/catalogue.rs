@@ -197,6 +197,7 @@ mod tests {
             evidence,
             implementation: None,
             agreement: None,
+            accuracy: None,
             median_ms,
             error: None,
             answer: Vec::new(),

@@ -4,7 +4,7 @@ use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::op_matrix::OpMatrix;
-use crate::collect::{Agreement, Statement, Task, is_real};
+use crate::collect::{Accuracy, Agreement, Statement, Task, is_real};
 use crate::store::{AnswerRow, BrowserRow, CellRow, EnvironmentRow, RunRow};
 
 /// One cell of one run. Its fields, in this order, are the stable machine form (`jsonl`).
@@ -38,6 +38,9 @@ pub struct CellView {
     pub implementation: Option<String>,
     /// How the outputs compare; none if nothing was compared.
     pub agreement: Option<AgreementView>,
+    /// What the precision costs; none at full precision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<AccuracyView>,
     /// Median of the timed inferences.
     pub median_ms: Option<f64>,
     /// Why it is not a pass.
@@ -64,10 +67,26 @@ pub struct AgreementView {
     pub cosine: f64,
 }
 
+/// The cost of a precision in a line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AccuracyView {
+    /// Bits that a weight of the quantised matrices takes, scales included.
+    pub bits_per_weight: f64,
+    /// How much less memory they take than at half precision: 0.7 is 70 % less.
+    pub saved: f64,
+    /// Where the answer at full precision comes from.
+    pub reference: String,
+    /// Smallest cosine with it over all outputs.
+    pub cosine: Option<f64>,
+    /// Smallest part of choices (the likeliest class, a generated token) that are the same.
+    pub agreement: Option<f64>,
+}
+
 impl CellView {
     /// The view of a row. Names that this program does not know count as nothing: not as a pass.
     pub fn of(row: CellRow) -> Self {
         let agreement: Option<Agreement> = row.agreement.and_then(|text| serde_json::from_str(&text).ok());
+        let accuracy: Option<Accuracy> = row.accuracy.and_then(|text| serde_json::from_str(&text).ok());
         let status: Option<Status> = row.status.and_then(|status| status.parse().ok());
         Self {
             id: row.cell,
@@ -88,6 +107,13 @@ impl CellView {
                 max_rel: agreement.max_rel(),
                 cosine: agreement.cosine(),
                 reference: agreement.reference,
+            }),
+            accuracy: accuracy.map(|accuracy| AccuracyView {
+                bits_per_weight: accuracy.quantisation.bits_per_weight,
+                saved: accuracy.saved(),
+                cosine: accuracy.cosine(),
+                agreement: accuracy.agreement(),
+                reference: accuracy.reference,
             }),
             median_ms: row.median_ms,
             error: row.reason.filter(|_| status != Some(Status::Pass)),

@@ -492,7 +492,7 @@ fn decide(ctx: &Context, cell: &Cell, decided: Decided, runnable: bool) -> Resul
         flaky,
         evidence: verdict.evidence,
         samples_ms: samples,
-        says: lines(&answer),
+        says: verdict.accuracy.iter().map(ToString::to_string).chain(lines(&answer)).collect(),
         reason: verdict.reason.clone(),
     };
     ctx.recorder.record(Record::CellDecided(Box::new(CellDecided {

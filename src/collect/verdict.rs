@@ -127,9 +127,32 @@ impl Accuracy {
         self.outputs.iter().filter_map(|output| output.cosine).min_by(f64::total_cmp)
     }
 
+    /// How much less memory the quantised matrices take than at half precision: 0.7 is 70 % less.
+    pub fn saved(&self) -> f64 {
+        1.0 - self.quantisation.bits_per_weight / 16.0
+    }
+
     /// The smallest agreement of choices over all outputs that have one.
     pub fn agreement(&self) -> Option<f64> {
         self.outputs.iter().filter_map(|output| output.agreement).min_by(f64::total_cmp)
+    }
+}
+
+impl std::fmt::Display for Accuracy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:.2} bits a weight, {:.1} % less than fp16",
+            self.quantisation.bits_per_weight,
+            100.0 * self.saved()
+        )?;
+        if let Some(cosine) = self.cosine() {
+            write!(f, "; cosine {cosine:.5}")?;
+        }
+        if let Some(agreement) = self.agreement() {
+            write!(f, ", {:.1} % of choices the same", 100.0 * agreement)?;
+        }
+        write!(f, " (against {} at full precision)", self.reference)
     }
 }
 

@@ -90,12 +90,10 @@ fn impossible_cells_say_why() {
     matrix.include.clear();
     let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
     insta::assert_snapshot!(summary(&plan), @r"
-    1 chromium run
-    1 chromium not_implemented: the engine has no int3 weights yet
+    2 chromium run
     2 chromium not_applicable: native-cpu runs on the host, not in a browser: its browser label is native
     2 native not_applicable: wasm exists in browsers only; the host has native-cpu and native-gpu
-    1 native run
-    1 native not_implemented: the engine has no int3 weights yet
+    2 native run
     ");
 }
 

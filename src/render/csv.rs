@@ -2,7 +2,7 @@
 
 use crate::analyse::view::{CellView, RunView};
 
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "id",
     "browser",
     "browser_version",
@@ -17,6 +17,7 @@ const COLUMNS: [&str; 17] = [
     "evidence",
     "implementation",
     "agreement",
+    "accuracy",
     "median_ms",
     "error",
     "run",
@@ -30,13 +31,23 @@ pub(super) fn render(runs: &[&RunView]) -> String {
     text
 }
 
-fn fields(cell: &CellView) -> [String; 17] {
+fn fields(cell: &CellView) -> [String; 18] {
     let agreement = cell.agreement.as_ref().map(|agreement| {
         let word = if agreement.ok { "agrees" } else { "differs" };
         format!(
             "{word} max_abs={:.3e} cosine={:.9} ({})",
             agreement.max_abs, agreement.cosine, agreement.reference
         )
+    });
+    let accuracy = cell.accuracy.as_ref().map(|accuracy| {
+        let mut text = format!("bits_per_weight={:.3}", accuracy.bits_per_weight);
+        if let Some(cosine) = accuracy.cosine {
+            text.push_str(&format!(" cosine={cosine:.6}"));
+        }
+        if let Some(agreement) = accuracy.agreement {
+            text.push_str(&format!(" agreement={agreement:.4}"));
+        }
+        format!("{text} ({})", accuracy.reference)
     });
     [
         cell.id.clone(),
@@ -53,13 +64,14 @@ fn fields(cell: &CellView) -> [String; 17] {
         cell.evidence.to_string(),
         cell.implementation.clone().unwrap_or_default(),
         agreement.unwrap_or_default(),
+        accuracy.unwrap_or_default(),
         cell.median_ms.map(|ms| ms.to_string()).unwrap_or_default(),
         cell.error.clone().unwrap_or_default(),
         cell.run.clone(),
     ]
 }
 
-fn line(fields: [String; 17]) -> String {
+fn line(fields: [String; 18]) -> String {
     fields.map(|text| field(&text)).join(",") + "\r\n"
 }
 

@@ -98,6 +98,9 @@ fn word(cell: &CellView) -> String {
     if let Some(ms) = cell.median_ms.filter(|_| status == Status::Pass) {
         let _written = write!(word, " {ms:.2} ms");
     }
+    if let Some(cosine) = cell.accuracy.as_ref().and_then(|accuracy| accuracy.cosine) {
+        let _written = write!(word, ", cos {cosine:.4}");
+    }
     word
 }
 

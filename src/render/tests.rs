@@ -21,6 +21,7 @@ fn cell(backend: &str, status: Option<Status>, evidence: EvidenceGrade) -> CellV
         evidence,
         implementation: None,
         agreement: None,
+        accuracy: None,
         median_ms: None,
         error: None,
         answer: Vec::new(),
@@ -182,11 +183,11 @@ fn jsonl_is_the_stable_machine_form() {
 #[test]
 fn csv_is_quoted_and_holds_no_formula() {
     insta::assert_snapshot!(text(Format::Csv), @r#"
-    id,browser,browser_version,model,size,runtime,backend,precision,profile,status,flaky,evidence,implementation,agreement,median_ms,error,run
-    chromium/bert@tiny/webmatrix/wasm/fp32/default,chromium,156.0,bert,tiny,webmatrix,wasm,fp32,default,pass,true,cpu,,agrees max_abs=1.500e-6 cosine=1.000000000 (pytorch-golden),1.25,,R1
-    chromium/bert@tiny/webmatrix/webgpu/fp32/default,chromium,156.0,bert,tiny,webmatrix,webgpu,fp32,default,wrong,false,software,,,,"'=1+1 | <script>alert(""x"")</script>
+    id,browser,browser_version,model,size,runtime,backend,precision,profile,status,flaky,evidence,implementation,agreement,accuracy,median_ms,error,run
+    chromium/bert@tiny/webmatrix/wasm/fp32/default,chromium,156.0,bert,tiny,webmatrix,wasm,fp32,default,pass,true,cpu,,agrees max_abs=1.500e-6 cosine=1.000000000 (pytorch-golden),,1.25,,R1
+    chromium/bert@tiny/webmatrix/webgpu/fp32/default,chromium,156.0,bert,tiny,webmatrix,webgpu,fp32,default,wrong,false,software,,,,,"'=1+1 | <script>alert(""x"")</script>
     second line",R1
-    chromium/bert@tiny/webmatrix/webnn/fp32/default,chromium,156.0,bert,tiny,webmatrix,webnn,fp32,default,,false,none,,,,,R1
+    chromium/bert@tiny/webmatrix/webnn/fp32/default,chromium,156.0,bert,tiny,webmatrix,webnn,fp32,default,,false,none,,,,,,R1
     "#);
 }
 

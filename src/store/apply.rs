@@ -195,9 +195,23 @@ impl Rows<'_> {
 
     fn cell_decided(&self, decided: &CellDecided) -> Written {
         let verdict = &decided.verdict;
+        if let (Some(attempt), Some(accuracy)) = (&decided.attempt, &verdict.accuracy) {
+            for output in &accuracy.outputs {
+                let measures = [
+                    ("cosine", output.cosine, "cosine"),
+                    ("relative_error", output.relative_error, "ratio"),
+                    ("agreement", output.agreement, "ratio"),
+                    ("divergence", output.divergence, "nat"),
+                ];
+                for (what, value, unit) in measures {
+                    let Some(value) = value else { continue };
+                    self.metric(attempt, &format!("accuracy.{}.{what}", output.name), value, unit)?;
+                }
+            }
+        }
         self.execute(
             "UPDATE cell SET status = ?, flaky = ?, evidence = ?, implementation = ?, reason = ?, reference = ?,
-                 agreement = ?, attempt = ?, wall_ms = ?, page_ms = ?, decided_at = ?
+                 agreement = ?, accuracy = ?, attempt = ?, wall_ms = ?, page_ms = ?, decided_at = ?
              WHERE run = ? AND cell = ?",
             params![
                 verdict.status.as_str(),
@@ -207,6 +221,7 @@ impl Rows<'_> {
                 verdict.reason,
                 verdict.agreement.as_ref().map(|agreement| &agreement.reference),
                 verdict.agreement.as_ref().map(serde_json::to_string).transpose()?,
+                verdict.accuracy.as_ref().map(serde_json::to_string).transpose()?,
                 decided.attempt.as_ref().map(|attempt| &attempt.0),
                 decided.cost.map(|cost| cost.wall_ms),
                 decided.cost.and_then(|cost| cost.page_ms),

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_op_case.sql"),
     include_str!("migrations/0004_answer.sql"),
     include_str!("migrations/0005_peer.sql"),
+    include_str!("migrations/0006_accuracy.sql"),
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (

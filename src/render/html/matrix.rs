@@ -266,6 +266,9 @@ fn slot(cell: &CellView, index: usize, first: bool) -> Slot {
         Some(other) => ("none".to_owned(), "·", other.to_string()),
         None => ("none".to_owned(), "?", "no verdict".to_owned()),
     };
+    // What a quantised model is asked first is what it still knows.
+    let cosine = cell.accuracy.as_ref().and_then(|accuracy| accuracy.cosine).filter(|_| cell.is_green());
+    let label = cosine.map_or(label, |cosine| format!("cos {cosine:.4}"));
     let flaky = if cell.flaky { " flaky" } else { "" };
     let mut aria = format!("{} {} on {} {}: {status}", cell.model, cell.size, cell.browser, cell.backend);
     if cell.evidence != EvidenceGrade::None {
