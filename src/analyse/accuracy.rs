@@ -81,8 +81,7 @@ fn divergence(y: &[f64], e: &[f64], row: usize) -> Option<f64> {
         // Rounding may take it below zero; what is no number stays none.
         if sum < 0.0 { 0.0 } else { sum }
     };
-    let rows: Vec<f64> =
-        y.chunks_exact(row).zip(e.chunks_exact(row)).map(|(y, e)| of(y, e)).collect();
+    let rows: Vec<f64> = y.chunks_exact(row).zip(e.chunks_exact(row)).map(|(y, e)| of(y, e)).collect();
     let mean = rows.iter().sum::<f64>() / rows.len().max(1) as f64;
     mean.is_finite().then_some(mean)
 }

@@ -1,16 +1,16 @@
 //! A model with its weights at another precision: made once on the host, and served to every page like any checkpoint.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use pollster::block_on;
 use serde::{Deserialize, Serialize};
-use webmatrix_engine::Error;
-use webmatrix_engine::models::{twin_batch, twin_text};
+use webmatrix_engine::models::{items, repeated, twin_batch, twin_text};
 use webmatrix_engine::quant::{Activations, Bits, Choice, Fit, Group, Recipe, Scheme, allot};
 use webmatrix_engine::run::{Loaded, activations, sensitivities};
 use webmatrix_engine::tensor::write_safetensors;
+use webmatrix_engine::{Error, NamedTensors};
 use webmatrix_wire::{ModelSource, Precision};
 
 use super::native;
@@ -29,6 +29,8 @@ const SMALL: usize = 500;
 const SEED: u64 = 0x5eed_ca11;
 /// Items of such inputs.
 const ITEMS: usize = 4;
+/// Items of calibration inputs that sensitivity is measured on.
+const MEASURED_ITEMS: usize = 12;
 
 /// How a model's weights were quantised.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -55,26 +57,91 @@ pub(super) struct Quantised {
     pub(super) how: Arc<Quantisation>,
 }
 
-type Made = Arc<Mutex<Option<Result<Quantised, String>>>>;
+/// Something that is made once, by whom needs it first; others wait for it.
+type Once<T> = Arc<Mutex<Option<Result<T, String>>>>;
 
-/// Models that were quantised, each once a run.
+fn once<K: std::hash::Hash + Eq, T: Clone>(
+    known: &Mutex<HashMap<K, Once<T>>>,
+    key: K,
+    make: impl FnOnce() -> Result<T, String>,
+) -> Result<T, String> {
+    let cell = {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(key).or_default())
+    };
+    let mut cell = cell.lock().unwrap_or_else(PoisonError::into_inner);
+    cell.get_or_insert_with(make).clone()
+}
+
+/// Models that were quantised, and what was learnt of them: each once a run.
 #[derive(Debug, Default)]
-pub(super) struct Shelf(Mutex<HashMap<(ModelClass, Size, Shape, Precision), Made>>);
+pub(super) struct Shelf {
+    made: Mutex<HashMap<(ModelClass, Size, Shape, Precision), Once<Quantised>>>,
+    studied: Mutex<HashMap<(ModelClass, Size, Shape), Once<Arc<Studied>>>>,
+}
 
 impl Shelf {
     /// The material at the cell's precision. May take long.
     pub(super) fn get(&self, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
-        let key = (cell.model, cell.size, cell.shape, cell.precision);
-        let made = {
-            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(known.entry(key).or_default())
-        };
-        // Held while it is made, so that lanes that need the same model wait for it; others go on.
-        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.get_or_insert_with(|| {
-            make(cell.model, cell.precision, plain).map_err(|error| format!("quantising: {error}"))
+        let told = |error: Error| format!("quantising: {error}");
+        once(&self.made, (cell.model, cell.size, cell.shape, cell.precision), || {
+            let study = || Studied::new(cell.model, plain).map(Arc::new).map_err(told);
+            let studied = once(&self.studied, (cell.model, cell.size, cell.shape), study)?;
+            make(cell.model, cell.precision, plain, &studied).map_err(told)
         })
-        .clone()
+    }
+}
+
+/// A model and what quantising it must know.
+#[derive(Debug)]
+struct Studied {
+    /// At full precision, on calibration inputs.
+    loaded: Loaded,
+    /// What these inputs are.
+    about: String,
+    /// What the model is judged on.
+    inputs: NamedTensors,
+    shapes: BTreeMap<String, Vec<usize>>,
+    matrices: BTreeMap<String, Vec<usize>>,
+    /// Weights of these matrices.
+    weights: usize,
+    /// None for models that are too large for calibration.
+    activations: OnceLock<BTreeMap<String, Arc<Activations>>>,
+    choices: OnceLock<BTreeMap<String, Vec<Choice>>>,
+}
+
+impl Studied {
+    fn new(class: ModelClass, plain: &Material) -> Result<Self, Error> {
+        let mut loaded = native::load(class.as_str(), &plain.model, &plain.files)?;
+        let (shapes, matrices) = (loaded.weight_shapes()?, loaded.matrices()?);
+        let weights = matrices.values().map(|shape| shape.iter().product::<usize>()).sum();
+        let (calibration, about) = calibration(&loaded, plain)?;
+        let inputs = std::mem::replace(&mut loaded.inputs, calibration);
+        let (activations, choices) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { loaded, about, inputs, shapes, matrices, weights, activations, choices })
+    }
+
+    fn activations(&self) -> Result<&BTreeMap<String, Arc<Activations>>, Error> {
+        if self.activations.get().is_none() {
+            let calibrates = self.weights <= MOST_CALIBRATED;
+            let made = if calibrates { block_on(activations(&self.loaded))? } else { BTreeMap::new() };
+            let _known = self.activations.set(made);
+        }
+        Ok(self.activations.get().expect("set above"))
+    }
+
+    /// What every matrix costs under the schemes that bits are allotted among.
+    fn choices(&self) -> Result<&BTreeMap<String, Vec<Choice>>, Error> {
+        if self.choices.get().is_none() {
+            // A few items tell matrices apart as well as many do.
+            let model = &*self.loaded.model;
+            let items = items(model, &self.loaded.inputs).min(MEASURED_ITEMS);
+            let inputs = repeated(model, self.loaded.inputs.clone(), Some(items), None)?;
+            let (activations, mut quiet) = (self.activations()?, |_, _| ());
+            let made = sensitivities(&self.loaded, &inputs, &ALLOTTED, Fit::Mse, activations, &mut quiet);
+            let _known = self.choices.set(block_on(made)?);
+        }
+        Ok(self.choices.get().expect("set above"))
     }
 }
 
@@ -89,105 +156,95 @@ const fn scheme(precision: Precision) -> Scheme {
     }
 }
 
-/// What a precision whose bits are allotted chooses from, and the bits a weight that it may take on average. At 4 bits
-/// no matrix gets fewer, and all of them together take 70 % less than at half precision.
-const fn allotment(precision: Precision) -> Option<(&'static [Scheme], f64)> {
-    const FOUR: [Scheme; 4] = [
-        Scheme::symmetric(Bits::Four, Group::Of64),
-        Scheme::nested(Bits::Four, true),
-        Scheme::asymmetric(Bits::Four, Group::Of32),
-        Scheme::symmetric(Bits::Eight, Group::Of128),
-    ];
-    const MIXED: [Scheme; 4] = [
-        Scheme::nested(Bits::Three, true),
-        Scheme::nested(Bits::Four, true),
-        Scheme::asymmetric(Bits::Four, Group::Of32),
-        Scheme::symmetric(Bits::Eight, Group::Of128),
-    ];
+/// What bits are allotted among, fewest first.
+const ALLOTTED: [Scheme; 5] = [
+    Scheme::nested(Bits::Three, true),
+    Scheme::symmetric(Bits::Four, Group::Of64),
+    Scheme::nested(Bits::Four, true),
+    Scheme::asymmetric(Bits::Four, Group::Of32),
+    Scheme::symmetric(Bits::Eight, Group::Of128),
+];
+
+/// Bits a weight that a precision may take on average, and whether a matrix may get that scheme. At 4 bits none gets fewer,
+/// and all of them together take 70 % less than at half precision.
+fn allotment(precision: Precision) -> Option<(f64, fn(Scheme) -> bool)> {
     match precision {
-        Precision::Int4 => Some((&FOUR, 4.75)),
-        Precision::Mixed => Some((&MIXED, 4.2)),
+        Precision::Int4 => {
+            let four = |scheme| !matches!(scheme, Scheme::Grouped { bits: Bits::Two | Bits::Three, .. });
+            Some((4.75, four))
+        }
+        Precision::Mixed => Some((4.2, |_| true)),
         _ => None,
     }
 }
 
-fn make(class: ModelClass, precision: Precision, plain: &Material) -> Result<Quantised, Error> {
-    let loaded = native::load(class.as_str(), &plain.model, &plain.files)?;
-    let shapes = loaded.weight_shapes()?;
-    let matrices = loaded.matrices()?;
-    let weights: usize = matrices.values().map(|shape| shape.iter().product::<usize>()).sum();
+fn make(
+    class: ModelClass,
+    precision: Precision,
+    plain: &Material,
+    studied: &Studied,
+) -> Result<Quantised, Error> {
+    let none = BTreeMap::new();
     let coarse = !matches!(precision, Precision::Fp32 | Precision::Fp16 | Precision::Int8);
-    let calibrated = coarse && weights <= MOST_CALIBRATED;
-    let (inputs, about) = calibration(&loaded, plain)?;
-    let calibration = Loaded { inputs, model: loaded.model, weights: loaded.weights };
-    let activations = if calibrated { block_on(activations(&calibration))? } else { BTreeMap::new() };
-    let recipe = recipe(precision, &calibration, &matrices, weights, &activations)?;
-    let fit = recipe.fit;
-    let quantised = recipe.apply(calibration.weights, &matrices, &activations)?;
+    let activations = if coarse { studied.activations()? } else { &none };
+    let recipe = if coarse { recipe(precision, studied)? } else { Recipe::uniform(scheme(precision)) };
+    let quantised = recipe.apply(studied.loaded.weights.clone(), &studied.matrices, activations)?;
     let mut how = Quantisation {
-        schemes: BTreeMap::new(),
-        fit: fit.to_string(),
-        calibration: calibrated.then_some(about),
-        bits_per_weight: 0.0,
-        bytes: 0,
-        weights: weights as u64,
+        fit: recipe.fit.to_string(),
+        calibration: (!activations.is_empty()).then(|| studied.about.clone()),
+        weights: studied.weights as u64,
+        ..Quantisation::default()
     };
-    for matrix in matrices.keys().filter_map(|name| quantised.matrix(name)) {
+    for matrix in studied.matrices.keys().filter_map(|name| quantised.matrix(name)) {
         *how.schemes.entry(matrix.packing().scheme.to_string()).or_default() += 1;
         how.bytes += matrix.bytes() as u64;
     }
-    how.bits_per_weight = 8.0 * how.bytes as f64 / weights.max(1) as f64;
+    how.bits_per_weight = 8.0 * how.bytes as f64 / studied.weights.max(1) as f64;
 
     let file = |name: &str, bytes: Vec<u8>| (name.to_owned(), FileSource::Bytes(Bytes::from(bytes)));
     // The answer that came with the model is one to its own weights.
     let mut material = Material { expected: None, ..plain.clone() };
-    match &plain.model {
+    let preprocessor = match &plain.model {
         ModelSource::Files { preprocessor, weights, .. } => {
             weights.iter().for_each(|shard| drop(material.files.remove(shard)));
-            material.model = files_source(preprocessor.clone(), vec![WEIGHTS.to_owned()]);
+            preprocessor.clone()
         }
         ModelSource::Twin { size, .. } => {
             material.files.extend([
                 file(CONFIG, twin_text(class.as_str(), size.as_str())?.as_bytes().to_vec()),
-                file(INPUTS, write_safetensors(&loaded.inputs)?),
+                file(INPUTS, write_safetensors(&studied.inputs)?),
             ]);
-            material.model = files_source(None, vec![WEIGHTS.to_owned()]);
+            None
         }
-    }
-    material.files.extend([file(WEIGHTS, quantised.to_safetensors(&shapes)?)]);
+    };
+    material.model = files_source(preprocessor, vec![WEIGHTS.to_owned()]);
+    material.files.extend([file(WEIGHTS, quantised.to_safetensors(&studied.shapes)?)]);
     Ok(Quantised { material, how: Arc::new(how) })
 }
 
 /// Which matrix gets what.
-fn recipe(
-    precision: Precision,
-    calibration: &Loaded,
-    matrices: &BTreeMap<String, Vec<usize>>,
-    weights: usize,
-    activations: &BTreeMap<String, Arc<Activations>>,
-) -> Result<Recipe, Error> {
+fn recipe(precision: Precision, studied: &Studied) -> Result<Recipe, Error> {
     let mut recipe = Recipe::uniform(scheme(precision));
-    if matches!(precision, Precision::Fp32 | Precision::Fp16 | Precision::Int8) {
-        return Ok(recipe);
-    }
-    let eight = scheme(Precision::Int8);
-    if let Some((schemes, bits)) = allotment(precision).filter(|_| weights <= MOST_MEASURED) {
-        let choices = block_on(sensitivities(calibration, schemes, Fit::Mse, activations, &mut |_, _| ()))?;
-        let picked: BTreeMap<String, Choice> = allot(&choices, (weights as f64 * bits / 8.0) as usize);
+    if let Some((bits, may)) = allotment(precision).filter(|_| studied.weights <= MOST_MEASURED) {
+        let choices = studied.choices()?.iter().map(|(name, choices)| {
+            let kept: Vec<Choice> = choices.iter().filter(|choice| may(choice.scheme)).cloned().collect();
+            (name.clone(), kept)
+        });
+        let picked = allot(&choices.collect(), (studied.weights as f64 * bits / 8.0) as usize);
         recipe.exceptions = picked.into_iter().map(|(name, choice)| (name, choice.scheme)).collect();
         return Ok(recipe);
     }
     let small = |shape: &[usize]| {
         let columns: usize = shape[1..].iter().product();
-        shape[0] * columns * SMALL < weights && columns >= Group::Of128.size()
+        shape[0] * columns * SMALL < studied.weights && columns >= Group::Of128.size()
     };
-    let kept = matrices.iter().filter(|(_, shape)| small(shape));
-    recipe.exceptions = kept.map(|(name, _)| (name.clone(), eight)).collect();
+    let kept = studied.matrices.iter().filter(|(_, shape)| small(shape));
+    recipe.exceptions = kept.map(|(name, _)| (name.clone(), scheme(Precision::Int8))).collect();
     Ok(recipe)
 }
 
 /// Inputs that are none of those which will be judged, and what they are.
-fn calibration(loaded: &Loaded, plain: &Material) -> Result<(webmatrix_engine::NamedTensors, String), Error> {
+fn calibration(loaded: &Loaded, plain: &Material) -> Result<(NamedTensors, String), Error> {
     let seeded = twin_batch(&*loaded.model, SEED, ITEMS, None)?;
     let tokenizer = plain.folder.as_ref().map(|folder| folder.join(text::TOKENIZER));
     match tokenizer.filter(|tokenizer| tokenizer.is_file() && text::is_read(&*loaded.model, &seeded)) {

@@ -92,7 +92,7 @@ pub(super) fn encode(tokenizer: &Path, sentences: &[&str]) -> Result<NamedTensor
 /// What models are calibrated with where nobody says: a sentence a line.
 const CALIBRATION: &str = include_str!("../../matrices/calibration.txt");
 /// Rows of random words beside these sentences, and tokens of each: more directions than forty sentences have.
-const RANDOM_ROWS: usize = 160;
+const RANDOM_ROWS: usize = 120;
 const RANDOM_TOKENS: usize = 18;
 
 /// Texts that quantisation is calibrated with: sentences that are nobody's input, and random words of the vocabulary. Text

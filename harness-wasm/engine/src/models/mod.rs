@@ -40,7 +40,7 @@ use crate::weights::{Weights, twin::Draw};
 pub type InputTypes = BTreeMap<String, TensorType>;
 
 /// What one model of a class can be asked for.
-pub trait Model: std::fmt::Debug {
+pub trait Model: std::fmt::Debug + Send + Sync {
     /// The inputs that these types stand for, completed with defaults (an absent mask is all ones),
     /// their values checked.
     ///

@@ -10,20 +10,22 @@ use crate::quant::{Activations, Choice, Fit, Recipe, Scheme};
 use crate::tensor::{Data, NamedTensors};
 use crate::weights::Weights;
 
-/// Every matrix under every one of these schemes, the others as they are: what it takes and what the outputs lose.
+/// Every matrix under every one of these schemes, the others as they are: what it takes and what the outputs for `inputs`
+/// lose.
 /// `told` hears of each matrix when it is done: how many of how many.
 ///
 /// # Errors
 /// If the model does not run, or a weight is not finite.
 pub async fn sensitivities(
     loaded: &Loaded,
+    inputs: &NamedTensors,
     schemes: &[Scheme],
     fit: Fit,
     activations: &BTreeMap<String, Arc<Activations>>,
     told: &mut dyn FnMut(usize, usize),
 ) -> Result<BTreeMap<String, Vec<Choice>>> {
     let matrices = loaded.matrices()?;
-    let plain = outputs(loaded, &loaded.weights).await?;
+    let plain = outputs(loaded, &loaded.weights, inputs).await?;
     let mut choices = BTreeMap::new();
     for (at, (name, shape)) in matrices.iter().enumerate() {
         let (rows, columns) = (shape[0], shape[1..].iter().product());
@@ -39,7 +41,7 @@ pub async fn sensitivities(
                 base: Box::new(loaded.weights.clone()),
                 matrices: Arc::new(BTreeMap::from([(name.clone(), matrix)])),
             };
-            let loss = loss(&plain, &outputs(loaded, &one).await?);
+            let loss = loss(&plain, &outputs(loaded, &one, inputs).await?);
             of_matrix.push(Choice::new(scheme, rows, columns, loss));
         }
         choices.insert(name.clone(), of_matrix);
@@ -48,10 +50,8 @@ pub async fn sensitivities(
     Ok(choices)
 }
 
-async fn outputs(loaded: &Loaded, weights: &Weights) -> Result<NamedTensors> {
-    Runner::new(&*loaded.model, weights, Cpu::new(Kernels::Simd), Options::default())
-        .infer(&loaded.inputs)
-        .await
+async fn outputs(loaded: &Loaded, weights: &Weights, inputs: &NamedTensors) -> Result<NamedTensors> {
+    Runner::new(&*loaded.model, weights, Cpu::new(Kernels::Simd), Options::default()).infer(inputs).await
 }
 
 /// The error's part of the energy, averaged over outputs of floats.
