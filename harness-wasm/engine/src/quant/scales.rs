@@ -53,25 +53,77 @@ pub(crate) fn read(packing: Packing, words: &[u32], at: usize) -> Affine {
 /// A row's numbers, by group: room that is filled row after row.
 pub(crate) struct Scales {
     packing: Packing,
-    pub(crate) scales: Vec<f32>,
-    /// What is added to codes that count from the middle one on: nothing where a scheme is symmetric.
-    pub(crate) offsets: Vec<f32>,
+    /// Of whole super-blocks, as `offsets`.
+    scales: Vec<f32>,
+    offsets: Vec<f32>,
 }
 
 impl Scales {
     pub(crate) fn new(packing: Packing) -> Self {
-        let zeros = vec![0.0; packing.groups()];
+        let zeros = vec![0.0; packing.groups().next_multiple_of(NESTED)];
         Self { packing, scales: zeros.clone(), offsets: zeros }
     }
 
-    /// Takes the numbers of the row whose words these are.
+    pub(crate) fn scales(&self) -> &[f32] {
+        &self.scales[..self.packing.groups()]
+    }
+
+    /// What is added to codes that count from the middle one on: nothing where a scheme is symmetric.
+    pub(crate) fn offsets(&self) -> Option<&[f32]> {
+        matches!(self.packing.scheme, Scheme::Grouped { asymmetric: true, .. })
+            .then(|| &self.offsets[..self.packing.groups()])
+    }
+
+    /// Takes the numbers of the row whose words these are: what [`read`] says of each group, many at once.
     pub(crate) fn read(&mut self, words: &[u32]) {
-        let Scheme::Grouped { bits, .. } = self.packing.scheme else { return };
-        for (at, (scale, offset)) in self.scales.iter_mut().zip(&mut self.offsets).enumerate() {
-            let group = read(self.packing, words, at);
-            (*scale, *offset) = (group.scale, group.min + bits.zero() as f32 * group.scale);
+        let Scheme::Grouped { bits, asymmetric, nested, .. } = self.packing.scheme else { return };
+        let blocks = self.scales.as_chunks_mut::<NESTED>().0.iter_mut();
+        match (nested, asymmetric) {
+            (false, false) => halves(words, &mut self.scales),
+            (false, true) => {
+                let (scales, mins) = words.split_at(words.len() / 2);
+                halves(scales, &mut self.scales);
+                halves(mins, &mut self.offsets);
+            }
+            (true, false) => {
+                for (scales, words) in blocks.zip(words.as_chunks::<2>().0) {
+                    let d = half(words[0], false);
+                    *scales = sixes(words[1], words[0] >> 16).map(|s| d * (s - 32.0));
+                }
+            }
+            (true, true) => {
+                let mins = self.offsets.as_chunks_mut::<NESTED>().0;
+                for ((scales, mins), words) in blocks.zip(mins).zip(words.as_chunks::<4>().0) {
+                    let (d, m) = (half(words[0], false), half(words[0], true));
+                    *scales = sixes(words[1], words[3] & 0xffff).map(|s| d * s);
+                    *mins = sixes(words[2], words[3] >> 16).map(|t| m * t);
+                }
+            }
+        }
+        if asymmetric {
+            let zero = bits.zero() as f32;
+            self.offsets.iter_mut().zip(&self.scales).for_each(|(offset, scale)| *offset += zero * scale);
         }
     }
+}
+
+/// Two numbers a word.
+fn halves(words: &[u32], out: &mut [f32]) {
+    for (pair, &word) in out.as_chunks_mut::<2>().0.iter_mut().zip(words) {
+        *pair = [half(word, false), half(word, true)];
+    }
+}
+
+/// The 6-bit numbers with these low and high bits. They are masked where they stand and multiplied, since vectors have
+/// no shift by another amount in each lane.
+#[inline(always)]
+fn sixes(low: u32, high: u32) -> [f32; NESTED] {
+    std::array::from_fn(|i| {
+        let low = (low >> (16 * (i / 4))) & (15 << (4 * (i % 4)));
+        let high = high & (3 << (2 * i));
+        low as i32 as f32 * (1.0 / (1 << (4 * (i % 4))) as f32)
+            + high as i32 as f32 * (16.0 / (1 << (2 * i)) as f32)
+    })
 }
 
 /// A float16 as float32, without a branch: what files hold is finite.
@@ -154,6 +206,7 @@ fn signed_block(groups: &[Affine]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::twin::Draw;
 
     fn there_and_back(scheme: &str, columns: usize, groups: &[Affine]) -> Vec<Affine> {
         let packing = Packing { scheme: scheme.parse().unwrap(), columns };
@@ -193,6 +246,30 @@ mod tests {
                         continue;
                     };
                     assert!((got.min - min).abs() <= relative * widest.1, "{scheme} {got:?} {want:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_says_what_its_groups_say() {
+        let mut draw = Draw::new(3, "scales");
+        for scheme in Scheme::all().into_iter().skip(1) {
+            for groups in [1, 2, 7, 8, 9, 19] {
+                let group = Packing { scheme, columns: 0 }.group();
+                let packing = Packing { scheme, columns: groups * group - 5 };
+                // No exponent of all ones: what files hold is finite.
+                let words: Vec<u32> =
+                    (0..packing.scale_words()).map(|_| draw.bits() as u32 & 0xbbff_bbff).collect();
+                let mut row = Scales::new(packing);
+                row.read(&words);
+                row.read(&words);
+                let Scheme::Grouped { bits, .. } = scheme else { unreachable!("the first is skipped") };
+                for at in 0..groups {
+                    let Affine { scale, min } = read(packing, &words, at);
+                    assert_eq!(row.scales()[at], scale, "{scheme} {at}");
+                    let offset = row.offsets().map_or(0.0, |offsets| offsets[at]);
+                    assert_eq!(offset, min + bits.zero() as f32 * scale, "{scheme} {at}");
                 }
             }
         }
