@@ -8,7 +8,7 @@
 
 use half::f16;
 
-use super::scheme::{BLOCK, Packing, SUPER_BLOCK, Scheme};
+use super::scheme::{BLOCK, Bits, Packing, SUPER_BLOCK, Scheme};
 
 /// Groups of a super-block.
 const NESTED: usize = SUPER_BLOCK / BLOCK;
@@ -37,31 +37,50 @@ pub(crate) fn read(packing: Packing, words: &[u32], at: usize) -> Affine {
         } else {
             let scale = ((words[1] >> (4 * i)) & 15) | ((words[0] >> (16 + 2 * i)) & 3) << 4;
             let scale = half(words[0], false) * (scale as f32 - 32.0);
-            Affine { scale, min: -(bits.zero() as f32) * scale }
+            symmetric(bits, scale)
         }
     } else {
         let scale = half(words[at / 2], at % 2 == 1);
-        let min = if asymmetric {
-            half(words[packing.groups().div_ceil(2) + at / 2], at % 2 == 1)
+        if asymmetric {
+            Affine { scale, min: half(words[packing.groups().div_ceil(2) + at / 2], at % 2 == 1) }
         } else {
-            -(bits.zero() as f32) * scale
-        };
-        Affine { scale, min }
+            symmetric(bits, scale)
+        }
     }
+}
+
+fn symmetric(bits: Bits, scale: f32) -> Affine {
+    Affine { scale, min: -(bits.zero() as f32) * scale }
 }
 
 /// A row's numbers, by group: room that is filled row after row.
 pub(crate) struct Scales {
     packing: Packing,
-    /// Of whole super-blocks, as `offsets`.
+    /// Of whole super-blocks, as the others.
     scales: Vec<f32>,
+    /// Only of an asymmetric scheme, as `offsets`.
+    mins: Vec<f32>,
     offsets: Vec<f32>,
 }
 
 impl Scales {
     pub(crate) fn new(packing: Packing) -> Self {
         let zeros = vec![0.0; packing.groups().next_multiple_of(NESTED)];
-        Self { packing, scales: zeros.clone(), offsets: zeros }
+        Self { packing, scales: zeros.clone(), mins: zeros.clone(), offsets: zeros }
+    }
+
+    pub(crate) fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// The numbers of group `at`.
+    #[inline]
+    pub(crate) fn affine(&self, at: usize) -> Affine {
+        let scale = self.scales[at];
+        match self.packing.scheme {
+            Scheme::Grouped { bits, asymmetric: false, .. } => symmetric(bits, scale),
+            _ => Affine { scale, min: self.mins[at] },
+        }
     }
 
     pub(crate) fn scales(&self) -> &[f32] {
@@ -83,7 +102,7 @@ impl Scales {
             (false, true) => {
                 let (scales, mins) = words.split_at(words.len() / 2);
                 halves(scales, &mut self.scales);
-                halves(mins, &mut self.offsets);
+                halves(mins, &mut self.mins);
             }
             (true, false) => {
                 for (scales, words) in blocks.zip(words.as_chunks::<2>().0) {
@@ -92,7 +111,7 @@ impl Scales {
                 }
             }
             (true, true) => {
-                let mins = self.offsets.as_chunks_mut::<NESTED>().0;
+                let mins = self.mins.as_chunks_mut::<NESTED>().0;
                 for ((scales, mins), words) in blocks.zip(mins).zip(words.as_chunks::<4>().0) {
                     let (d, m) = (half(words[0], false), half(words[0], true));
                     *scales = sixes(words[1], words[3] & 0xffff).map(|s| d * s);
@@ -102,15 +121,22 @@ impl Scales {
         }
         if asymmetric {
             let zero = bits.zero() as f32;
-            self.offsets.iter_mut().zip(&self.scales).for_each(|(offset, scale)| *offset += zero * scale);
+            for ((offset, min), scale) in self.offsets.iter_mut().zip(&self.mins).zip(&self.scales) {
+                *offset = min + zero * scale;
+            }
         }
     }
 }
 
-/// Two numbers a word.
-fn halves(words: &[u32], out: &mut [f32]) {
-    for (pair, &word) in out.as_chunks_mut::<2>().0.iter_mut().zip(words) {
+/// Float16 numbers, two a word.
+pub(super) fn halves(words: &[u32], out: &mut [f32]) {
+    let (pairs, last) = out.as_chunks_mut::<2>();
+    let count = pairs.len();
+    for (pair, &word) in pairs.iter_mut().zip(words) {
         *pair = [half(word, false), half(word, true)];
+    }
+    if let [last] = last {
+        *last = half(words[count], false);
     }
 }
 
@@ -126,13 +152,15 @@ fn sixes(low: u32, high: u32) -> [f32; NESTED] {
     })
 }
 
-/// A float16 as float32, without a branch: what files hold is finite.
+/// A float16 as float32, without a branch.
 #[inline(always)]
 fn half(word: u32, high: bool) -> f32 {
     let bits = if high { word >> 16 } else { word & 0xffff };
     // The exponent's bias is 15 here and 127 there; the product sets it right, for subnormal numbers too.
     let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
-    f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
+    // What is not finite has an exponent of all ones in either.
+    let ones = u32::from(bits & 0x7c00 == 0x7c00).wrapping_neg() & 0x7f80_0000;
+    f32::from_bits(magnitude.to_bits() | ones | (bits & 0x8000) << 16)
 }
 
 /// Adds the numbers of a row's groups to `words`, as near to them as the scheme can.
@@ -268,6 +296,7 @@ mod tests {
                 for at in 0..groups {
                     let Affine { scale, min } = read(packing, &words, at);
                     assert_eq!(row.scales()[at], scale, "{scheme} {at}");
+                    assert_eq!(row.affine(at), Affine { scale, min }, "{scheme} {at}");
                     let offset = row.offsets().map_or(0.0, |offsets| offsets[at]);
                     assert_eq!(offset, min + bits.zero() as f32 * scale, "{scheme} {at}");
                 }
@@ -278,10 +307,9 @@ mod tests {
     #[test]
     fn halves_are_what_the_standard_says() {
         for bits in 0..=0xffff_u32 {
-            let want = f16::from_bits(bits as u16);
-            if want.is_finite() {
-                assert_eq!(half(bits | 0xabcd_0000, false).to_bits(), want.to_f32().to_bits());
-                assert_eq!(half(bits << 16 | 0x1234, true).to_bits(), want.to_f32().to_bits());
+            let want = f16::from_bits(bits as u16).to_f32();
+            for got in [half(bits | 0xabcd_0000, false), half(bits << 16 | 0x1234, true)] {
+                assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{bits:x}: {got}");
             }
         }
     }

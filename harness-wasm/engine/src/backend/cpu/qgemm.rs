@@ -70,9 +70,9 @@ impl Weight<'_> {
 
 fn halves(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
     let k = weight.packing.columns;
-    let mut row = vec![0.0; k];
+    let (mut scales, mut row) = (Scales::new(weight.packing), vec![0.0; k]);
     for column in 0..n {
-        dequantise_row(weight.packing, weight.words(column), &[], &mut row);
+        dequantise_row(&mut scales, weight.words(column), &[], &mut row);
         for (x, out) in x.chunks_exact(k.max(1)).zip(out.chunks_exact_mut(n)) {
             out[column] = dot(x, &row);
         }
@@ -82,13 +82,15 @@ fn halves(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
 /// Unpacks some columns at a time and multiplies all rows by them.
 fn unpacked(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
     let k = weight.packing.columns;
+    let mut scales = Scales::new(weight.packing);
     let (mut rows, mut panels) = (vec![0.0; UNPACKED * k], Vec::new());
     for first in (0..n).step_by(UNPACKED) {
         let columns = UNPACKED.min(n - first);
-        for (c, row) in rows.chunks_exact_mut(k.max(1)).take(columns).enumerate() {
-            dequantise_row(weight.packing, weight.words(first + c), weight.scales(first + c), row);
+        let rows = &mut rows[..columns * k];
+        for (c, row) in rows.chunks_exact_mut(k.max(1)).enumerate() {
+            dequantise_row(&mut scales, weight.words(first + c), weight.scales(first + c), row);
         }
-        gemm::pack(&mut panels, columns, k, |column, step| rows[column * k + step]);
+        gemm::pack_rows(&mut panels, rows, k);
         gemm::accumulate(x, k, &panels, columns, &mut out[first..], n);
     }
 }
