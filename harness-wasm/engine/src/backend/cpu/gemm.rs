@@ -10,6 +10,8 @@ use super::simd::F32x4;
 pub(super) const NR: usize = 8;
 /// Rows of the result computed at once.
 pub(super) const MR: usize = 4;
+/// As many where products are fused with sums: no register goes to a product then, and more sums hide the longer wait.
+const TALL: usize = if cfg!(target_feature = "relaxed-simd") { 6 } else { MR };
 /// Depth of a block: its part of a panel (16 KiB) stays in the first-level cache.
 const KC: usize = 512;
 
@@ -106,9 +108,16 @@ pub(super) fn accumulate(a: &[f32], k: usize, panels: &[f32], n: usize, out: &mu
             let panel = &panel[k0 * NR..(k0 + depth) * NR];
             let columns = at * NR..(at * NR + NR).min(n);
             let mut at = 0;
-            while at + MR <= m {
-                block::<MR>(&a[at * k + k0..], k, panel, &mut out[at * stride..], stride, columns.clone());
-                at += MR;
+            while m - at >= MR {
+                let (a, out) = (&a[at * k + k0..], &mut out[at * stride..]);
+                // Eight are two of four: two rows left alone would cost more.
+                if TALL > MR && m - at >= TALL && m - at != 2 * MR {
+                    block::<TALL>(a, k, panel, out, stride, columns.clone());
+                    at += TALL;
+                } else {
+                    block::<MR>(a, k, panel, out, stride, columns.clone());
+                    at += MR;
+                }
             }
             while at < m {
                 row(&a[at * k + k0..][..depth], panel, &mut out[at * stride..][columns.clone()]);
@@ -165,21 +174,13 @@ fn block<const R: usize>(
     // Equal lengths, so that the loop checks no index.
     let row_steps = rows.map(|row| &row.as_chunks::<STEPS>().0[..steps.len()]);
     let mut sums = [[F32x4::splat(0.0); 2]; R];
-    let mut step = |w: &[f32; NR], x: [f32; R]| {
-        let (low, high) = (F32x4::load(&w[..4]), F32x4::load(&w[4..]));
-        for (x, sum) in x.into_iter().zip(&mut sums) {
-            let x = F32x4::splat(x);
-            sum[0] = x.mul_add(low, sum[0]);
-            sum[1] = x.mul_add(high, sum[1]);
-        }
-    };
     for (i, w) in steps.iter().enumerate() {
         for (j, w) in w.iter().enumerate() {
-            step(w, row_steps.map(|row| row[i][j]));
+            step(w, &mut sums, |r| row_steps[r][i][j]);
         }
     }
     for (i, w) in rest.iter().enumerate() {
-        step(w, rows.map(|row| row[steps.len() * STEPS + i]));
+        step(w, &mut sums, |r| rows[r][steps.len() * STEPS + i]);
     }
     for (r, sum) in sums.iter().enumerate() {
         let [low, high] = sum.map(F32x4::to_array);
@@ -187,5 +188,16 @@ fn block<const R: usize>(
         for (to, from) in out.iter_mut().zip(low.iter().chain(&high)) {
             *to += from;
         }
+    }
+}
+
+/// A step of depth: adds the products of a panel's lanes with `x(row)` to the sums of each row.
+#[inline(always)]
+fn step<const R: usize>(w: &[f32; NR], sums: &mut [[F32x4; 2]; R], x: impl Fn(usize) -> f32) {
+    let (low, high) = (F32x4::load(&w[..4]), F32x4::load(&w[4..]));
+    for (r, sum) in sums.iter_mut().enumerate() {
+        let x = F32x4::splat(x(r));
+        sum[0] = x.mul_add(low, sum[0]);
+        sum[1] = x.mul_add(high, sum[1]);
     }
 }
