@@ -4,8 +4,8 @@ use half::f16;
 
 use super::bits;
 use super::fit::{self, Fit};
-use super::scales::{self, Affine};
-use super::scheme::{BLOCK, Packing, Scheme};
+use super::scales::{self, Affine, Scales};
+use super::scheme::{BLOCK, Bits, Packing, Scheme};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -111,31 +111,43 @@ pub(crate) fn dequantised(packing: Packing, words: &Tensor, scales: &Tensor) -> 
     let rows = words.len().checked_div(packing.words()).unwrap_or(0);
     let (words, scales): (&[u32], &[u32]) =
         (bytemuck::cast_slice(words.as_i32()), bytemuck::cast_slice(scales.as_i32()));
-    let mut out = vec![0.0; rows * packing.columns];
+    let (mut room, mut out) = (Scales::new(packing), vec![0.0; rows * packing.columns]);
     for (row, to) in out.chunks_exact_mut(packing.columns.max(1)).enumerate() {
         let words = &words[row * packing.words()..][..packing.words()];
         let scales = &scales[row * packing.scale_words()..][..packing.scale_words()];
-        dequantise_row(packing, words, scales, to);
+        dequantise_row(&mut room, words, scales, to);
     }
     out
 }
 
-/// The weights that a row stands for.
-pub(crate) fn dequantise_row(packing: Packing, words: &[u32], scales: &[u32], out: &mut [f32]) {
-    let Scheme::Grouped { bits, .. } = packing.scheme else {
-        for (to, &word) in out.chunks_mut(2).zip(words) {
-            for (i, to) in to.iter_mut().enumerate() {
-                *to = f16::from_bits((word >> (16 * i)) as u16).to_f32();
-            }
-        }
-        return;
+/// The weights that a row stands for. `room` is of the row's packing.
+pub(crate) fn dequantise_row(room: &mut Scales, words: &[u32], scales: &[u32], out: &mut [f32]) {
+    room.read(scales);
+    match room.packing().scheme {
+        Scheme::Half => scales::halves(words, out),
+        Scheme::Grouped { bits: Bits::Two, .. } => dequantise_blocks::<2>(room, Bits::Two, words, out),
+        Scheme::Grouped { bits: Bits::Three, .. } => dequantise_blocks::<3>(room, Bits::Three, words, out),
+        Scheme::Grouped { bits: Bits::Four, .. } => dequantise_blocks::<4>(room, Bits::Four, words, out),
+        Scheme::Grouped { bits: Bits::Eight, .. } => dequantise_blocks::<8>(room, Bits::Eight, words, out),
+    }
+}
+
+/// `bits` is a constant where this is inlined, so that a block is unpacked without a branch.
+#[inline(always)]
+fn dequantise_blocks<const BITS: usize>(room: &Scales, bits: Bits, words: &[u32], out: &mut [f32]) {
+    let blocks = room.packing().group() / BLOCK;
+    let (whole, last) = out.as_chunks_mut::<BLOCK>();
+    let words = words.as_chunks::<BITS>().0;
+    let block = |at: usize| {
+        let Affine { scale, min } = room.affine(at / blocks);
+        bits::unpack(bits, &words[at]).map(|q| scale * f32::from(q) + min)
     };
-    let blocks = words.chunks_exact(packing.block_words());
-    for (at, (to, words)) in out.chunks_mut(BLOCK).zip(blocks).enumerate() {
-        let Affine { scale, min } = scales::read(packing, scales, at * BLOCK / packing.group());
-        for (to, q) in to.iter_mut().zip(bits::unpack(bits, words)) {
-            *to = scale * f32::from(q) + min;
-        }
+    let count = whole.len();
+    for (at, to) in whole.iter_mut().enumerate() {
+        *to = block(at);
+    }
+    if !last.is_empty() {
+        last.copy_from_slice(&block(count)[..last.len()]);
     }
 }
 

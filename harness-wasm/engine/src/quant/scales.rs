@@ -8,7 +8,7 @@
 
 use half::f16;
 
-use super::scheme::{BLOCK, Packing, SUPER_BLOCK, Scheme};
+use super::scheme::{BLOCK, Bits, Packing, SUPER_BLOCK, Scheme};
 
 /// Groups of a super-block.
 const NESTED: usize = SUPER_BLOCK / BLOCK;
@@ -37,50 +37,130 @@ pub(crate) fn read(packing: Packing, words: &[u32], at: usize) -> Affine {
         } else {
             let scale = ((words[1] >> (4 * i)) & 15) | ((words[0] >> (16 + 2 * i)) & 3) << 4;
             let scale = half(words[0], false) * (scale as f32 - 32.0);
-            Affine { scale, min: -(bits.zero() as f32) * scale }
+            symmetric(bits, scale)
         }
     } else {
         let scale = half(words[at / 2], at % 2 == 1);
-        let min = if asymmetric {
-            half(words[packing.groups().div_ceil(2) + at / 2], at % 2 == 1)
+        if asymmetric {
+            Affine { scale, min: half(words[packing.groups().div_ceil(2) + at / 2], at % 2 == 1) }
         } else {
-            -(bits.zero() as f32) * scale
-        };
-        Affine { scale, min }
+            symmetric(bits, scale)
+        }
     }
+}
+
+fn symmetric(bits: Bits, scale: f32) -> Affine {
+    Affine { scale, min: -(bits.zero() as f32) * scale }
 }
 
 /// A row's numbers, by group: room that is filled row after row.
 pub(crate) struct Scales {
     packing: Packing,
-    pub(crate) scales: Vec<f32>,
-    /// What is added to codes that count from the middle one on: nothing where a scheme is symmetric.
-    pub(crate) offsets: Vec<f32>,
+    /// Of whole super-blocks, as the others.
+    scales: Vec<f32>,
+    /// Only of an asymmetric scheme, as `offsets`.
+    mins: Vec<f32>,
+    offsets: Vec<f32>,
 }
 
 impl Scales {
     pub(crate) fn new(packing: Packing) -> Self {
-        let zeros = vec![0.0; packing.groups()];
-        Self { packing, scales: zeros.clone(), offsets: zeros }
+        let zeros = vec![0.0; packing.groups().next_multiple_of(NESTED)];
+        Self { packing, scales: zeros.clone(), mins: zeros.clone(), offsets: zeros }
     }
 
-    /// Takes the numbers of the row whose words these are.
+    pub(crate) fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// The numbers of group `at`.
+    #[inline]
+    pub(crate) fn affine(&self, at: usize) -> Affine {
+        let scale = self.scales[at];
+        match self.packing.scheme {
+            Scheme::Grouped { bits, asymmetric: false, .. } => symmetric(bits, scale),
+            _ => Affine { scale, min: self.mins[at] },
+        }
+    }
+
+    pub(crate) fn scales(&self) -> &[f32] {
+        &self.scales[..self.packing.groups()]
+    }
+
+    /// What is added to codes that count from the middle one on: nothing where a scheme is symmetric.
+    pub(crate) fn offsets(&self) -> Option<&[f32]> {
+        matches!(self.packing.scheme, Scheme::Grouped { asymmetric: true, .. })
+            .then(|| &self.offsets[..self.packing.groups()])
+    }
+
+    /// Takes the numbers of the row whose words these are: what [`read`] says of each group, many at once.
     pub(crate) fn read(&mut self, words: &[u32]) {
-        let Scheme::Grouped { bits, .. } = self.packing.scheme else { return };
-        for (at, (scale, offset)) in self.scales.iter_mut().zip(&mut self.offsets).enumerate() {
-            let group = read(self.packing, words, at);
-            (*scale, *offset) = (group.scale, group.min + bits.zero() as f32 * group.scale);
+        let Scheme::Grouped { bits, asymmetric, nested, .. } = self.packing.scheme else { return };
+        let blocks = self.scales.as_chunks_mut::<NESTED>().0.iter_mut();
+        match (nested, asymmetric) {
+            (false, false) => halves(words, &mut self.scales),
+            (false, true) => {
+                let (scales, mins) = words.split_at(words.len() / 2);
+                halves(scales, &mut self.scales);
+                halves(mins, &mut self.mins);
+            }
+            (true, false) => {
+                for (scales, words) in blocks.zip(words.as_chunks::<2>().0) {
+                    let d = half(words[0], false);
+                    *scales = sixes(words[1], words[0] >> 16).map(|s| d * (s - 32.0));
+                }
+            }
+            (true, true) => {
+                let mins = self.mins.as_chunks_mut::<NESTED>().0;
+                for ((scales, mins), words) in blocks.zip(mins).zip(words.as_chunks::<4>().0) {
+                    let (d, m) = (half(words[0], false), half(words[0], true));
+                    *scales = sixes(words[1], words[3] & 0xffff).map(|s| d * s);
+                    *mins = sixes(words[2], words[3] >> 16).map(|t| m * t);
+                }
+            }
+        }
+        if asymmetric {
+            let zero = bits.zero() as f32;
+            for ((offset, min), scale) in self.offsets.iter_mut().zip(&self.mins).zip(&self.scales) {
+                *offset = min + zero * scale;
+            }
         }
     }
 }
 
-/// A float16 as float32, without a branch: what files hold is finite.
+/// Float16 numbers, two a word.
+pub(super) fn halves(words: &[u32], out: &mut [f32]) {
+    let (pairs, last) = out.as_chunks_mut::<2>();
+    let count = pairs.len();
+    for (pair, &word) in pairs.iter_mut().zip(words) {
+        *pair = [half(word, false), half(word, true)];
+    }
+    if let [last] = last {
+        *last = half(words[count], false);
+    }
+}
+
+/// The 6-bit numbers with these low and high bits. They are masked where they stand and multiplied, since vectors have
+/// no shift by another amount in each lane.
+#[inline(always)]
+fn sixes(low: u32, high: u32) -> [f32; NESTED] {
+    std::array::from_fn(|i| {
+        let low = (low >> (16 * (i / 4))) & (15 << (4 * (i % 4)));
+        let high = high & (3 << (2 * i));
+        low as i32 as f32 * (1.0 / (1 << (4 * (i % 4))) as f32)
+            + high as i32 as f32 * (16.0 / (1 << (2 * i)) as f32)
+    })
+}
+
+/// A float16 as float32, without a branch.
 #[inline(always)]
 fn half(word: u32, high: bool) -> f32 {
     let bits = if high { word >> 16 } else { word & 0xffff };
     // The exponent's bias is 15 here and 127 there; the product sets it right, for subnormal numbers too.
     let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
-    f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
+    // What is not finite has an exponent of all ones in either.
+    let ones = u32::from(bits & 0x7c00 == 0x7c00).wrapping_neg() & 0x7f80_0000;
+    f32::from_bits(magnitude.to_bits() | ones | (bits & 0x8000) << 16)
 }
 
 /// Adds the numbers of a row's groups to `words`, as near to them as the scheme can.
@@ -154,6 +234,7 @@ fn signed_block(groups: &[Affine]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::twin::Draw;
 
     fn there_and_back(scheme: &str, columns: usize, groups: &[Affine]) -> Vec<Affine> {
         let packing = Packing { scheme: scheme.parse().unwrap(), columns };
@@ -199,12 +280,36 @@ mod tests {
     }
 
     #[test]
+    fn a_row_says_what_its_groups_say() {
+        let mut draw = Draw::new(3, "scales");
+        for scheme in Scheme::all().into_iter().skip(1) {
+            for groups in [1, 2, 7, 8, 9, 19] {
+                let group = Packing { scheme, columns: 0 }.group();
+                let packing = Packing { scheme, columns: groups * group - 5 };
+                // No exponent of all ones: what files hold is finite.
+                let words: Vec<u32> =
+                    (0..packing.scale_words()).map(|_| draw.bits() as u32 & 0xbbff_bbff).collect();
+                let mut row = Scales::new(packing);
+                row.read(&words);
+                row.read(&words);
+                let Scheme::Grouped { bits, .. } = scheme else { unreachable!("the first is skipped") };
+                for at in 0..groups {
+                    let Affine { scale, min } = read(packing, &words, at);
+                    assert_eq!(row.scales()[at], scale, "{scheme} {at}");
+                    assert_eq!(row.affine(at), Affine { scale, min }, "{scheme} {at}");
+                    let offset = row.offsets().map_or(0.0, |offsets| offsets[at]);
+                    assert_eq!(offset, min + bits.zero() as f32 * scale, "{scheme} {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn halves_are_what_the_standard_says() {
         for bits in 0..=0xffff_u32 {
-            let want = f16::from_bits(bits as u16);
-            if want.is_finite() {
-                assert_eq!(half(bits | 0xabcd_0000, false).to_bits(), want.to_f32().to_bits());
-                assert_eq!(half(bits << 16 | 0x1234, true).to_bits(), want.to_f32().to_bits());
+            let want = f16::from_bits(bits as u16).to_f32();
+            for got in [half(bits | 0xabcd_0000, false), half(bits << 16 | 0x1234, true)] {
+                assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{bits:x}: {got}");
             }
         }
     }

@@ -10,6 +10,8 @@ use super::simd::F32x4;
 pub(super) const NR: usize = 8;
 /// Rows of the result computed at once.
 pub(super) const MR: usize = 4;
+/// As many where products are fused with sums: no register goes to a product then, and more sums hide the longer wait.
+const TALL: usize = if cfg!(target_feature = "relaxed-simd") { 6 } else { MR };
 /// Depth of a block: its part of a panel (16 KiB) stays in the first-level cache.
 const KC: usize = 512;
 
@@ -24,8 +26,8 @@ pub(super) struct Packed {
 impl Packed {
     pub(super) fn new(weight: &Tensor) -> Self {
         let &[n, k] = weight.shape() else { unreachable!("rank 2: inferred") };
-        let (mut panels, w) = (Vec::new(), weight.as_f32());
-        pack(&mut panels, n, k, |column, step| w[column * k + step]);
+        let mut panels = Vec::new();
+        pack_rows(&mut panels, weight.as_f32(), k);
         Self { n, k, panels }
     }
 }
@@ -39,6 +41,35 @@ pub(super) fn pack(panels: &mut Vec<f32>, n: usize, k: usize, at: impl Fn(usize,
         for (step, lanes) in panel.as_chunks_mut::<NR>().0.iter_mut().enumerate() {
             for (lane, to) in lanes[..NR.min(n - first)].iter_mut().enumerate() {
                 *to = at(first + lane, step);
+            }
+        }
+    }
+}
+
+/// Panels of columns that lie one after the other, each `k` long.
+pub(super) fn pack_rows(panels: &mut Vec<f32>, columns: &[f32], k: usize) {
+    /// Steps of depth that are turned around in registers.
+    const STEPS: usize = 4;
+    let n = columns.len().checked_div(k).unwrap_or(0);
+    panels.clear();
+    panels.resize(n.next_multiple_of(NR) * k, 0.0);
+    let columns = columns.chunks(NR * k.max(1));
+    for (columns, panel) in columns.zip(panels.chunks_exact_mut((NR * k).max(1))) {
+        let panel = panel.as_chunks_mut::<NR>().0;
+        let mut turned = 0;
+        if columns.len() == NR * k {
+            let (blocks, _) = panel.as_chunks_mut::<STEPS>();
+            turned = blocks.len() * STEPS;
+            let columns: [&[[f32; STEPS]]; NR] =
+                std::array::from_fn(|c| &columns[c * k..][..k].as_chunks().0[..blocks.len()]);
+            for (at, block) in blocks.iter_mut().enumerate() {
+                let from = columns.map(|column| column[at]);
+                *block = std::array::from_fn(|step| from.map(|column| column[step]));
+            }
+        }
+        for (step, lanes) in panel.iter_mut().enumerate().skip(turned) {
+            for (to, column) in lanes.iter_mut().zip(columns.chunks_exact(k)) {
+                *to = column[step];
             }
         }
     }
@@ -77,9 +108,16 @@ pub(super) fn accumulate(a: &[f32], k: usize, panels: &[f32], n: usize, out: &mu
             let panel = &panel[k0 * NR..(k0 + depth) * NR];
             let columns = at * NR..(at * NR + NR).min(n);
             let mut at = 0;
-            while at + MR <= m {
-                block::<MR>(&a[at * k + k0..], k, panel, &mut out[at * stride..], stride, columns.clone());
-                at += MR;
+            while m - at >= MR {
+                let (a, out) = (&a[at * k + k0..], &mut out[at * stride..]);
+                // Eight are two of four: two rows left alone would cost more.
+                if TALL > MR && m - at >= TALL && m - at != 2 * MR {
+                    block::<TALL>(a, k, panel, out, stride, columns.clone());
+                    at += TALL;
+                } else {
+                    block::<MR>(a, k, panel, out, stride, columns.clone());
+                    at += MR;
+                }
             }
             while at < m {
                 row(&a[at * k + k0..][..depth], panel, &mut out[at * stride..][columns.clone()]);
@@ -129,16 +167,20 @@ fn block<const R: usize>(
     out_stride: usize,
     columns: std::ops::Range<usize>,
 ) {
-    let depth = panel.len() / NR;
-    let rows: [&[f32]; R] = std::array::from_fn(|r| &a[r * a_stride..r * a_stride + depth]);
+    /// Steps of depth whose addresses are computed once.
+    const STEPS: usize = 4;
+    let (steps, rest) = panel.as_chunks::<NR>().0.as_chunks::<STEPS>();
+    let rows: [&[f32]; R] = std::array::from_fn(|r| &a[r * a_stride..][..panel.len() / NR]);
+    // Equal lengths, so that the loop checks no index.
+    let row_steps = rows.map(|row| &row.as_chunks::<STEPS>().0[..steps.len()]);
     let mut sums = [[F32x4::splat(0.0); 2]; R];
-    for (i, w) in panel.as_chunks::<NR>().0.iter().enumerate() {
-        let (low, high) = (F32x4::load(&w[..4]), F32x4::load(&w[4..]));
-        for (row, sum) in rows.iter().zip(&mut sums) {
-            let x = F32x4::splat(row[i]);
-            sum[0] = x.mul_add(low, sum[0]);
-            sum[1] = x.mul_add(high, sum[1]);
+    for (i, w) in steps.iter().enumerate() {
+        for (j, w) in w.iter().enumerate() {
+            step(w, &mut sums, |r| row_steps[r][i][j]);
         }
+    }
+    for (i, w) in rest.iter().enumerate() {
+        step(w, &mut sums, |r| rows[r][steps.len() * STEPS + i]);
     }
     for (r, sum) in sums.iter().enumerate() {
         let [low, high] = sum.map(F32x4::to_array);
@@ -146,5 +188,16 @@ fn block<const R: usize>(
         for (to, from) in out.iter_mut().zip(low.iter().chain(&high)) {
             *to += from;
         }
+    }
+}
+
+/// A step of depth: adds the products of a panel's lanes with `x(row)` to the sums of each row.
+#[inline(always)]
+fn step<const R: usize>(w: &[f32; NR], sums: &mut [[F32x4; 2]; R], x: impl Fn(usize) -> f32) {
+    let (low, high) = (F32x4::load(&w[..4]), F32x4::load(&w[4..]));
+    for (r, sum) in sums.iter_mut().enumerate() {
+        let x = F32x4::splat(x(r));
+        sum[0] = x.mul_add(low, sum[0]);
+        sum[1] = x.mul_add(high, sum[1]);
     }
 }

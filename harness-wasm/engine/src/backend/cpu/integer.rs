@@ -66,10 +66,10 @@ mod lanes {
     }
 
     impl I32x4 {
-        /// The first lane, the others 0.
         #[inline(always)]
-        pub(in super::super) fn first(x: i32) -> Self {
-            Self(i32x4(x, 0, 0, 0))
+        pub(in super::super) fn load(from: &[i32; 4]) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { v128_load(from.as_ptr().cast()) })
         }
 
         #[inline(always)]
@@ -148,10 +148,9 @@ mod lanes {
     }
 
     impl I32x4 {
-        /// The first lane, the others 0.
         #[inline(always)]
-        pub(in super::super) fn first(x: i32) -> Self {
-            Self([x, 0, 0, 0])
+        pub(in super::super) fn load(from: &[i32; 4]) -> Self {
+            Self(*from)
         }
 
         #[cfg(test)]

@@ -70,9 +70,9 @@ impl Weight<'_> {
 
 fn halves(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
     let k = weight.packing.columns;
-    let mut row = vec![0.0; k];
+    let (mut scales, mut row) = (Scales::new(weight.packing), vec![0.0; k]);
     for column in 0..n {
-        dequantise_row(weight.packing, weight.words(column), &[], &mut row);
+        dequantise_row(&mut scales, weight.words(column), &[], &mut row);
         for (x, out) in x.chunks_exact(k.max(1)).zip(out.chunks_exact_mut(n)) {
             out[column] = dot(x, &row);
         }
@@ -82,13 +82,15 @@ fn halves(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
 /// Unpacks some columns at a time and multiplies all rows by them.
 fn unpacked(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
     let k = weight.packing.columns;
+    let mut scales = Scales::new(weight.packing);
     let (mut rows, mut panels) = (vec![0.0; UNPACKED * k], Vec::new());
     for first in (0..n).step_by(UNPACKED) {
         let columns = UNPACKED.min(n - first);
-        for (c, row) in rows.chunks_exact_mut(k.max(1)).take(columns).enumerate() {
-            dequantise_row(weight.packing, weight.words(first + c), weight.scales(first + c), row);
+        let rows = &mut rows[..columns * k];
+        for (c, row) in rows.chunks_exact_mut(k.max(1)).enumerate() {
+            dequantise_row(&mut scales, weight.words(first + c), weight.scales(first + c), row);
         }
-        gemm::pack(&mut panels, columns, k, |column, step| rows[column * k + step]);
+        gemm::pack_rows(&mut panels, rows, k);
         gemm::accumulate(x, k, &panels, columns, &mut out[first..], n);
     }
 }
@@ -101,8 +103,9 @@ struct Activations {
     units: Vec<f32>,
     /// By row and group: the sum of the activations.
     sums: Vec<f32>,
-    /// By row and group: the sums of upper and lower integers.
-    whole_sums: Vec<[i32; 2]>,
+    /// By row and group: what the sums of products with upper and with lower integers begin with, so that codes count
+    /// from their middle on: what is nearly zero must not come out as a difference of large sums.
+    starts: Vec<[[i32; 4]; 2]>,
 }
 
 impl Activations {
@@ -113,7 +116,7 @@ impl Activations {
             blocks: Vec::with_capacity(rows * groups * group / BLOCK),
             units: Vec::with_capacity(rows * groups),
             sums: Vec::with_capacity(rows * groups),
-            whole_sums: Vec::with_capacity(rows * groups),
+            starts: Vec::with_capacity(rows * groups),
         };
         for row in x.chunks_exact(packing.columns.max(1)) {
             for group_of in row.chunks(group) {
@@ -140,7 +143,7 @@ impl Activations {
                         from_fn(|lane| from[place::<BITS>(t % 4, lane)])
                     }));
                 }
-                these.whole_sums.push(whole_sums);
+                these.starts.push(whole_sums.map(|sum| [-sum << (BITS - 1), 0, 0, 0]));
             }
         }
         these
@@ -190,60 +193,84 @@ fn fields<const BITS: usize>(words: &[u32]) -> [I16x8; 4] {
     }
 }
 
+/// Grouped weights by few rows.
 fn grouped<const BITS: usize>(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
+    // A group's blocks are a constant of the inner loop.
+    match weight.packing.group() / BLOCK {
+        1 => groups_of::<BITS, 1>(weight, x, n, out),
+        2 => groups_of::<BITS, 2>(weight, x, n, out),
+        _ => groups_of::<BITS, 4>(weight, x, n, out),
+    }
+}
+
+fn groups_of<const BITS: usize, const BLOCKS: usize>(
+    weight: &Weight<'_>,
+    x: &[f32],
+    n: usize,
+    out: &mut [f32],
+) {
     let packing = weight.packing;
+    let groups = packing.groups();
     let x = Activations::new::<BITS>(packing, x);
+    let blocks = x.blocks.as_chunks::<BLOCKS>().0;
     let mut scales: [Scales; COLUMNS] = from_fn(|_| Scales::new(packing));
+    let mut factors: [Vec<f32>; COLUMNS] = from_fn(|_| vec![0.0; groups]);
     for first in (0..n).step_by(COLUMNS) {
         let columns = COLUMNS.min(n - first);
         // Behind the last column it is computed again, and not kept.
-        let words: [&[u32]; COLUMNS] = from_fn(|c| weight.words(first + c.min(columns - 1)));
+        let words = from_fn(|c| weight.words(first + c.min(columns - 1)));
         for (c, scales) in scales.iter_mut().enumerate() {
             scales.read(weight.scales(first + c.min(columns - 1)));
         }
         for (row, out) in out.chunks_exact_mut(n).enumerate() {
-            let sums = tile::<BITS>(packing, &x, row, words, &scales);
-            out[first..first + columns].copy_from_slice(&sums[..columns]);
+            let of_row = row * groups..(row + 1) * groups;
+            for (factors, scales) in factors.iter_mut().zip(&scales) {
+                for ((factor, scale), unit) in
+                    factors.iter_mut().zip(scales.scales()).zip(&x.units[of_row.clone()])
+                {
+                    *factor = scale * unit;
+                }
+            }
+            let factors = from_fn(|c| &factors[c][..]);
+            let sums =
+                tile::<BITS, BLOCKS>(&blocks[of_row.clone()], &x.starts[of_row.clone()], words, factors);
+            for ((out, sum), scales) in out[first..first + columns].iter_mut().zip(sums).zip(&scales) {
+                *out = sum + scales.offsets().map_or(0.0, |offsets| dot(&x.sums[of_row.clone()], offsets));
+            }
         }
     }
 }
 
-/// A row of activations by some rows of weights.
+/// A row of activations by some rows of weights, whose groups' scales are in `factors`.
 #[inline(always)]
-fn tile<const BITS: usize>(
-    packing: Packing,
-    x: &Activations,
-    row: usize,
+fn tile<const BITS: usize, const BLOCKS: usize>(
+    x: &[[[[i16; 8]; 8]; BLOCKS]],
+    starts: &[[[i32; 4]; 2]],
     words: [&[u32]; COLUMNS],
-    scales: &[Scales; COLUMNS],
+    factors: [&[f32]; COLUMNS],
 ) -> [f32; COLUMNS] {
-    let (groups, blocks) = (packing.groups(), packing.group() / BLOCK);
-    let x_blocks = &x.blocks[row * groups * blocks..][..groups * blocks];
-    let (units, x_sums) = (&x.units[row * groups..][..groups], &x.sums[row * groups..][..groups]);
-    let whole_sums = &x.whole_sums[row * groups..][..groups];
-    let middle = 1 << (BITS - 1);
+    // Equal lengths, so that the loop checks no index.
+    let groups = starts.len();
+    let x = &x[..groups];
+    let words = words.map(|words| &words.as_chunks::<BITS>().0.as_chunks::<BLOCKS>().0[..groups]);
+    let factors = factors.map(|factors| &factors[..groups]);
     let mut sums = [F32x4::splat(0.0); COLUMNS];
-    let mut shifts = [0.0_f32; COLUMNS];
-    for (group, x_blocks) in x_blocks.chunks_exact(blocks).enumerate() {
-        // Codes count from their middle on: what is nearly zero must not come out as a difference of large sums.
-        let mut dots = [whole_sums[group].map(|sum| I32x4::first(-middle * sum)); COLUMNS];
-        for (at, x) in x_blocks.iter().enumerate() {
-            let block = (group * blocks + at) * BITS;
-            for (words, dots) in words.iter().zip(&mut dots) {
-                let q = fields::<BITS>(&words[block..][..BITS]);
-                for (half, dots) in dots.iter_mut().enumerate() {
+    for group in 0..groups {
+        for c in 0..COLUMNS {
+            let [mut upper, mut lower] = from_fn(|half| I32x4::load(&starts[group][half]));
+            for (x, words) in x[group].iter().zip(&words[c][group]) {
+                let q = fields::<BITS>(words);
+                let sum = |half: usize| {
                     let [a, b, c, d] = from_fn(|t| q[t].dot(I16x8::load(&x[4 * half + t])));
-                    *dots = dots.add(a.add(b).add(c.add(d)));
-                }
+                    a.add(b).add(c.add(d))
+                };
+                (upper, lower) = (upper.add(sum(0)), lower.add(sum(1)));
             }
-        }
-        for (c, [upper, lower]) in dots.into_iter().enumerate() {
             let dot = lower.to_f32().mul_add(F32x4::splat(1.0 / PART), upper.to_f32());
-            sums[c] = dot.mul_add(F32x4::splat(units[group] * scales[c].scales[group]), sums[c]);
-            shifts[c] += x_sums[group] * scales[c].offsets[group];
+            sums[c] = dot.mul_add(F32x4::splat(factors[c][group]), sums[c]);
         }
     }
-    from_fn(|c| sums[c].sum() + shifts[c])
+    sums.map(F32x4::sum)
 }
 
 #[cfg(test)]
