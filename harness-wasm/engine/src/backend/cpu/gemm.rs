@@ -1,4 +1,4 @@
-//! `gemm` against a packed weight: 4 rows by 8 columns of the result in registers.
+//! `gemm` against a packed weight: 4 rows, or 6, by 8 columns of the result in registers.
 
 use crate::ops::Unary;
 use crate::tensor::Tensor;
