@@ -11,6 +11,7 @@ mod http;
 mod hub;
 mod ops;
 mod peer;
+mod precisions;
 mod protocol;
 mod resume;
 mod statuses;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Activations, Fit, Matrix, Scheme};
+use super::{Activations, Fit, Group, Matrix, Scheme};
 use crate::error::Result;
 use crate::weights::Weights;
 
@@ -24,14 +24,23 @@ impl Recipe {
         Self { scheme, fit: Fit::default(), exceptions: BTreeMap::new() }
     }
 
-    /// What a matrix of rows that long gets. Rows that would not fill one group are kept at half precision: filling them up
-    /// would cost more than it saves.
+    /// What a matrix of rows that long gets: smaller groups where its rows would not fill one, and half precision where they
+    /// would fill none, since filling it up costs more than it saves.
     pub fn scheme_of(&self, name: &str, columns: usize) -> Scheme {
         match self.exceptions.get(name) {
             Some(scheme) => *scheme,
             None => match self.scheme {
-                Scheme::Grouped { group, .. } if columns < group.size() => Scheme::Half,
-                scheme => scheme,
+                Scheme::Half => Scheme::Half,
+                Scheme::Grouped { bits, group, asymmetric, nested } => {
+                    let mut fit =
+                        Group::ALL.into_iter().rev().filter(|fit| *fit <= group && fit.size() <= columns);
+                    fit.next().map_or(Scheme::Half, |group| Scheme::Grouped {
+                        bits,
+                        group,
+                        asymmetric,
+                        nested,
+                    })
+                }
             },
         }
     }
