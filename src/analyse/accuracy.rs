@@ -115,6 +115,7 @@ mod tests {
             bits_per_weight: 4.5,
             bytes: 9,
             weights: 16,
+            model_bits_per_weight: 5.0,
         };
         let full = Reference {
             source: "pytorch-golden".to_owned(),

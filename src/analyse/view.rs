@@ -72,7 +72,9 @@ pub struct AgreementView {
 pub struct AccuracyView {
     /// Bits that a weight of the quantised matrices takes, scales included.
     pub bits_per_weight: f64,
-    /// How much less memory they take than at half precision: 0.7 is 70 % less.
+    /// Bits that a weight takes on average over the whole model, with what is not quantised.
+    pub model_bits_per_weight: f64,
+    /// How much less memory the model takes than at half precision: 0.7 is 70 % less.
     pub saved: f64,
     /// Where the answer at full precision comes from.
     pub reference: String,
@@ -110,6 +112,7 @@ impl CellView {
             }),
             accuracy: accuracy.map(|accuracy| AccuracyView {
                 bits_per_weight: accuracy.quantisation.bits_per_weight,
+                model_bits_per_weight: accuracy.quantisation.model_bits_per_weight,
                 saved: accuracy.saved(),
                 cosine: accuracy.cosine(),
                 agreement: accuracy.agreement(),

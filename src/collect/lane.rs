@@ -446,6 +446,9 @@ impl Traced {
     }
 }
 
+/// What was done to weights, and the answer without.
+type AtFull = (Arc<Quantisation>, Arc<Result<Reference, String>>);
+
 /// What an attempt at a cell is judged by.
 #[derive(Clone, Copy)]
 struct Tried<'a> {
@@ -453,7 +456,7 @@ struct Tried<'a> {
     material: &'a Material,
     reference: &'a Arc<Result<Reference, String>>,
     /// What was done to the weights, and the answer at full precision; none where that is the cell's own.
-    quantised: Option<&'a (Arc<Quantisation>, Arc<Result<Reference, String>>)>,
+    quantised: Option<&'a AtFull>,
 }
 
 /// An attempt that is over and judged.

@@ -48,6 +48,9 @@ pub struct Quantisation {
     pub bytes: u64,
     /// Their weights.
     pub weights: u64,
+    /// Bits that a weight takes on average over the whole model, with what is not quantised.
+    #[serde(default)]
+    pub model_bits_per_weight: f64,
 }
 
 /// A quantised model.
@@ -61,7 +64,7 @@ pub(super) struct Quantised {
 type Once<T> = Arc<Mutex<Option<Result<T, String>>>>;
 
 fn once<K: std::hash::Hash + Eq, T: Clone>(
-    known: &Mutex<HashMap<K, Once<T>>>,
+    known: &Known<K, T>,
     key: K,
     make: impl FnOnce() -> Result<T, String>,
 ) -> Result<T, String> {
@@ -73,20 +76,26 @@ fn once<K: std::hash::Hash + Eq, T: Clone>(
     cell.get_or_insert_with(make).clone()
 }
 
+/// Things that are made once, by what they are made for.
+type Known<K, T> = Mutex<HashMap<K, Once<T>>>;
+/// A model whatever its precision.
+type Subject = (ModelClass, Size, Shape);
+
 /// Models that were quantised, and what was learnt of them: each once a run.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    made: Mutex<HashMap<(ModelClass, Size, Shape, Precision), Once<Quantised>>>,
-    studied: Mutex<HashMap<(ModelClass, Size, Shape), Once<Arc<Studied>>>>,
+    made: Known<(Subject, Precision), Quantised>,
+    studied: Known<Subject, Arc<Studied>>,
 }
 
 impl Shelf {
     /// The material at the cell's precision. May take long.
     pub(super) fn get(&self, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
         let told = |error: Error| format!("quantising: {error}");
-        once(&self.made, (cell.model, cell.size, cell.shape, cell.precision), || {
+        let subject = (cell.model, cell.size, cell.shape);
+        once(&self.made, (subject, cell.precision), || {
             let study = || Studied::new(cell.model, plain).map(Arc::new).map_err(told);
-            let studied = once(&self.studied, (cell.model, cell.size, cell.shape), study)?;
+            let studied = once(&self.studied, subject, study)?;
             make(cell.model, cell.precision, plain, &studied).map_err(told)
         })
     }
@@ -105,6 +114,9 @@ struct Studied {
     matrices: BTreeMap<String, Vec<usize>>,
     /// Weights of these matrices.
     weights: usize,
+    /// Weights of the whole model, and bytes of those that are no matrix's.
+    all: usize,
+    rest: usize,
     /// None for models that are too large for calibration.
     activations: OnceLock<BTreeMap<String, Arc<Activations>>>,
     choices: OnceLock<BTreeMap<String, Vec<Choice>>>,
@@ -114,11 +126,16 @@ impl Studied {
     fn new(class: ModelClass, plain: &Material) -> Result<Self, Error> {
         let mut loaded = native::load(class.as_str(), &plain.model, &plain.files)?;
         let (shapes, matrices) = (loaded.weight_shapes()?, loaded.matrices()?);
-        let weights = matrices.values().map(|shape| shape.iter().product::<usize>()).sum();
+        let count = |shape: &Vec<usize>| shape.iter().product::<usize>();
+        let weights = matrices.values().map(count).sum();
+        let all = shapes.values().map(count).sum();
+        // As `to_safetensors` writes them: tables at half precision, vectors as float32.
+        let others = shapes.iter().filter(|(name, _)| !matrices.contains_key(*name));
+        let rest = others.map(|(_, shape)| count(shape) * if shape.len() > 1 { 2 } else { 4 }).sum();
         let (calibration, about) = calibration(&loaded, plain)?;
         let inputs = std::mem::replace(&mut loaded.inputs, calibration);
         let (activations, choices) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { loaded, about, inputs, shapes, matrices, weights, activations, choices })
+        Ok(Self { loaded, about, inputs, shapes, matrices, weights, all, rest, activations, choices })
     }
 
     fn activations(&self) -> Result<&BTreeMap<String, Arc<Activations>>, Error> {
@@ -165,15 +182,12 @@ const ALLOTTED: [Scheme; 5] = [
     Scheme::symmetric(Bits::Eight, Group::Of128),
 ];
 
-/// Bits a weight that a precision may take on average, and whether a matrix may get that scheme. At 4 bits none gets fewer,
-/// and all of them together take 70 % less than at half precision.
-fn allotment(precision: Precision) -> Option<(f64, fn(Scheme) -> bool)> {
+/// Bits a weight that a model may take on average at a precision, with all that is not quantised, and the fewest bits that a
+/// matrix may get. At 4 bits the model takes 70 % less than at half precision.
+const fn allotment(precision: Precision) -> Option<(f64, Bits)> {
     match precision {
-        Precision::Int4 => {
-            let four = |scheme| !matches!(scheme, Scheme::Grouped { bits: Bits::Two | Bits::Three, .. });
-            Some((4.75, four))
-        }
-        Precision::Mixed => Some((4.2, |_| true)),
+        Precision::Int4 => Some((4.78, Bits::Four)),
+        Precision::Mixed => Some((4.2, Bits::Two)),
         _ => None,
     }
 }
@@ -200,6 +214,7 @@ fn make(
         how.bytes += matrix.bytes() as u64;
     }
     how.bits_per_weight = 8.0 * how.bytes as f64 / studied.weights.max(1) as f64;
+    how.model_bits_per_weight = 8.0 * (how.bytes as f64 + studied.rest as f64) / studied.all.max(1) as f64;
 
     let file = |name: &str, bytes: Vec<u8>| (name.to_owned(), FileSource::Bytes(Bytes::from(bytes)));
     // The answer that came with the model is one to its own weights.
@@ -222,15 +237,25 @@ fn make(
     Ok(Quantised { material, how: Arc::new(how) })
 }
 
+/// Whether a scheme has so many bits.
+fn has(scheme: Scheme, fewest: Bits) -> bool {
+    match scheme {
+        Scheme::Half => true,
+        Scheme::Grouped { bits, .. } => bits >= fewest,
+    }
+}
+
 /// Which matrix gets what.
 fn recipe(precision: Precision, studied: &Studied) -> Result<Recipe, Error> {
     let mut recipe = Recipe::uniform(scheme(precision));
-    if let Some((bits, may)) = allotment(precision).filter(|_| studied.weights <= MOST_MEASURED) {
+    if let Some((bits, fewest)) = allotment(precision).filter(|_| studied.weights <= MOST_MEASURED) {
         let choices = studied.choices()?.iter().map(|(name, choices)| {
-            let kept: Vec<Choice> = choices.iter().filter(|choice| may(choice.scheme)).cloned().collect();
+            let kept: Vec<Choice> =
+                choices.iter().filter(|choice| has(choice.scheme, fewest)).cloned().collect();
             (name.clone(), kept)
         });
-        let picked = allot(&choices.collect(), (studied.weights as f64 * bits / 8.0) as usize);
+        let budget = (studied.all as f64 * bits / 8.0) as usize;
+        let picked = allot(&choices.collect(), budget.saturating_sub(studied.rest));
         recipe.exceptions = picked.into_iter().map(|(name, choice)| (name, choice.scheme)).collect();
         return Ok(recipe);
     }

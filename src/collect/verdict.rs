@@ -127,9 +127,9 @@ impl Accuracy {
         self.outputs.iter().filter_map(|output| output.cosine).min_by(f64::total_cmp)
     }
 
-    /// How much less memory the quantised matrices take than at half precision: 0.7 is 70 % less.
+    /// How much less memory the model's weights take than at half precision: 0.7 is 70 % less.
     pub fn saved(&self) -> f64 {
-        1.0 - self.quantisation.bits_per_weight / 16.0
+        1.0 - self.quantisation.model_bits_per_weight / 16.0
     }
 
     /// The smallest agreement of choices over all outputs that have one.
@@ -142,7 +142,8 @@ impl std::fmt::Display for Accuracy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{:.2} bits a weight, {:.1} % less than fp16",
+            "{:.2} bits a weight ({:.2} in matrices), {:.1} % less than fp16",
+            self.quantisation.model_bits_per_weight,
             self.quantisation.bits_per_weight,
             100.0 * self.saved()
         )?;

@@ -107,6 +107,17 @@ impl Weights {
         of(".words").map(Matrix::words).or_else(|| of(".scales").map(Matrix::scales))
     }
 
+    /// Bytes of a weight of so many elements as it was given: what is quantised packed, what was made of a seed as float32.
+    pub fn stored_bytes(&self, name: &str, elements: usize) -> usize {
+        match self {
+            Self::Files(files) => files.index.get(name).map_or(4 * elements, |entry| entry.bytes.len()),
+            Self::Twin { .. } => 4 * elements,
+            Self::Quantised { base, matrices } => {
+                matrices.get(name).map_or_else(|| base.stored_bytes(name, elements), Matrix::bytes)
+            }
+        }
+    }
+
     /// Whether any weight is quantised.
     pub fn is_quantised(&self) -> bool {
         matches!(self, Self::Quantised { matrices, .. } if !matrices.is_empty())

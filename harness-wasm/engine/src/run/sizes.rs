@@ -31,18 +31,14 @@ impl Loaded {
         Ok(graph.values().iter().filter_map(weight).collect())
     }
 
-    /// Bytes that the weights take as they are held, and bits that a weight takes on average, scales included.
+    /// Bytes that the weights take as they were given, and bits that a weight takes on average, scales included.
     ///
     /// # Errors
     /// As [`Self::weight_shapes`].
     pub fn weight_size(&self) -> Result<(usize, f64)> {
         let shapes = self.weight_shapes()?;
         let count: usize = shapes.values().map(|shape| elements(shape)).sum();
-        let bytes = |(name, shape): (&String, &Vec<usize>)| match self.weights.matrix(name) {
-            Some(matrix) => matrix.bytes(),
-            None => 4 * elements(shape),
-        };
-        let bytes = shapes.iter().map(bytes).sum();
+        let bytes = shapes.iter().map(|(name, shape)| self.weights.stored_bytes(name, elements(shape))).sum();
         Ok((bytes, 8.0 * bytes as f64 / count.max(1) as f64))
     }
 }

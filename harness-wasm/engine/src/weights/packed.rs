@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -86,9 +87,16 @@ fn integers(base: &Weights, name: &str) -> Result<Tensor> {
     crate::tensor::convert(file, name, entry.dtype, &entry.shape, &bytes[entry.bytes.clone()])
 }
 
+/// A table at half precision; none of vectors, which are small and divided by, and none of what it cannot hold.
+fn halves(tensor: &Tensor) -> Option<Vec<u8>> {
+    let halves: Vec<f16> = tensor.as_f32().iter().map(|x| f16::from_f32(*x)).collect();
+    let holds = tensor.shape().len() > 1 && halves.iter().all(|half| half.is_finite());
+    holds.then(|| halves.iter().flat_map(|half| half.to_le_bytes()).collect())
+}
+
 impl Weights {
-    /// The weights as one safetensors file: quantised matrices packed, and those of `plain`, whose shapes are given by name,
-    /// as float32.
+    /// The weights as one safetensors file: quantised matrices packed, and beside them those of `plain`, whose shapes are given
+    /// by name: tables that nothing multiplies by at half precision where it can hold them, vectors as float32.
     ///
     /// # Errors
     /// If a weight cannot be read.
@@ -105,23 +113,24 @@ impl Weights {
         let index = Index { matrices: matrices.iter().map(|(name, m)| (name.clone(), entry(m))).collect() };
         let fault = |reason: String| Error::Data { file: "quantised weights".into(), reason };
         let text = serde_json::to_string(&index).map_err(|error| fault(error.to_string()))?;
-        let mut tensors: Vec<(String, Tensor)> = Vec::new();
+        let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
         for (name, matrix) in matrices {
-            let [words, scales] = parts(name);
-            tensors.push((words, matrix.words().clone()));
-            tensors.push((scales, matrix.scales().clone()));
+            for (name, part) in parts(name).into_iter().zip([matrix.words(), matrix.scales()]) {
+                tensors.push((name, Dtype::I32, part.shape().to_vec(), part.bytes().to_vec()));
+            }
         }
         for (name, shape) in plain.iter().filter(|(name, _)| !matrices.contains_key(*name)) {
-            tensors.push((name.clone(), self.load(name, shape)?));
+            let tensor = self.load(name, shape)?;
+            let (dtype, bytes) = match halves(&tensor) {
+                Some(halves) => (Dtype::F16, halves),
+                None => (Dtype::F32, tensor.bytes().to_vec()),
+            };
+            tensors.push((name.clone(), dtype, shape.clone(), bytes));
         }
         let views = tensors
             .iter()
-            .map(|(name, tensor)| {
-                let dtype = match tensor.dtype() {
-                    crate::DType::F32 => Dtype::F32,
-                    crate::DType::I32 => Dtype::I32,
-                };
-                let view = TensorView::new(dtype, tensor.shape().to_vec(), tensor.bytes());
+            .map(|(name, dtype, shape, bytes)| {
+                let view = TensorView::new(*dtype, shape.clone(), bytes);
                 Ok((name.as_str(), view.map_err(|error| fault(error.to_string()))?))
             })
             .collect::<Result<Vec<_>>>()?;
@@ -160,6 +169,25 @@ mod tests {
         assert_eq!(read.to_safetensors(&shapes).unwrap().len(), bytes.len());
         let told = read.check("conv.weight", &[3, 36]).unwrap_err().to_string();
         assert_eq!(told, "weight conv.weight: has shape [3, 4, 3, 3] where config.json implies [3, 36]");
+    }
+
+    #[test]
+    fn tables_are_halved_where_halves_hold_them() {
+        let shapes = BTreeMap::from([("table".to_owned(), vec![2, 3]), ("bias".to_owned(), vec![4])]);
+        let table = |wide: f32| {
+            crate::NamedTensors::from([
+                ("table".to_owned(), Tensor::f32([2, 3], vec![0.1, -2.0, 3.0, wide, 0.0, 1.0])),
+                ("bias".to_owned(), Tensor::f32([4], vec![0.1; 4])),
+            ])
+        };
+        for (wide, first) in [(1.0, f16::from_f32(0.1).to_f32()), (1e6, 0.1)] {
+            let bytes = crate::tensor::write_safetensors(&table(wide)).unwrap();
+            let plain = read(vec![("p".into(), bytes)]).unwrap();
+            let again = read(vec![("q".into(), plain.to_safetensors(&shapes).unwrap())]).unwrap();
+            assert_eq!(again.load("table", &[2, 3]).unwrap().as_f32()[0], first);
+            assert_eq!(again.load("bias", &[4]).unwrap().as_f32(), [0.1; 4]);
+            assert_eq!(again.stored_bytes("table", 6), if wide > 9.0 { 24 } else { 12 });
+        }
     }
 
     #[test]
