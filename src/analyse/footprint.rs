@@ -1,57 +1,35 @@
 //! How much memory weights take at a precision, by the layout that quantised weights have.
 
+use webmatrix_engine::quant::{Bits, Group, Packing, Scheme};
 use webmatrix_wire::Precision;
-
-/// Weights in a group that shares a scale.
-const GROUP: u64 = 32;
-/// Weights in a block whose groups' scales are scaled once more, at 2 and 3 bits.
-const SUPER_BLOCK: u64 = 256;
-/// A float16 scale and a float16 minimum.
-const SCALE_BYTES: u64 = 4;
-/// A group's 6-bit scale and 6-bit minimum within a super-block.
-const SUB_SCALE_BITS: u64 = 12;
 
 /// Bytes of weights of these shapes, scales included; none for a precision that is a mixture of others.
 ///
-/// Matrices are quantised along their rows, in groups of 32, the last one filled up. What is no matrix (norms,
-/// biases), and rows shorter than a group, stay in float16.
+/// Matrices are quantised along their rows, in groups of 32 with minimums, the last one filled up. What is no matrix
+/// (norms, biases), and rows shorter than a group, stay in float16.
 pub(super) fn footprint(shapes: &[&[usize]], precision: Precision) -> Option<u64> {
-    let bits = match precision {
+    let scheme = match precision {
         Precision::Fp32 => return Some(4 * elements(shapes)),
         Precision::Fp16 => return Some(2 * elements(shapes)),
-        Precision::Int8 => 8,
-        Precision::Int4 => 4,
-        Precision::Int3 => 3,
-        Precision::Int2 => 2,
+        Precision::Int8 => Scheme::asymmetric(Bits::Eight, Group::Of32),
+        Precision::Int4 => Scheme::asymmetric(Bits::Four, Group::Of32),
+        Precision::Int3 => Scheme::nested(Bits::Three, true),
+        Precision::Int2 => Scheme::nested(Bits::Two, true),
         Precision::Mixed => return None,
     };
     let one = |shape: &&[usize]| {
-        let weights = shape.iter().product::<usize>() as u64;
-        match shape {
-            [rows, rest @ ..] if !rest.is_empty() => {
-                let row = rest.iter().product::<usize>() as u64;
-                if row < GROUP { 2 * weights } else { *rows as u64 * packed(row, bits) }
-            }
-            _ => 2 * weights,
+        let row: usize = shape.iter().skip(1).product();
+        if shape.len() < 2 || row < Group::Of32.size() {
+            return 2 * shape.iter().product::<usize>() as u64;
         }
+        let packing = Packing { scheme, columns: row };
+        4 * (shape[0] * (packing.words() + packing.scale_words())) as u64
     };
     Some(shapes.iter().map(one).sum())
 }
 
 fn elements(shapes: &[&[usize]]) -> u64 {
     shapes.iter().map(|shape| shape.iter().product::<usize>() as u64).sum()
-}
-
-/// Bytes of a row of so many weights.
-fn packed(row: u64, bits: u64) -> u64 {
-    let groups = row.div_ceil(GROUP);
-    let weights = groups * GROUP * bits / 8;
-    let scales = if bits > 3 {
-        groups * SCALE_BYTES
-    } else {
-        (groups * SUB_SCALE_BITS).div_ceil(8) + row.div_ceil(SUPER_BLOCK) * SCALE_BYTES
-    };
-    weights + scales
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use webmatrix_engine::models::{items, repeated, twin_batch, twin_text};
 use webmatrix_engine::quant::{Activations, Bits, Choice, Fit, Group, Recipe, Scheme, allot};
 use webmatrix_engine::run::{Loaded, activations, sensitivities};
 use webmatrix_engine::tensor::write_safetensors;
+use webmatrix_engine::weights::plain_bytes;
 use webmatrix_engine::{Error, NamedTensors};
 use webmatrix_wire::{ModelSource, Precision};
 
@@ -62,6 +63,8 @@ pub(super) struct Quantised {
 
 /// Something that is made once, by whom needs it first; others wait for it.
 type Once<T> = Arc<Mutex<Option<Result<T, String>>>>;
+/// Such things, by what they are made for.
+type Known<K, T> = Mutex<HashMap<K, Once<T>>>;
 
 fn once<K: std::hash::Hash + Eq, T: Clone>(
     known: &Known<K, T>,
@@ -76,8 +79,6 @@ fn once<K: std::hash::Hash + Eq, T: Clone>(
     cell.get_or_insert_with(make).clone()
 }
 
-/// Things that are made once, by what they are made for.
-type Known<K, T> = Mutex<HashMap<K, Once<T>>>;
 /// A model whatever its precision.
 type Subject = (ModelClass, Size, Shape);
 
@@ -129,9 +130,8 @@ impl Studied {
         let count = |shape: &Vec<usize>| shape.iter().product::<usize>();
         let weights = matrices.values().map(count).sum();
         let all = shapes.values().map(count).sum();
-        // As `to_safetensors` writes them: tables at half precision, vectors as float32.
         let others = shapes.iter().filter(|(name, _)| !matrices.contains_key(*name));
-        let rest = others.map(|(_, shape)| count(shape) * if shape.len() > 1 { 2 } else { 4 }).sum();
+        let rest = others.map(|(_, shape)| plain_bytes(shape)).sum();
         let (calibration, about) = calibration(&loaded, plain)?;
         let inputs = std::mem::replace(&mut loaded.inputs, calibration);
         let (activations, choices) = (OnceLock::new(), OnceLock::new());
@@ -154,8 +154,7 @@ impl Studied {
             let model = &*self.loaded.model;
             let items = items(model, &self.loaded.inputs).min(MEASURED_ITEMS);
             let inputs = repeated(model, self.loaded.inputs.clone(), Some(items), None)?;
-            let (activations, mut quiet) = (self.activations()?, |_, _| ());
-            let made = sensitivities(&self.loaded, &inputs, &ALLOTTED, Fit::Mse, activations, &mut quiet);
+            let made = sensitivities(&self.loaded, &inputs, &ALLOTTED, Fit::Mse, self.activations()?);
             let _known = self.choices.set(block_on(made)?);
         }
         Ok(self.choices.get().expect("set above"))

@@ -2,6 +2,8 @@
 
 mod packed;
 
+pub use packed::plain_bytes;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;

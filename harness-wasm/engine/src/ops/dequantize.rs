@@ -1,9 +1,11 @@
 //! `dequantize`: the matrix that packed rows stand for.
 
+use half::f16;
+
 use super::{operands, require};
 use crate::error::{Error, Result};
 use crate::ir::TensorType;
-use crate::quant::{self, Packing};
+use crate::quant::{Bits, Packing, Scheme};
 use crate::tensor::{DType, Tensor};
 
 /// Checks a matrix's words and scales, and gives its number of rows.
@@ -35,5 +37,77 @@ pub(super) fn infer(packing: Packing, inputs: &[&TensorType]) -> Result<TensorTy
 }
 
 pub(super) fn eval(packing: Packing, words: &Tensor, scales: &Tensor) -> Tensor {
-    Tensor::f32([words.shape()[0], packing.columns], quant::dequantised(packing, words, scales))
+    let rows = words.shape()[0];
+    let (words, scales): (&[u32], &[u32]) =
+        (bytemuck::cast_slice(words.as_i32()), bytemuck::cast_slice(scales.as_i32()));
+    let mut out = Vec::with_capacity(rows * packing.columns);
+    for row in 0..rows {
+        let words = &words[row * packing.words()..(row + 1) * packing.words()];
+        let scales = &scales[row * packing.scale_words()..(row + 1) * packing.scale_words()];
+        out.extend((0..packing.columns).map(|column| weight(packing, words, scales, column) as f32));
+    }
+    Tensor::f32([rows, packing.columns], out)
+}
+
+/// One weight of a row, bit by bit as the layout's tables in [`crate::quant`] have it. Kernels unpack whole blocks, by other
+/// code: this is what they are held to.
+fn weight(packing: Packing, words: &[u32], scales: &[u32], column: usize) -> f64 {
+    let half = |word: u32, at: usize| f64::from(f16::from_bits((word >> (16 * at)) as u16));
+    let Scheme::Grouped { bits, group, asymmetric, nested } = packing.scheme else {
+        return half(words[column / 2], column % 2);
+    };
+    let (block, quad, byte) = (column / 32, column % 32 / 4, column % 4);
+    // Bits `at..at + count` of the quad's byte in word `i` of the block.
+    let field = |i: usize, at: usize, count: usize| {
+        (words[block * bits.count() + i] >> (8 * byte + at)) & ((1 << count) - 1)
+    };
+    let q = match bits {
+        Bits::Eight => field(quad, 0, 8),
+        Bits::Four => field(quad / 2, 4 * (quad % 2), 4),
+        Bits::Two => field(quad / 4, 2 * (quad % 4), 2),
+        Bits::Three => field(quad / 4, 2 * (quad % 4), 2) + 4 * field(2, quad, 1),
+    };
+    let (q, middle, at) = (f64::from(q), f64::from(bits.zero()), column / group.size());
+    match (nested, asymmetric) {
+        (false, false) => half(scales[at / 2], at % 2) * (q - middle),
+        (false, true) => {
+            let mins = &scales[scales.len() / 2..];
+            half(scales[at / 2], at % 2) * q + half(mins[at / 2], at % 2)
+        }
+        (true, false) => {
+            let [head, low] = [0, 1].map(|i| scales[at / 8 * 2 + i]);
+            let number = (low >> (4 * (at % 8))) % 16 + (head >> (16 + 2 * (at % 8))) % 4 * 16;
+            half(head, 0) * (f64::from(number) - 32.0) * (q - middle)
+        }
+        (true, true) => {
+            let [head, scale, min, high] = [0, 1, 2, 3].map(|i| scales[at / 8 * 4 + i]);
+            let number = |low: u32, from: usize| {
+                f64::from((low >> (4 * (at % 8))) % 16 + (high >> (from + 2 * (at % 8))) % 4 * 16)
+            };
+            half(head, 0) * number(scale, 0) * q + half(head, 1) * number(min, 16)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quant::{Fit, Matrix};
+    use crate::weights::twin::Draw;
+
+    /// The definition and what weights are read as: two pieces of code, one meaning.
+    #[test]
+    fn the_definition_is_what_matrices_stand_for() {
+        let mut draw = Draw::new(4, "definition");
+        for scheme in Scheme::all() {
+            for columns in [1, 31, 75, 300] {
+                let weights: Vec<f32> = (0..3 * columns).map(|_| draw.normal()).collect();
+                let matrix = Matrix::quantise("w", &weights, &[3, columns], scheme, Fit::Nearest).unwrap();
+                let defined = eval(matrix.packing(), matrix.words(), matrix.scales());
+                for (defined, read) in defined.as_f32().iter().zip(matrix.dequantised()) {
+                    assert!((defined - read).abs() <= 1e-6, "{scheme} of {columns}: {defined} {read}");
+                }
+            }
+        }
+    }
 }

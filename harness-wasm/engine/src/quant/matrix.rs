@@ -102,26 +102,50 @@ impl Matrix {
 
     /// The weights that it stands for, row after row.
     pub fn dequantised(&self) -> Vec<f32> {
-        dequantised(self.packing, &self.words, &self.scales)
+        let (packed, mut room) =
+            (Rows::new(self.packing, &self.words, &self.scales), Scales::new(self.packing));
+        let mut out = vec![0.0; packed.count * self.packing.columns];
+        for (row, to) in out.chunks_exact_mut(self.packing.columns.max(1)).enumerate() {
+            packed.dequantise(&mut room, row, to);
+        }
+        out
     }
 }
 
-/// The weights that rows of words and of scales stand for.
-pub(crate) fn dequantised(packing: Packing, words: &Tensor, scales: &Tensor) -> Vec<f32> {
-    let rows = words.len().checked_div(packing.words()).unwrap_or(0);
-    let (words, scales): (&[u32], &[u32]) =
-        (bytemuck::cast_slice(words.as_i32()), bytemuck::cast_slice(scales.as_i32()));
-    let (mut room, mut out) = (Scales::new(packing), vec![0.0; rows * packing.columns]);
-    for (row, to) in out.chunks_exact_mut(packing.columns.max(1)).enumerate() {
-        let words = &words[row * packing.words()..][..packing.words()];
-        let scales = &scales[row * packing.scale_words()..][..packing.scale_words()];
-        dequantise_row(&mut room, words, scales, to);
-    }
-    out
+/// Packed rows, where a graph or a matrix holds them.
+pub(crate) struct Rows<'t> {
+    /// How they are stored.
+    pub(crate) packing: Packing,
+    /// How many there are.
+    pub(crate) count: usize,
+    words: &'t [u32],
+    scales: &'t [u32],
 }
 
-/// The weights that a row stands for. `room` is of the row's packing.
-pub(crate) fn dequantise_row(room: &mut Scales, words: &[u32], scales: &[u32], out: &mut [f32]) {
+impl<'t> Rows<'t> {
+    /// Those of the words and scales that an op has for operands.
+    pub(crate) fn new(packing: Packing, words: &'t Tensor, scales: &'t Tensor) -> Self {
+        let (count, words) = (words.shape()[0], bytemuck::cast_slice(words.as_i32()));
+        Self { packing, count, words, scales: bytemuck::cast_slice(scales.as_i32()) }
+    }
+
+    /// A row's bits.
+    pub(crate) fn words(&self, row: usize) -> &'t [u32] {
+        &self.words[row * self.packing.words()..][..self.packing.words()]
+    }
+
+    /// A row's scales and minimums.
+    pub(crate) fn scales(&self, row: usize) -> &'t [u32] {
+        &self.scales[row * self.packing.scale_words()..][..self.packing.scale_words()]
+    }
+
+    /// The weights that a row stands for. `room` is of the same packing.
+    pub(crate) fn dequantise(&self, room: &mut Scales, row: usize, out: &mut [f32]) {
+        dequantise_row(room, self.words(row), self.scales(row), out);
+    }
+}
+
+fn dequantise_row(room: &mut Scales, words: &[u32], scales: &[u32], out: &mut [f32]) {
     room.read(scales);
     match room.packing().scheme {
         Scheme::Half => scales::halves(words, out),

@@ -17,7 +17,7 @@ pub(crate) use bits::unpack;
 pub use fit::Fit;
 pub use gptq::Activations;
 pub use matrix::Matrix;
-pub(crate) use matrix::{dequantise_row, dequantised};
+pub(crate) use matrix::Rows;
 pub use recipe::Recipe;
 pub(crate) use scales::{Scales, read};
 pub use scheme::{BLOCK, Bits, Group, Packing, SUPER_BLOCK, Scheme};

@@ -12,7 +12,6 @@ use crate::weights::Weights;
 
 /// Every matrix under every one of these schemes, the others as they are: what it takes and what the outputs for `inputs`
 /// lose.
-/// `told` hears of each matrix when it is done: how many of how many.
 ///
 /// # Errors
 /// If the model does not run, or a weight is not finite.
@@ -22,12 +21,11 @@ pub async fn sensitivities(
     schemes: &[Scheme],
     fit: Fit,
     activations: &BTreeMap<String, Arc<Activations>>,
-    told: &mut dyn FnMut(usize, usize),
 ) -> Result<BTreeMap<String, Vec<Choice>>> {
     let matrices = loaded.matrices()?;
     let plain = outputs(loaded, &loaded.weights, inputs).await?;
     let mut choices = BTreeMap::new();
-    for (at, (name, shape)) in matrices.iter().enumerate() {
+    for (name, shape) in &matrices {
         let (rows, columns) = (shape[0], shape[1..].iter().product());
         let mut of_matrix: Vec<Choice> = Vec::with_capacity(schemes.len());
         for &scheme in schemes {
@@ -45,7 +43,6 @@ pub async fn sensitivities(
             of_matrix.push(Choice::new(scheme, rows, columns, loss));
         }
         choices.insert(name.clone(), of_matrix);
-        told(at + 1, matrices.len());
     }
     Ok(choices)
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Checkpoint, Weights, parts};
 use crate::error::{Error, Result};
 use crate::quant::{Matrix, Scheme};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, elements};
 
 /// Under which key of a file's metadata its matrices are told.
 const KEY: &str = "webmatrix";
@@ -87,10 +87,19 @@ fn integers(base: &Weights, name: &str) -> Result<Tensor> {
     crate::tensor::convert(file, name, entry.dtype, &entry.shape, &bytes[entry.bytes.clone()])
 }
 
+/// Bytes that [`Weights::to_safetensors`] takes for a weight of this shape that is not quantised, where half precision holds it.
+pub fn plain_bytes(shape: &[usize]) -> usize {
+    elements(shape) * if is_halved(shape) { 2 } else { 4 }
+}
+
+fn is_halved(shape: &[usize]) -> bool {
+    shape.len() > 1
+}
+
 /// A table at half precision; none of vectors, which are small and divided by, and none of what it cannot hold.
 fn halves(tensor: &Tensor) -> Option<Vec<u8>> {
     let halves: Vec<f16> = tensor.as_f32().iter().map(|x| f16::from_f32(*x)).collect();
-    let holds = tensor.shape().len() > 1 && halves.iter().all(|half| half.is_finite());
+    let holds = is_halved(tensor.shape()) && halves.iter().all(|half| half.is_finite());
     holds.then(|| halves.iter().flat_map(|half| half.to_le_bytes()).collect())
 }
 

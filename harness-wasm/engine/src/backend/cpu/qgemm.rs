@@ -11,7 +11,7 @@ use super::gemm;
 use super::integer::{I16x8, I32x4};
 use super::simd::{F32x4, dot};
 use crate::ops::Qgemm;
-use crate::quant::{BLOCK, Bits, Packing, Scales, Scheme, dequantise_row};
+use crate::quant::{BLOCK, Bits, Packing, Rows, Scales, Scheme};
 use crate::tensor::Tensor;
 
 /// From so many rows of activations on, weights are unpacked to floats once for all of them.
@@ -25,13 +25,9 @@ const PART: f32 = 65534.0;
 
 /// `activation(x · wᵀ + bias)`: operands as [`Qgemm`] says.
 pub(super) fn run(op: Qgemm, inputs: &[&Tensor]) -> Tensor {
-    let (m, n) = (inputs[0].shape()[0], inputs[1].shape()[0]);
+    let weight = Rows::new(op.packing, inputs[1], inputs[2]);
+    let (m, n) = (inputs[0].shape()[0], weight.count);
     let mut out = vec![0.0; m * n];
-    let weight = Weight {
-        packing: op.packing,
-        words: bytemuck::cast_slice(inputs[1].as_i32()),
-        scales: bytemuck::cast_slice(inputs[2].as_i32()),
-    };
     let x = inputs[0].as_f32();
     match op.packing.scheme {
         _ if m >= MANY => unpacked(&weight, x, n, &mut out),
@@ -52,27 +48,11 @@ pub(super) fn run(op: Qgemm, inputs: &[&Tensor]) -> Tensor {
     Tensor::f32([m, n], out)
 }
 
-struct Weight<'w> {
-    packing: Packing,
-    words: &'w [u32],
-    scales: &'w [u32],
-}
-
-impl Weight<'_> {
-    fn words(&self, row: usize) -> &[u32] {
-        &self.words[row * self.packing.words()..][..self.packing.words()]
-    }
-
-    fn scales(&self, row: usize) -> &[u32] {
-        &self.scales[row * self.packing.scale_words()..][..self.packing.scale_words()]
-    }
-}
-
-fn halves(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
+fn halves(weight: &Rows<'_>, x: &[f32], n: usize, out: &mut [f32]) {
     let k = weight.packing.columns;
     let (mut scales, mut row) = (Scales::new(weight.packing), vec![0.0; k]);
     for column in 0..n {
-        dequantise_row(&mut scales, weight.words(column), &[], &mut row);
+        weight.dequantise(&mut scales, column, &mut row);
         for (x, out) in x.chunks_exact(k.max(1)).zip(out.chunks_exact_mut(n)) {
             out[column] = dot(x, &row);
         }
@@ -80,7 +60,7 @@ fn halves(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
 }
 
 /// Unpacks some columns at a time and multiplies all rows by them.
-fn unpacked(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
+fn unpacked(weight: &Rows<'_>, x: &[f32], n: usize, out: &mut [f32]) {
     let k = weight.packing.columns;
     let mut scales = Scales::new(weight.packing);
     let (mut rows, mut panels) = (vec![0.0; UNPACKED * k], Vec::new());
@@ -88,7 +68,7 @@ fn unpacked(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
         let columns = UNPACKED.min(n - first);
         let rows = &mut rows[..columns * k];
         for (c, row) in rows.chunks_exact_mut(k.max(1)).enumerate() {
-            dequantise_row(&mut scales, weight.words(first + c), weight.scales(first + c), row);
+            weight.dequantise(&mut scales, first + c, row);
         }
         gemm::pack_rows(&mut panels, rows, k);
         gemm::accumulate(x, k, &panels, columns, &mut out[first..], n);
@@ -194,7 +174,7 @@ fn fields<const BITS: usize>(words: &[u32]) -> [I16x8; 4] {
 }
 
 /// Grouped weights by few rows.
-fn grouped<const BITS: usize>(weight: &Weight<'_>, x: &[f32], n: usize, out: &mut [f32]) {
+fn grouped<const BITS: usize>(weight: &Rows<'_>, x: &[f32], n: usize, out: &mut [f32]) {
     // A group's blocks are a constant of the inner loop.
     match weight.packing.group() / BLOCK {
         1 => groups_of::<BITS, 1>(weight, x, n, out),
@@ -204,7 +184,7 @@ fn grouped<const BITS: usize>(weight: &Weight<'_>, x: &[f32], n: usize, out: &mu
 }
 
 fn groups_of<const BITS: usize, const BLOCKS: usize>(
-    weight: &Weight<'_>,
+    weight: &Rows<'_>,
     x: &[f32],
     n: usize,
     out: &mut [f32],

@@ -1,8 +1,9 @@
 //! Cases of the ops that read packed weights: every scheme.
 
 use super::{Cases, floats, integers};
+use crate::ops::dequantize;
 use crate::ops::{Op, Qgemm, Unary};
-use crate::quant::{Bits, Fit, Matrix, Packing, Scheme, dequantised};
+use crate::quant::{Bits, Fit, Matrix, Packing, Scheme};
 use crate::tensor::Tensor;
 
 /// What a matrix's weights are stored as, in WebNN's words.
@@ -18,7 +19,7 @@ pub(super) fn dtype(packing: Packing) -> &'static str {
 
 /// `scale · q + min`, where the two may be summed in one rounding or in two.
 pub(super) fn rounding(packing: Packing, inputs: &[Tensor]) -> f32 {
-    4.0 * f32::EPSILON * widest(&dequantised(packing, &inputs[0], &inputs[1]))
+    4.0 * f32::EPSILON * widest(dequantize::eval(packing, &inputs[0], &inputs[1]).as_f32())
 }
 
 /// A sum of `k` products in float32, in which a weight may be `scale · q + min` with the two summed apart: errors are
@@ -31,7 +32,7 @@ pub(super) fn product(op: Qgemm, inputs: &[Tensor], at: usize) -> f32 {
         let width = tensor.shape()[1];
         Tensor::i32([1, width], tensor.as_i32()[column * width..(column + 1) * width].to_vec())
     };
-    let weights = widest(&dequantised(op.packing, &part(&inputs[1]), &part(&inputs[2])));
+    let weights = widest(dequantize::eval(op.packing, &part(&inputs[1]), &part(&inputs[2])).as_f32());
     4.0 * f32::EPSILON * k as f32 * (x * weights).max(1.0)
 }
 
