@@ -55,7 +55,7 @@ onmessage = async ({ data: { attempt, token, started } }) => {
       batch = harness?.last_words(text);
     } catch {}
     batch ??= JSON.stringify({
-      wire_version: 5,
+      wire_version: 6,
       attempt,
       messages: [{ seq: 0, at_ms: performance.now(), message: { failed: { kind: "error", stage: "start", text } } }],
     });

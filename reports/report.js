@@ -33,24 +33,78 @@ function section(title, ...content) {
   return shown.length ? [el("h3", {}, title), ...shown] : [];
 }
 
-// Every sample as a dot on a line from 0 to the slowest, the median as a bar.
-function dots(samples, median) {
+// A picture, and what puts shapes into it.
+function picture(height, label) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 600 50");
+  svg.setAttribute("viewBox", `0 0 600 ${height}`);
   svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `${samples.length} samples, median ${ms(median)}`);
-  const most = Math.max(...samples.map((sample) => sample.ms), median) * 1.05 || 1;
+  svg.setAttribute("aria-label", label);
   const shape = (tag, attributes) => {
     const node = document.createElementNS(svg.namespaceURI, tag);
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
     svg.append(node);
   };
+  return [svg, shape];
+}
+
+// Every sample as a dot on a line from 0 to the slowest, the median as a bar.
+function dots(samples, median) {
+  const [svg, shape] = picture(50, `${samples.length} samples, median ${ms(median)}`);
+  const most = Math.max(...samples.map((sample) => sample.ms), median) * 1.05 || 1;
   shape("line", { x1: 0, x2: 600, y1: 30, y2: 30, stroke: "currentColor", "stroke-opacity": 0.3 });
   for (const sample of samples) {
     shape("circle", { cx: (sample.ms / most) * 590 + 5, cy: 30, r: 5, fill: "currentColor", "fill-opacity": sample.warmup ? 0.15 : 0.5 });
   }
   shape("rect", { x: (median / most) * 590 + 4, y: 14, width: 2, height: 32, fill: "currentColor" });
   return svg;
+}
+
+const PARTS = { weights: "weights", activations: "activations", states: "caches", io: "inputs, outputs, parameters" };
+const KINDS = { ...PARTS, files: "files of the checkpoint", heap: "heap", heap_peak: "heap at most", linear: "linear memory" };
+
+function bytes(value) {
+  const units = ["B", "KiB", "MiB", "GiB"];
+  const at = value > 0 ? Math.min(Math.floor(Math.log2(value) / 10), 3) : 0;
+  return (at ? (value / 1024 ** at).toFixed(1) : value) + " " + units[at];
+}
+
+// The parts of the backend's memory on top of each other, over time.
+function areas({ timeline, total }) {
+  const [first, last] = [timeline[0].at_ms, timeline[timeline.length - 1].at_ms];
+  if (!(last > first) || !total) return null;
+  const [svg, shape] = picture(120, `memory over ${ms(last - first)}, ${bytes(total)} at most`);
+  const x = (at) => ((at - first) / (last - first)) * 600;
+  const y = (sum) => 118 - (sum / total) * 114;
+  const below = timeline.map(() => 0);
+  Object.keys(PARTS).forEach((kind, layer) => {
+    const under = [...below];
+    timeline.forEach((moment, at) => { below[at] += moment.bytes[kind] ?? 0; });
+    // What was told of a moment holds until the next.
+    const steps = (sums) => timeline.flatMap(({ at_ms }, at) => [`${x(at_ms)},${y(sums[at])}`, `${x(timeline[at + 1]?.at_ms ?? at_ms)},${y(sums[at])}`]);
+    shape("polygon", { points: [...steps(below), ...steps(under).reverse()].join(" "), class: `layer-${layer}` });
+  });
+  return svg;
+}
+
+/** What memory was for. */
+function memory(told) {
+  const rows = Object.entries(KINDS).map(([kind, name]) => [kind, name, told.timeline.map((moment) => moment.bytes[kind]).filter((value) => value !== undefined)]);
+  const shown = rows.filter(([, , values]) => values.length);
+  const body = table(["", "what", "at the end", "at most"], shown.map(([, name, values]) => ["", name, bytes(values[values.length - 1]), bytes(Math.max(...values))]));
+  body.querySelectorAll("tbody tr").forEach((row, at) => {
+    const layer = Object.keys(PARTS).indexOf(shown[at][0]);
+    if (layer >= 0) row.firstChild.append(el("span", { class: `swatch layer-${layer}` }));
+  });
+  const { cache, growth } = told;
+  return [
+    areas(told),
+    body,
+    facts([
+      ["backend", bytes(told.total) + (told.partial ? ", without what the browser does not tell" : "")],
+      ["caches", cache && `${bytes(Math.round(cache.bytes_per_token))} a token, ${cache.positions} positions`],
+      ["heap grows", growth !== null ? `${growth} B an inference` : null],
+    ]),
+  ];
 }
 
 /** How weights were quantised, and the outputs beside those at full precision. */
@@ -94,6 +148,7 @@ function show(index) {
       cell.evidence === "software" ? el("p", {}, "A software GPU: these times say nothing about WebGPU's speed.") : null,
       cell.median_ms !== null ? facts([["median", ms(cell.median_ms)], ["samples", cell.samples.filter((s) => !s.warmup).length + " (warm-ups are pale)"]]) : null,
       cell.metrics.length ? table(["metric", "value", "unit"], cell.metrics.map((m) => [m.name, +m.value.toPrecision(5), m.unit])) : null),
+    ...section("Memory", ...(cell.memory ? memory(cell.memory) : [])),
     ...section("What ran",
       facts([
         ["harness build", attempt.variant],

@@ -9,8 +9,8 @@ use webmatrix_engine::run::{
 };
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_wire::{
-    Backend, BackendFacts, CellJob, FailureKind, Generation, Job, LogLevel, Message, ModelSource, OpCount,
-    Phase, StepDown,
+    Backend, BackendFacts, CellJob, FailureKind, Generation, Job, LogLevel, Memory, Message, ModelSource,
+    OpCount, Phase, StepDown,
 };
 
 use crate::report::{Failure, Reporter};
@@ -206,6 +206,10 @@ impl Witness for Reporter {
 
     fn tokens(&self, index: u32, ms: Vec<f64>) {
         Self::tokens(self, index, ms);
+    }
+
+    fn memory(&self, held: backend::Held, kept: u64) {
+        Self::memory(self, Memory::of(held.weights, held.activations, held.states, held.io, kept));
     }
 
     fn metric(&self, name: &'static str, value: f64, unit: &'static str) {

@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 
 use wasm_bindgen::JsValue;
 use webmatrix_wire::{
-    AttemptId, Batch, Done, Envelope, Failed, FailureKind, Hello, Log, LogLevel, Message, Metric, Phase,
-    Progress, Sample, Timing, Tokens, Variant, WIRE_VERSION,
+    AttemptId, Batch, Done, Envelope, Failed, FailureKind, Hello, Log, LogLevel, Memory, Message, Metric,
+    Phase, Progress, Sample, Timing, Tokens, Variant, WIRE_VERSION,
 };
 
 use crate::client::Client;
@@ -147,6 +147,12 @@ impl Reporter {
 
     pub(crate) fn metric(&self, name: &str, value: f64, unit: &str) {
         self.send(Message::Metric(Metric { name: name.into(), value, unit: unit.into() }));
+    }
+
+    /// What is in use of memory, with what the allocator knows of it.
+    pub(crate) fn memory(&self, mut memory: Memory) {
+        memory.bytes.extend(memory::heap());
+        self.send(Message::Memory(memory));
     }
 
     pub(crate) fn log(&self, level: LogLevel, text: impl Into<String>) {

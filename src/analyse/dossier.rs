@@ -1,5 +1,6 @@
 //! One run with everything behind its cells, for the report that shows it.
 
+use crate::analyse::memory::CellMemory;
 use crate::analyse::view::RunView;
 use crate::store::{AttemptRow, CapabilityRow, CellRow, LogRow, MetricRow, OpRow, SampleRow, SessionRow};
 
@@ -18,6 +19,8 @@ pub struct Dossier {
     pub samples: Vec<SampleRow>,
     /// Named numbers.
     pub metrics: Vec<MetricRow>,
+    /// What the memory of its cells was for.
+    pub memory: Vec<CellMemory>,
     /// What executed the ops.
     pub ops: Vec<OpRow>,
     /// What the probes found.
@@ -36,6 +39,7 @@ impl From<RunView> for Dossier {
             sessions: Vec::new(),
             samples: Vec::new(),
             metrics: Vec::new(),
+            memory: Vec::new(),
             ops: Vec::new(),
             capabilities: Vec::new(),
             log: Vec::new(),

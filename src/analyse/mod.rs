@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod dossier;
 mod evidence;
 mod footprint;
+pub mod memory;
 pub mod op_matrix;
 mod ops;
 mod outcome;

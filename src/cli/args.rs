@@ -1,5 +1,6 @@
 //! What was typed. Every flag can be given in the environment as `WEBMATRIX_<FLAG>`.
 
+mod memory;
 mod model;
 
 use std::ops::RangeInclusive;
@@ -10,6 +11,7 @@ use clap::builder::RangedI64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use webmatrix_wire::{Backend, Precision};
 
+pub(super) use memory::MemoryArgs;
 pub(super) use model::{GenerateArgs, GivenArgs};
 
 use crate::discover::BrowserPath;
@@ -47,6 +49,8 @@ pub(super) enum Command {
     Models(ModelsArgs),
     /// Write a report of one or more runs
     Report(ReportArgs),
+    /// What the memory of a run's cells was for, over time
+    Memory(MemoryArgs),
 }
 
 /// What is run on the browsers' backends.

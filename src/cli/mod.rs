@@ -69,6 +69,7 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
             None => commands::models::list(&args.list),
         },
         Command::Report(args) => commands::report::run(&args),
+        Command::Memory(args) => commands::memory::run(&args),
     }
 }
 

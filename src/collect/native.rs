@@ -19,8 +19,8 @@ use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
     AdapterFacts, AttemptId, Backend, BackendFacts, CellJob, Challenge, Done, Envelope, Failed, FailureKind,
-    Generation, Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Progress, Sample, Timing,
-    Tokens, Variant,
+    Generation, Hello, Job, JobKind, Memory, Message, Metric, ModelSource, OpCount, Phase, Progress, Sample,
+    Timing, Tokens, Variant,
 };
 
 use crate::serve::{FileSource, Files, Inbox};
@@ -117,6 +117,11 @@ impl Witness for Scribe<'_, '_> {
 
     fn tokens(&self, sample: u32, ms: Vec<f64>) {
         self.say(Message::Tokens(Tokens { sample, ms }));
+    }
+
+    fn memory(&self, held: backend::Held, kept: u64) {
+        let memory = Memory::of(held.weights, held.activations, held.states, held.io, kept);
+        self.say(Message::Memory(memory));
     }
 
     fn metric(&self, name: &'static str, value: f64, unit: &'static str) {

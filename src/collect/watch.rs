@@ -114,6 +114,7 @@ impl Watch {
             | Message::Sample(_)
             | Message::Pair(_)
             | Message::Tokens(_)
+            | Message::Memory(_)
             | Message::Metric(_)
             | Message::Log(_) => {}
         }

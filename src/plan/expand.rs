@@ -113,6 +113,21 @@ pub enum Decision {
 }
 
 impl Plan {
+    /// Of a command that has jobs of its own for browsers: it is recorded as a run, but no cell is.
+    pub fn without_cells(name: &str, deadlines: Deadlines, missing: Vec<String>) -> Self {
+        Self {
+            matrix: name.to_owned(),
+            cells: Vec::new(),
+            ops: Vec::new(),
+            run: RunSettings::default(),
+            generation: Generation::default(),
+            thresholds: Thresholds::default(),
+            deadlines,
+            profiles: BTreeMap::new(),
+            missing,
+        }
+    }
+
     /// The cells that run.
     pub fn runnable(&self) -> impl Iterator<Item = &Cell> {
         self.cells.iter().filter(|planned| planned.decision == Decision::Run).map(|planned| &planned.cell)

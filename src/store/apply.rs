@@ -290,6 +290,13 @@ impl Rows<'_> {
                     serde_json::to_string(&peer.placed)?
                 ],
             ),
+            Message::Memory(memory) => memory.bytes.iter().try_for_each(|(kind, bytes)| {
+                // A coarse clock gives several moments the same time: the last stands for them.
+                self.execute(
+                    "INSERT OR REPLACE INTO memory_point VALUES (?, ?, ?, ?)",
+                    params![attempt.0, envelope.at_ms, kind.as_str(), bytes],
+                )
+            }),
             Message::Timing(timing) => self.metric(attempt, phase(timing.phase), timing.ms, "ms"),
             Message::Metric(metric) => self.metric(attempt, &metric.name, metric.value, &metric.unit),
             Message::Backend(facts) => self.backend(attempt, facts),

@@ -4,6 +4,7 @@
 //! nothing, so a journal can be replayed into a database that has some or all of it.
 
 mod apply;
+mod memory;
 mod query;
 mod schema;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use duckdb::{AccessMode, Config, Connection};
 
+pub use memory::{CacheRow, MemoryRow};
 pub use query::{
     AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,
     OpRow, RunRow, RunSelection, SampleRow, SessionRow,

@@ -44,6 +44,7 @@ macro_rules! rows {
         }
     };
 }
+pub(super) use rows;
 
 rows! {
     /// A run.
@@ -486,7 +487,7 @@ impl Database {
         self.rows(sql, params![run], LogRow::read)
     }
 
-    fn rows<T>(
+    pub(super) fn rows<T>(
         &self,
         sql: &str,
         values: &[&dyn duckdb::ToSql],

@@ -128,6 +128,8 @@ fn entries() -> Vec<Entry> {
         say(2, sample(1, false, 4.0)),
         say(3, sample(2, false, 2.0)),
         say(4, Message::Backend(Box::new(facts))),
+        say(5, Message::Memory(webmatrix_wire::Memory::of(10, None, 8, 0, 0))),
+        say(5, Message::Memory(webmatrix_wire::Memory::of(20, None, 8, 0, 0))),
         entry(Record::AttemptEnded(Box::new(AttemptEnded {
             attempt: attempt.clone(),
             end: End::Done(Done { page_ms: 7.0, outputs: vec![] }),
@@ -174,6 +176,7 @@ fn dump(database: &Database) -> String {
                 database.answers(run)?,
                 database.metrics(run)?,
             ),
+            (database.memory(run)?, database.caches(run)?),
             (database.samples(run)?, database.ops(run)?, database.capabilities(run)?, database.log(run)?),
         ))
     };
@@ -209,6 +212,14 @@ fn what_outputs_say_reads_back() {
     assert_eq!((said.len(), said[0].task.as_str(), said[0].score), (1, "embedding", Some(0.5)));
     let metrics = database.metrics("R1").unwrap_or_else(|error| panic!("{error}"));
     assert!(metrics.iter().any(|row| row.name == "sentence_cosine.0.1" && row.value == 0.5));
+}
+
+#[test]
+fn memory_reads_back_and_the_last_of_a_moment_stands() {
+    let database = database(&entries());
+    let told = database.memory("R1").unwrap_or_else(|error| panic!("{error}"));
+    let told: Vec<_> = told.iter().map(|row| (row.kind.as_str(), row.bytes)).collect();
+    assert_eq!(told, [("files", 0), ("io", 0), ("states", 8), ("weights", 20)]);
 }
 
 #[test]

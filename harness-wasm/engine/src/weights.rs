@@ -80,6 +80,21 @@ impl Checkpoint {
         }
         Ok(Self { shards, index })
     }
+
+    /// The same without some of its tensors, and without the memory that they took.
+    fn without(mut self, leave: impl Fn(&str) -> bool) -> Self {
+        self.index.retain(|name, _| !leave(name));
+        for (at, (_, bytes)) in self.shards.iter_mut().enumerate() {
+            let mut kept = Vec::new();
+            for entry in self.index.values_mut().filter(|entry| entry.shard == at) {
+                let start = kept.len();
+                kept.extend_from_slice(&bytes[entry.bytes.clone()]);
+                entry.bytes = start..kept.len();
+            }
+            *bytes = kept;
+        }
+        self
+    }
 }
 
 impl Weights {
@@ -116,6 +131,17 @@ impl Weights {
             Self::Twin { .. } => 4 * elements,
             Self::Quantised { base, matrices } => {
                 matrices.get(name).map_or_else(|| base.stored_bytes(name, elements), Matrix::bytes)
+            }
+        }
+    }
+
+    /// Bytes of everything that is kept of the checkpoint, whatever a model reads of it; none for a twin.
+    pub fn kept_bytes(&self) -> usize {
+        match self {
+            Self::Files(files) => files.shards.iter().map(|(_, bytes)| bytes.len()).sum(),
+            Self::Twin { .. } => 0,
+            Self::Quantised { base, matrices } => {
+                base.kept_bytes() + matrices.values().map(Matrix::bytes).sum::<usize>()
             }
         }
     }

@@ -9,6 +9,7 @@
 
 mod axis;
 mod job;
+mod memory;
 mod message;
 mod probe;
 
@@ -16,6 +17,7 @@ pub use axis::{Backend, EvidenceGrade, Implementation, Precision, Status, Unknow
 pub use job::{
     AttemptId, CellJob, Generation, Job, JobKind, ModelSource, PairsJob, Sampling, Side, Subject, TwinSize,
 };
+pub use memory::{Memory, MemoryKind};
 pub use message::{
     AdapterFacts, BackendFacts, Batch, Challenge, Done, Envelope, Failed, FailureKind, Hello, Log, LogLevel,
     Message, Metric, OpCase, OpCount, Pair, PeerFacts, Phase, Placed, Progress, Receipt, Sample, StepDown,
@@ -26,7 +28,7 @@ pub use probe::{
 };
 
 /// The version of everything in this crate. Controller and page refuse to talk across versions.
-pub const WIRE_VERSION: u32 = 5;
+pub const WIRE_VERSION: u32 = 6;
 
 #[cfg(test)]
 mod tests {
@@ -44,6 +46,6 @@ mod tests {
             hash.update(serde_json::to_vec(&schema).expect("a schema is JSON"));
         }
         let digest = hex::encode(hash.finalize());
-        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"5 d7202bcadced3e58");
+        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"6 043178bf8ddd42c3");
     }
 }

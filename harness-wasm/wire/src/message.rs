@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, Backend, ProbeReport, Variant};
+use crate::{AttemptId, Backend, Memory, ProbeReport, Variant};
 
 /// Messages sent together. Accepted as a whole or not at all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,8 @@ pub enum Message {
     Pair(Pair),
     /// When a timed inference gave its tokens.
     Tokens(Tokens),
+    /// Memory in use at this moment.
+    Memory(Memory),
     /// A named number.
     Metric(Metric),
     /// A line for the log.

@@ -12,7 +12,7 @@ use crate::cli::recording::Recording;
 use crate::cli::{out, reporter, signals, table};
 use crate::collect::{self, CollectError, Context, PageSaid, Sources, Stop, SubjectFolder, peer_files};
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{BACKENDS, Deadlines, Generation, Measure, Plan, RunSettings, SUBJECTS, Thresholds};
+use crate::plan::{BACKENDS, Deadlines, Measure, Plan, SUBJECTS};
 use crate::serve::Attempts;
 
 /// Pairs before those that count.
@@ -25,17 +25,8 @@ pub(in crate::cli) async fn run(args: BenchArgs) -> Result<ExitStatus, Failure> 
     let subjects = subjects(&args)?;
     let machine = Machine::look(&args.paths, args.browsers.as_deref().or(Some(&["all".to_owned()])))?;
     let (labels, missing) = super::probe::browsers(&machine);
-    let plan = Plan {
-        matrix: "bench".to_owned(),
-        cells: Vec::new(),
-        ops: Vec::new(),
-        run: RunSettings::default(),
-        generation: Generation::default(),
-        thresholds: Thresholds::default(),
-        deadlines: Deadlines { attempt_s: args.deadline, ..Deadlines::default() },
-        profiles: BTreeMap::new(),
-        missing,
-    };
+    let deadlines = Deadlines { attempt_s: args.deadline, ..Deadlines::default() };
+    let plan = Plan::without_cells("bench", deadlines, missing);
     has_pages(&plan)?;
     let places = Places::of(&args.store);
     let recording = Recording::begin(&places, &plan)?;

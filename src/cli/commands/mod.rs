@@ -2,6 +2,7 @@
 
 pub(super) mod bench;
 pub(super) mod browsers;
+pub(super) mod memory;
 pub(super) mod models;
 pub(super) mod plan;
 pub(super) mod probe;

@@ -12,24 +12,15 @@ use crate::cli::reporter;
 use crate::cli::{out, signals, table};
 use crate::collect::{self, Sources, Stop};
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{Deadlines, Generation, Plan, RunSettings, Thresholds};
+use crate::plan::{Deadlines, Plan};
 use crate::serve::Attempts;
 
 pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> {
     let machine = Machine::look(&args.paths, Some(&args.browsers))?;
     let places = Places::of(&args.store);
     let (labels, missing) = browsers(&machine);
-    let plan = Plan {
-        matrix: "probe".to_owned(),
-        cells: Vec::new(),
-        ops: Vec::new(),
-        run: RunSettings::default(),
-        generation: Generation::default(),
-        thresholds: Thresholds::default(),
-        deadlines: Deadlines { probe_s: args.deadline, ..Deadlines::default() },
-        profiles: BTreeMap::new(),
-        missing,
-    };
+    let deadlines = Deadlines { probe_s: args.deadline, ..Deadlines::default() };
+    let plan = Plan::without_cells("probe", deadlines, missing);
     let recording = Recording::begin(&places, &plan)?;
     let reporting = reporter::quiet();
     let stop = Stop::default();

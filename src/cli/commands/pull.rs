@@ -3,6 +3,8 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use bytesize::ByteSize;
+
 use crate::cli::args::{PrintArgs, PullArgs};
 use crate::cli::{out, reporter, table};
 use crate::collect::{Check, Hub, HubError, Pulled, PulledFile, Told};
@@ -98,12 +100,7 @@ fn listen(heard: &Receiver<Told>, patience: Duration, events: &Events) -> Option
 }
 
 fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["B", "kB", "MB", "GB"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        (value, unit) = (value / 1000.0, unit + 1);
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    ByteSize(bytes).display().si().to_string()
 }
 
 fn text(class: ModelClass, pin: &Checkpoint, checkpoint: &Checkpoint, pulled: &Pulled) -> String {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::analyse::dossier::Dossier;
+use crate::analyse::memory::memory;
 use crate::analyse::op_matrix::op_matrix;
 use crate::analyse::view::{CellView, RunView};
 use crate::cli::args::ReportArgs;
@@ -49,11 +50,12 @@ fn dossiers(
         }
         Ok(Dossier {
             view,
-            rows,
             attempts: database.attempts(&run)?,
             sessions: database.sessions(&run)?,
             samples: database.samples(&run)?,
             metrics: database.metrics(&run)?,
+            memory: memory(&rows, &database.memory(&run)?, &database.caches(&run)?),
+            rows,
             ops: database.ops(&run)?,
             capabilities,
             log: database.log(&run)?,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::analyse::dossier::Dossier;
+use crate::analyse::memory::CellMemory;
 use crate::analyse::view::CellView;
 use crate::collect::lines;
 use crate::store::{AttemptRow, CellRow, LogRow, MetricRow, OpRow, SampleRow};
@@ -44,6 +45,7 @@ struct Cell<'a> {
     attempt: Option<Attempt<'a>>,
     samples: Vec<&'a SampleRow>,
     metrics: Vec<&'a MetricRow>,
+    memory: Option<&'a CellMemory>,
     ops: Vec<&'a OpRow>,
     log: Vec<&'a LogRow>,
 }
@@ -79,6 +81,7 @@ struct Behind<'a> {
     attempts: HashMap<&'a str, &'a AttemptRow>,
     samples: HashMap<&'a str, Vec<&'a SampleRow>>,
     metrics: HashMap<&'a str, Vec<&'a MetricRow>>,
+    memory: HashMap<&'a str, &'a CellMemory>,
     ops: HashMap<&'a str, Vec<&'a OpRow>>,
     log: HashMap<&'a str, Vec<&'a LogRow>>,
 }
@@ -88,6 +91,7 @@ fn cells(dossier: &Dossier) -> Vec<Cell<'_>> {
         attempts: dossier.attempts.iter().map(|row| (row.attempt.as_str(), row)).collect(),
         samples: grouped(&dossier.samples, |row| &row.attempt),
         metrics: grouped(&dossier.metrics, |row| &row.attempt),
+        memory: dossier.memory.iter().map(|memory| (memory.cell.as_str(), memory)).collect(),
         ops: grouped(&dossier.ops, |row| &row.attempt),
         log: grouped(&dossier.log, |row| &row.attempt),
     };
@@ -127,6 +131,7 @@ fn cell<'a>(row: &'a CellRow, view: &CellView, behind: &Behind<'a>) -> Cell<'a> 
         }),
         samples: behind.samples.get(id).cloned().unwrap_or_default(),
         metrics: behind.metrics.get(id).cloned().unwrap_or_default(),
+        memory: behind.memory.get(row.cell.as_str()).copied(),
         ops: behind.ops.get(id).cloned().unwrap_or_default(),
         log: behind.log.get(id).cloned().unwrap_or_default(),
     }

@@ -1,12 +1,14 @@
 //! The executors. Each takes the same graphs and gives the same answers.
 
 pub mod cpu;
+mod held;
 mod split;
 pub mod webgpu;
 pub mod webnn;
 
 use std::collections::BTreeMap;
 
+pub use held::Held;
 pub use split::{Refusal, Split};
 
 use crate::error::{Error, Result};
@@ -68,6 +70,9 @@ pub trait Backend {
 
     /// Dispatches to a device since the backend was made; 0 where there is none.
     fn dispatches(&self) -> u64;
+
+    /// What it holds in memory.
+    fn held(&self) -> Held;
 }
 
 /// Finds and checks one input of a run.

@@ -1,7 +1,7 @@
 //! A device with the host beside it: ops that the device refuses run on the CPU, and are counted as such.
 
 use crate::backend::cpu::{Cpu, Kernels};
-use crate::backend::{Backend, ProgramId, Tally};
+use crate::backend::{Backend, Held, ProgramId, Tally};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Node, Source};
 use crate::plan::decompose::decompose;
@@ -163,5 +163,11 @@ impl<B: Backend> Backend for Split<B> {
 
     fn dispatches(&self) -> u64 {
         self.device.dispatches()
+    }
+
+    fn held(&self) -> Held {
+        let states: u64 = self.states.values().map(|state| state.bytes().len() as u64).sum();
+        let host = self.host.held();
+        self.device.held() + Held { states: host.states + states, ..host }
     }
 }

@@ -42,6 +42,11 @@ impl Plan {
         Ok(Self { batch, start, forced, context, new })
     }
 
+    /// Positions of all sequences together.
+    pub(super) fn positions(&self) -> usize {
+        self.batch * self.context
+    }
+
     /// How many tokens the steps take.
     pub(super) fn steps(&self) -> impl Iterator<Item = usize> {
         let first = Some(self.forced).filter(|&forced| forced > 1);

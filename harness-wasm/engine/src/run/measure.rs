@@ -1,6 +1,6 @@
 //! The one procedure by which a model is measured, in a page and on the host alike.
 
-use crate::backend::{Backend, Tally};
+use crate::backend::{Backend, Held, Tally};
 use crate::error::Error;
 use crate::models::items;
 use crate::run::{Loaded, Options, Runner};
@@ -48,6 +48,9 @@ pub trait Witness {
     /// When the tokens of an inference were chosen, in milliseconds since it began.
     fn tokens(&self, index: u32, ms: Vec<f64>);
 
+    /// What the backend holds at this moment, and bytes that are kept of the checkpoint besides.
+    fn memory(&self, held: Held, kept: u64);
+
     /// A named number, such as `repeatable`, with its unit.
     fn metric(&self, name: &'static str, value: f64, unit: &'static str);
 
@@ -83,11 +86,14 @@ pub async fn measure<B: Backend, W: Witness>(
 ) -> Result<Measured, W::Stop> {
     let mut runner = Runner::new(&*loaded.model, &loaded.weights, backend, options);
     let failed = |stage| move |error| witness.failed(stage, error);
+    let kept = loaded.weights.kept_bytes() as u64;
+    witness.memory(runner.backend().held(), kept);
 
     witness.progress("Compiling", 0.3).await?;
     let start = witness.now();
     runner.compile(&loaded.inputs).await.map_err(failed("compile"))?;
     witness.span(Span::Compile, witness.now() - start);
+    witness.memory(runner.backend().held(), kept);
 
     witness.progress("First inference", 0.5).await?;
     runner.backend().take_tally();
@@ -95,6 +101,7 @@ pub async fn measure<B: Backend, W: Witness>(
     let start = witness.now();
     let first = runner.infer(&loaded.inputs).await.map_err(failed("first inference"))?;
     witness.span(Span::First, witness.now() - start);
+    witness.memory(runner.backend().held(), kept);
     let (tally, host_tally) = (runner.backend().take_tally(), runner.backend().take_host_tally());
 
     let total = schedule.warmup + schedule.samples;
@@ -116,10 +123,15 @@ pub async fn measure<B: Backend, W: Witness>(
         if !warmup && !tokens.is_empty() {
             witness.tokens(index, tokens);
         }
+        witness.memory(runner.backend().held(), kept);
     }
     let (bytes, bits) = loaded.weight_size().map_err(|error| witness.failed("weights", error))?;
     witness.metric("weight_bytes", bytes as f64, "B");
     witness.metric("bits_per_weight", bits, "bit");
+    let positions = runner.cache_positions(&loaded.inputs).map_err(failed("caches"))?;
+    if positions > 0 {
+        witness.metric("cache_positions", positions as f64, "1");
+    }
     // Same input, same graph, same machine: anything but the same bits is worth knowing.
     let repeatable = first.iter().zip(&outputs).all(|((_, a), (_, b))| a.bytes() == b.bytes());
     witness.metric("repeatable", f64::from(u8::from(repeatable)), "bool");

@@ -142,6 +142,17 @@ impl<'m, B: Backend> Runner<'m, B> {
         self.backend.run(program.id, &inputs).await
     }
 
+    /// Positions that the caches of keys and values have for these inputs, of all sequences together; 0 for a model that
+    /// generates nothing.
+    ///
+    /// # Errors
+    /// If an input is not what the model takes.
+    pub fn cache_positions(&self, inputs: &NamedTensors) -> Result<usize> {
+        let Some(decoder) = self.generates() else { return Ok(0) };
+        let inputs = self.model.prepare(inputs)?;
+        Ok(generate::Plan::new(decoder, &inputs, self.options.max_new_tokens)?.positions())
+    }
+
     /// How tokens are generated, if they are to be.
     fn generates(&self) -> Option<&'m dyn Decoder> {
         self.model.decoder().filter(|_| self.options.max_new_tokens > 0)

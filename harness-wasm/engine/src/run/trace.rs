@@ -5,7 +5,7 @@
 //! output too. What changes is the memory plan, since no result's place can be used again: a fault that
 //! needs reuse does not show in a trace, and whoever reads one must say so.
 
-use crate::backend::{Backend, ProgramId, Tally};
+use crate::backend::{Backend, Held, ProgramId, Tally};
 use crate::error::Result;
 use crate::ir::Graph;
 use crate::ops::Op;
@@ -146,6 +146,10 @@ impl<B: Backend> Backend for Exposed<B> {
 
     fn reset(&mut self) {
         self.inner.reset();
+    }
+
+    fn held(&self) -> Held {
+        self.inner.held()
     }
 
     fn take_tally(&mut self) -> Tally {

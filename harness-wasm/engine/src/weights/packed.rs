@@ -4,7 +4,7 @@
 //! [`KEY`]: `{"matrices": {"NAME": {"scheme": "int4-g32", "shape": [384, 1536]}}}`. Everything else is as in any
 //! checkpoint.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use half::f16;
@@ -44,9 +44,8 @@ pub(super) fn read(shards: Vec<(String, Vec<u8>)>) -> Result<Weights> {
         }
     }
     let checkpoint = Checkpoint::new(shards)?;
-    let base = Weights::Files(Arc::new(checkpoint));
     if told.is_empty() {
-        return Ok(base);
+        return Ok(Weights::Files(Arc::new(checkpoint)));
     }
     let mut matrices = BTreeMap::new();
     for (name, (file, Entry { scheme, shape })) in told {
@@ -58,9 +57,17 @@ pub(super) fn read(shards: Vec<(String, Vec<u8>)>) -> Result<Weights> {
             return Err(fault(format!("{shape:?} is no matrix's shape")));
         }
         let [words, scales] = parts(&name);
-        let matrix = Matrix::from_parts(scheme, &shape, integers(&base, &words)?, integers(&base, &scales)?);
+        let matrix = Matrix::from_parts(
+            scheme,
+            &shape,
+            integers(&checkpoint, &words)?,
+            integers(&checkpoint, &scales)?,
+        );
         matrices.insert(name.clone(), matrix.map_err(fault)?);
     }
+    // Matrices have copies of theirs.
+    let taken: BTreeSet<String> = matrices.keys().flat_map(|name| parts(name)).collect();
+    let base = Weights::Files(Arc::new(checkpoint.without(|name| taken.contains(name))));
     Ok(Weights::Quantised { base: Box::new(base), matrices: Arc::new(matrices) })
 }
 
@@ -76,9 +83,8 @@ fn index(file: &str, bytes: &[u8]) -> Result<Index> {
 }
 
 /// A tensor of words.
-fn integers(base: &Weights, name: &str) -> Result<Tensor> {
+fn integers(files: &Checkpoint, name: &str) -> Result<Tensor> {
     let fault = |reason: String| Error::Weight { name: name.to_owned(), reason };
-    let Weights::Files(files) = base else { unreachable!("made of files") };
     let entry = files.index.get(name).ok_or_else(|| fault("not in the checkpoint".into()))?;
     if entry.dtype != Dtype::I32 {
         return Err(fault(format!("has type {:?} where words are I32", entry.dtype)));

@@ -1,7 +1,7 @@
 //! What several tests need.
 
 use webmatrix_engine::Result;
-use webmatrix_engine::backend::{Backend, ProgramId, Tally};
+use webmatrix_engine::backend::{Backend, Held, ProgramId, Tally};
 use webmatrix_engine::ir::Graph;
 use webmatrix_engine::plan::decompose::decompose;
 use webmatrix_engine::tensor::NamedTensors;
@@ -21,6 +21,10 @@ impl<B: Backend> Backend for Decomposed<B> {
 
     async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
         self.0.run(program, inputs).await
+    }
+
+    fn held(&self) -> Held {
+        self.0.held()
     }
 
     fn reset(&mut self) {

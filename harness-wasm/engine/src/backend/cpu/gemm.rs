@@ -30,6 +30,10 @@ impl Packed {
         pack_rows(&mut panels, weight.as_f32(), k);
         Self { n, k, panels }
     }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&self.panels[..])
+    }
 }
 
 /// Panels of `n` columns and `k` steps of depth from wherever the numbers lie: `at(column, step)`.

@@ -19,11 +19,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::backend::{Backend, ProgramId, Tally, checked_input};
+use crate::backend::{Backend, Held, ProgramId, Tally, checked_input};
 use crate::error::Result;
 use crate::ir::{Graph, Node, Source, TensorType, ValueId};
 use crate::ops::Op;
-use crate::plan::liveness::last_uses;
+use crate::plan::liveness::{last_uses, most_alive};
 use crate::tensor::{NamedTensors, Tensor};
 use crate::weights::Weights;
 
@@ -47,6 +47,8 @@ pub struct Cpu {
     packed: HashMap<String, Rc<gemm::Packed>>,
     states: HashMap<String, Arc<Tensor>>,
     tally: Tally,
+    /// Results alive at once, in the program that has most of them.
+    activations: u64,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,7 @@ impl Cpu {
             packed: HashMap::new(),
             states: HashMap::new(),
             tally: Tally::new(),
+            activations: 0,
         }
     }
 
@@ -188,7 +191,10 @@ impl Backend for Cpu {
 
     async fn compile(&mut self, graph: &Graph, weights: &Weights) -> Result<ProgramId> {
         self.load_weights(graph, weights)?;
-        self.programs.push(Rc::new(Program { graph: graph.clone(), last: last_uses(graph) }));
+        let last = last_uses(graph);
+        let over = |node: &Node| self.kernels == Kernels::Simd && writes_over_first(&node.op);
+        self.activations = self.activations.max(most_alive(graph, &last, over));
+        self.programs.push(Rc::new(Program { graph: graph.clone(), last }));
         Ok(ProgramId(self.programs.len() - 1))
     }
 
@@ -215,6 +221,19 @@ impl Backend for Cpu {
 
     fn dispatches(&self) -> u64 {
         0
+    }
+
+    fn held(&self) -> Held {
+        let bytes = |tensors: &HashMap<String, Arc<Tensor>>| -> u64 {
+            tensors.values().map(|tensor| tensor.bytes().len() as u64).sum()
+        };
+        let packed: u64 = self.packed.values().map(|packed| packed.bytes() as u64).sum();
+        Held {
+            weights: bytes(&self.weights) + packed,
+            activations: Some(self.activations),
+            states: bytes(&self.states),
+            io: 0,
+        }
     }
 }
 

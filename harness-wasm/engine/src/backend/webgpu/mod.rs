@@ -18,7 +18,7 @@ pub use known::known_answer;
 #[cfg(feature = "native-gpu")]
 pub use native::NativeDevice;
 
-use crate::backend::{Backend, ProgramId, Tally, checked_input};
+use crate::backend::{Backend, Held, ProgramId, Tally, checked_input};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Source, ValueId};
 use crate::ops::Op;
@@ -36,6 +36,7 @@ pub struct WebGpu<D: Device> {
     programs: Vec<Program<D>>,
     tally: Tally,
     dispatches: u64,
+    held: Held,
 }
 
 /// A kernel with its override constants.
@@ -67,6 +68,7 @@ impl<D: Device> WebGpu<D> {
             programs: Vec::new(),
             tally: Tally::new(),
             dispatches: 0,
+            held: Held { activations: Some(0), ..Held::default() },
         }
     }
 
@@ -118,6 +120,9 @@ impl<D: Device> WebGpu<D> {
             .enumerate()
             .map(|(at, &bytes)| self.allocate(&format!("activations {at}"), bytes))
             .collect::<Result<Vec<_>>>()?;
+        // Each program has its own slots.
+        let results = plan.slots.iter().map(|&bytes| bytes as u64).sum::<u64>();
+        self.held.activations = self.held.activations.map(|held| held + results);
         let mut buffers: Vec<Option<D::Buffer>> = Vec::with_capacity(graph.values().len());
         for (value, place) in graph.values().iter().zip(&plan.places) {
             let buffer = match (&value.source, place) {
@@ -127,6 +132,7 @@ impl<D: Device> WebGpu<D> {
                 (Source::Weight(name), Place::Own) => {
                     if !self.weights.contains_key(name) {
                         let buffer = self.upload(name, &weights.load(name, &value.ty.shape)?)?;
+                        self.held.weights += value.ty.bytes() as u64;
                         self.weights.insert(name.clone(), buffer);
                     }
                     Some(self.weights[name].clone())
@@ -134,12 +140,19 @@ impl<D: Device> WebGpu<D> {
                 (Source::State(name), Place::Own) => {
                     if !self.states.contains_key(name) {
                         let buffer = self.allocate(name, value.ty.bytes())?;
+                        self.held.states += value.ty.bytes() as u64;
                         self.states.insert(name.clone(), (buffer, value.ty.bytes() as u64));
                     }
                     Some(self.states[name].0.clone())
                 }
-                (Source::Constant(tensor), Place::Own) => Some(self.upload("constant", tensor)?),
-                (Source::Input(name), Place::Own) => Some(self.allocate(name, value.ty.bytes())?),
+                (Source::Constant(tensor), Place::Own) => {
+                    self.held.weights += value.ty.bytes() as u64;
+                    Some(self.upload("constant", tensor)?)
+                }
+                (Source::Input(name), Place::Own) => {
+                    self.held.io += value.ty.bytes() as u64;
+                    Some(self.allocate(name, value.ty.bytes())?)
+                }
                 (Source::Node(_), Place::Own) => unreachable!("results live in slots"),
             };
             buffers.push(buffer);
@@ -177,6 +190,7 @@ impl<D: Device> WebGpu<D> {
         }
         let arena = self.device.buffer("parameters", parameters.len().max(16) as u64, Usage::Uniform);
         self.device.write(&arena, &parameters);
+        self.held.io += parameters.len() as u64;
 
         let mut work = Vec::new();
         let mut offset = 0;
@@ -281,5 +295,9 @@ impl<D: Device> Backend for WebGpu<D> {
 
     fn dispatches(&self) -> u64 {
         self.dispatches
+    }
+
+    fn held(&self) -> Held {
+        self.held
     }
 }

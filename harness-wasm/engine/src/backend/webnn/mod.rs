@@ -12,7 +12,7 @@ use std::collections::HashMap;
 pub use context::{Attribute, Context, ElementType, GraphBuilding};
 pub use packed::element as packed_element;
 
-use crate::backend::{Backend, ProgramId, Tally, checked_input};
+use crate::backend::{Backend, Held, ProgramId, Tally, checked_input};
 use crate::error::Result;
 use crate::ir::{Graph, Source, TensorType};
 use crate::plan::decompose::decompose;
@@ -29,6 +29,7 @@ pub struct WebNn<C: Context> {
     programs: Vec<Program<C>>,
     tally: Tally,
     dispatches: u64,
+    held: Held,
 }
 
 /// A state's tensors.
@@ -79,7 +80,14 @@ pub(crate) mod names {
 impl<C: Context> WebNn<C> {
     /// An executor with nothing loaded.
     pub fn new(context: C) -> Self {
-        Self { context, states: HashMap::new(), programs: Vec::new(), tally: Tally::new(), dispatches: 0 }
+        Self {
+            context,
+            states: HashMap::new(),
+            programs: Vec::new(),
+            tally: Tally::new(),
+            dispatches: 0,
+            held: Held::default(),
+        }
     }
 }
 
@@ -93,12 +101,24 @@ impl<C: Context> Backend for WebNn<C> {
         let plain = fold(&decompose(graph)?, weights)?;
         let (built, tally) = lower::lower(&self.context, &plain, weights).await?;
         let used = last_uses(&plain);
+        let bytes = |ty: &TensorType| ty.bytes() as u64;
+        // Each graph has its own copy of what is constant in it.
+        self.held.weights += plain
+            .values()
+            .iter()
+            .zip(&used)
+            .filter(|(value, used)| {
+                used.is_some() && matches!(value.source, Source::Weight(_) | Source::Constant(_))
+            })
+            .map(|(value, _)| bytes(&value.ty))
+            .sum::<u64>();
         let (mut inputs, mut reads) = (Vec::new(), Vec::new());
         for (value, used) in plain.values().iter().zip(&used) {
             match &value.source {
                 // What nothing reads is no part of the graph that was built.
                 Source::Input(name) if used.is_some() => {
                     let tensor = self.context.tensor(&value.ty).await?;
+                    self.held.io += bytes(&value.ty);
                     inputs.push((name.clone(), value.ty.clone(), tensor));
                 }
                 Source::State(name) => {
@@ -108,6 +128,7 @@ impl<C: Context> Backend for WebNn<C> {
                     if !self.states.contains_key(name) {
                         let (now, next) =
                             (self.context.tensor(&value.ty).await?, self.context.tensor(&value.ty).await?);
+                        self.held.states += 2 * bytes(&value.ty);
                         self.states.insert(name.clone(), Pair { ty: value.ty.clone(), now, next });
                     }
                 }
@@ -118,6 +139,7 @@ impl<C: Context> Backend for WebNn<C> {
         for (name, id) in plain.outputs() {
             let ty = plain.ty(*id).clone();
             let tensor = self.context.tensor(&ty).await?;
+            self.held.io += bytes(&ty);
             outputs.push((name.clone(), ty, tensor));
         }
         let writes = plain.states().iter().map(|state| state.name.clone()).collect();
@@ -171,5 +193,10 @@ impl<C: Context> Backend for WebNn<C> {
 
     fn dispatches(&self) -> u64 {
         self.dispatches
+    }
+
+    /// What graphs need for their results only the browser knows.
+    fn held(&self) -> Held {
+        self.held
     }
 }

@@ -1,0 +1,154 @@
+//! What a cell's memory is for, over time, and what that says of longer contexts.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use webmatrix_wire::MemoryKind;
+
+use super::median;
+use crate::store::{CacheRow, CellRow, MemoryRow};
+
+/// The memory of one cell. Bytes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CellMemory {
+    /// The cell's id.
+    pub cell: String,
+    /// Precision of the weights.
+    pub precision: String,
+    /// The verdict, as stored.
+    pub status: Option<String>,
+    /// What the backend held at the end, by part; what nobody can tell is absent.
+    pub parts: BTreeMap<MemoryKind, u64>,
+    /// All parts together.
+    pub total: u64,
+    /// Whether a part is missing of the total.
+    pub partial: bool,
+    /// What is kept of the checkpoint's files besides.
+    pub files: Option<u64>,
+    /// The most that the module's heap ever was.
+    pub heap_peak: Option<u64>,
+    /// The module's linear memory at the end, which never shrinks.
+    pub linear: Option<u64>,
+    /// What the heap grows by an inference, the median; what stays above 0 is a leak.
+    pub growth: Option<f64>,
+    /// Of its caches; none for a model without.
+    pub cache: Option<Cache>,
+    /// Every moment that was told of, in order.
+    pub timeline: Vec<Moment>,
+}
+
+/// Caches of keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Cache {
+    /// Positions that they have.
+    pub positions: u64,
+    /// Bytes that a position takes in all layers together.
+    pub bytes_per_token: f64,
+}
+
+impl Cache {
+    /// How many positions so many bytes hold.
+    pub fn longest(&self, budget: u64) -> u64 {
+        (budget as f64 / self.bytes_per_token) as u64
+    }
+}
+
+/// Memory at a moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Moment {
+    /// Milliseconds on the page's clock.
+    pub at_ms: f64,
+    /// By what it is for.
+    pub bytes: BTreeMap<MemoryKind, u64>,
+}
+
+/// The cells of a run that told of their memory, in the order of the plan.
+pub fn memory(cells: &[CellRow], points: &[MemoryRow], caches: &[CacheRow]) -> Vec<CellMemory> {
+    let mut moments: BTreeMap<&str, Vec<Moment>> = BTreeMap::new();
+    for point in points {
+        let Some(kind) = MemoryKind::ALL.into_iter().find(|kind| kind.as_str() == point.kind) else {
+            continue;
+        };
+        let of = moments.entry(&point.cell).or_default();
+        if of.last().is_none_or(|last| last.at_ms != point.at_ms) {
+            of.push(Moment { at_ms: point.at_ms, bytes: BTreeMap::new() });
+        }
+        of.last_mut().expect("pushed").bytes.insert(kind, point.bytes);
+    }
+    let one = |row: &CellRow| {
+        let timeline = moments.remove(row.cell.as_str())?;
+        let positions = caches.iter().find(|cache| cache.cell == row.cell).map(|cache| cache.positions);
+        Some(CellMemory {
+            precision: row.precision.clone(),
+            status: row.status.clone(),
+            ..of(&row.cell, timeline, positions)
+        })
+    };
+    cells.iter().filter_map(one).collect()
+}
+
+fn of(cell: &str, timeline: Vec<Moment>, positions: Option<f64>) -> CellMemory {
+    let last = timeline.last().map(|moment| moment.bytes.clone()).unwrap_or_default();
+    let most = |kind: MemoryKind| timeline.iter().filter_map(|moment| moment.bytes.get(&kind)).max().copied();
+    let parts: BTreeMap<MemoryKind, u64> =
+        MemoryKind::PARTS.into_iter().filter_map(|kind| Some((kind, most(kind)?))).collect();
+    // The first three moments are before anything is compiled, after it, and after the first inference.
+    let heaps: Vec<f64> = timeline
+        .iter()
+        .skip(2)
+        .filter_map(|moment| moment.bytes.get(&MemoryKind::Heap).map(|&bytes| bytes as f64))
+        .collect();
+    let steps: Vec<f64> = heaps.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let states = parts.get(&MemoryKind::States).copied().unwrap_or(0);
+    let cache = positions
+        .filter(|&positions| positions >= 1.0 && states > 0)
+        .map(|positions| Cache { positions: positions as u64, bytes_per_token: states as f64 / positions });
+    CellMemory {
+        cell: cell.to_owned(),
+        precision: String::new(),
+        status: None,
+        total: parts.values().sum(),
+        partial: parts.len() < MemoryKind::PARTS.len(),
+        parts,
+        files: last.get(&MemoryKind::Files).copied(),
+        heap_peak: most(MemoryKind::HeapPeak),
+        linear: most(MemoryKind::Linear),
+        growth: median(&steps),
+        cache,
+        timeline,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(at_ms: f64, bytes: &[(MemoryKind, u64)]) -> Moment {
+        Moment { at_ms, bytes: bytes.iter().copied().collect() }
+    }
+
+    #[test]
+    fn parts_are_their_most_and_a_leak_is_what_inferences_add() {
+        use MemoryKind::{Activations, Files, Heap, HeapPeak, Io, Linear, States, Weights};
+        let before = moment(1.0, &[(Weights, 0), (Heap, 100), (HeapPeak, 100), (Linear, 65536), (Files, 70)]);
+        let after = |at: f64, heap: u64| {
+            let parts = [(Weights, 400), (Activations, 50), (States, 64), (Io, 8), (Files, 70)];
+            let heaps = [(Heap, heap), (HeapPeak, heap + 9), (Linear, 131_072)];
+            moment(at, &[&parts[..], &heaps[..]].concat())
+        };
+        let timeline = vec![before, after(2.0, 500), after(3.0, 520), after(4.0, 530), after(5.0, 540)];
+        let found = of("c", timeline, Some(16.0));
+        assert_eq!((found.total, found.partial), (522, false));
+        assert_eq!((found.heap_peak, found.linear, found.files), (Some(549), Some(131_072), Some(70)));
+        assert_eq!(found.growth, Some(10.0));
+        let cache = found.cache.unwrap();
+        assert_eq!((cache.positions, cache.bytes_per_token), (16, 4.0));
+        assert_eq!(cache.longest(1000), 250);
+    }
+
+    #[test]
+    fn what_a_device_does_not_tell_is_missing_from_the_total() {
+        let found = of("c", vec![moment(1.0, &[(MemoryKind::Weights, 9), (MemoryKind::Io, 1)])], Some(4.0));
+        assert_eq!((found.total, found.partial, found.cache, found.growth), (10, true, None, None));
+    }
+}
