@@ -144,6 +144,14 @@ impl Tensor {
         }
     }
 
+    /// The elements' bytes, to change.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        match &mut self.data {
+            Data::F32(data) => bytemuck::cast_slice_mut(data),
+            Data::I32(data) => bytemuck::cast_slice_mut(data),
+        }
+    }
+
     /// The tensor that `bytes` hold.
     ///
     /// # Panics

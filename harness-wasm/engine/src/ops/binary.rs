@@ -141,10 +141,9 @@ fn zip<T: Copy, R: Copy + Default>(
 pub(super) fn infer_where(inputs: &[&TensorType]) -> Result<TensorType> {
     let [condition, a, b] = operands("where", inputs)?;
     require("where", "the condition", condition, DType::I32)?;
-    require("where", "both choices", a, DType::F32)?;
-    require("where", "both choices", b, DType::F32)?;
+    require("where", "both choices", b, a.dtype)?;
     let shape = broadcast_shape("where", &a.shape, &b.shape)?;
-    Ok(TensorType::f32(broadcast_shape("where", &condition.shape, &shape)?))
+    Ok(TensorType::new(a.dtype, broadcast_shape("where", &condition.shape, &shape)?))
 }
 
 pub(super) fn eval_where(inputs: &[&Tensor]) -> Tensor {
@@ -152,11 +151,12 @@ pub(super) fn eval_where(inputs: &[&Tensor]) -> Tensor {
     let shape = broadcast_shape("where", a.shape(), b.shape())
         .and_then(|shape| broadcast_shape("where", condition.shape(), &shape))
         .expect("inferred");
-    let mut out = vec![0.0; shape.iter().product()];
+    let mut out = vec![[0; 4]; shape.iter().product()];
     let steps = [condition, a, b].map(|t| broadcast_strides(t.shape(), &shape));
-    let (c, x, y) = (condition.as_i32(), a.as_f32(), b.as_f32());
+    // Either type is four bytes wide.
+    let (c, x, y) = (condition.as_i32(), a.bytes().as_chunks::<4>().0, b.bytes().as_chunks::<4>().0);
     for_each(&shape, [&steps[0], &steps[1], &steps[2]], |i, [ic, ix, iy]| {
         out[i] = if c[ic] != 0 { x[ix] } else { y[iy] };
     });
-    Tensor::f32(shape, out)
+    Tensor::from_bytes(a.dtype(), shape, out.as_flattened())
 }

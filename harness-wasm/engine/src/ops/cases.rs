@@ -267,6 +267,8 @@ fn layout(cases: &mut Cases) {
         let parts = vec![floats("l", &[2, 3, 4]), floats("m", &shape), floats("n", &[2, 3, 4])];
         cases.add(&format!("axis {axis}"), Op::Concat { axis }, parts);
     }
+    let packed = integers("packed rows", &[2, 5, 3], 1 << 31);
+    cases.add("integers", Op::Gather { axis: 1 }, vec![packed, integers("r", &[4], 5)]);
     cases.add("rows", Op::Gather { axis: 0 }, vec![floats("g", &[11, 6]), integers("r", &[2, 7], 11)]);
     cases.add("columns", Op::Gather { axis: 1 }, vec![floats("g", &[3, 9, 2]), integers("s", &[4], 9)]);
 }
@@ -358,6 +360,8 @@ fn attention(cases: &mut Cases) {
     cases.add("partial", Op::Rope { heads: 2 }, rope(floats("x", &[1, 2, 20]), 7));
     let cache = floats("cache", &[2, 9, 6]);
     cases.add("prefill", Op::KvAppend, vec![cache.clone(), floats("new", &[2, 4, 6]), position(0)]);
+    let packed = integers("packed", &[2, 9, 6], 1 << 31);
+    cases.add("packed", Op::KvAppend, vec![packed, integers("words", &[2, 2, 6], 1 << 31), position(3)]);
     cases.add("decode", Op::KvAppend, vec![cache, floats("new", &[2, 1, 6]), position(8)]);
 }
 

@@ -52,39 +52,54 @@ pub(super) fn eval(packing: Packing, words: &Tensor, scales: &Tensor) -> Tensor 
 /// One weight of a row, bit by bit as the layout's tables in [`crate::quant`] have it. Kernels unpack whole blocks, by other
 /// code: this is what they are held to.
 fn weight(packing: Packing, words: &[u32], scales: &[u32], column: usize) -> f64 {
-    let half = |word: u32, at: usize| f64::from(f16::from_bits((word >> (16 * at)) as u16));
-    let Scheme::Grouped { bits, group, asymmetric, nested } = packing.scheme else {
+    let Scheme::Grouped { bits, group, .. } = packing.scheme else {
         return half(words[column / 2], column % 2);
     };
+    let [scale, min] = affine(packing, scales, column / group.size());
+    scale * f64::from(code(bits, words, column)) + min
+}
+
+/// The lower or the upper float16 of a word.
+pub(super) fn half(word: u32, at: usize) -> f64 {
+    f64::from(f16::from_bits((word >> (16 * at)) as u16))
+}
+
+/// A column's `q`.
+pub(super) fn code(bits: Bits, words: &[u32], column: usize) -> u32 {
     let (block, quad, byte) = (column / 32, column % 32 / 4, column % 4);
     // Bits `at..at + count` of the quad's byte in word `i` of the block.
     let field = |i: usize, at: usize, count: usize| {
         (words[block * bits.count() + i] >> (8 * byte + at)) & ((1 << count) - 1)
     };
-    let q = match bits {
+    match bits {
         Bits::Eight => field(quad, 0, 8),
         Bits::Four => field(quad / 2, 4 * (quad % 2), 4),
         Bits::Two => field(quad / 4, 2 * (quad % 4), 2),
         Bits::Three => field(quad / 4, 2 * (quad % 4), 2) + 4 * field(2, quad, 1),
-    };
-    let (q, middle, at) = (f64::from(q), f64::from(bits.zero()), column / group.size());
+    }
+}
+
+/// The scale and the minimum of a row's group.
+pub(super) fn affine(packing: Packing, scales: &[u32], at: usize) -> [f64; 2] {
+    let Scheme::Grouped { bits, asymmetric, nested, .. } = packing.scheme else { return [1.0, 0.0] };
+    let centred = |scale: f64| [scale, -f64::from(bits.zero()) * scale];
     match (nested, asymmetric) {
-        (false, false) => half(scales[at / 2], at % 2) * (q - middle),
+        (false, false) => centred(half(scales[at / 2], at % 2)),
         (false, true) => {
             let mins = &scales[scales.len() / 2..];
-            half(scales[at / 2], at % 2) * q + half(mins[at / 2], at % 2)
+            [half(scales[at / 2], at % 2), half(mins[at / 2], at % 2)]
         }
         (true, false) => {
             let [head, low] = [0, 1].map(|i| scales[at / 8 * 2 + i]);
             let number = (low >> (4 * (at % 8))) % 16 + (head >> (16 + 2 * (at % 8))) % 4 * 16;
-            half(head, 0) * (f64::from(number) - 32.0) * (q - middle)
+            centred(half(head, 0) * (f64::from(number) - 32.0))
         }
         (true, true) => {
             let [head, scale, min, high] = [0, 1, 2, 3].map(|i| scales[at / 8 * 4 + i]);
             let number = |low: u32, from: usize| {
                 f64::from((low >> (4 * (at % 8))) % 16 + (high >> (from + 2 * (at % 8))) % 4 * 16)
             };
-            half(head, 0) * number(scale, 0) * q + half(head, 1) * number(min, 16)
+            [half(head, 0) * number(scale, 0), half(head, 1) * number(min, 16)]
         }
     }
 }

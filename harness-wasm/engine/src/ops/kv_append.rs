@@ -1,4 +1,4 @@
-//! `kvAppend`: new keys or values written into their cache.
+//! `kvAppend`: new keys or values written into their cache, as numbers or packed.
 
 use super::{operands, require};
 use crate::error::{Error, Result};
@@ -7,8 +7,7 @@ use crate::tensor::{DType, Tensor};
 
 pub(super) fn infer(inputs: &[&TensorType]) -> Result<TensorType> {
     let [cache, new, position] = operands("kvAppend", inputs)?;
-    require("kvAppend", "the cache", cache, DType::F32)?;
-    require("kvAppend", "the new rows", new, DType::F32)?;
+    require("kvAppend", "the new rows", new, cache.dtype)?;
     require("kvAppend", "the position", position, DType::I32)?;
     match (&cache.shape[..], &new.shape[..], &position.shape[..]) {
         ([b, context, w], [b2, tokens, w2], [1]) if b == b2 && w == w2 && tokens <= context => {
@@ -27,13 +26,14 @@ pub(super) fn eval(inputs: &[&Tensor]) -> Tensor {
     let &[batch, context, width] = cache.shape() else { unreachable!("rank 3: inferred") };
     let tokens = new.shape()[1];
     let start = position.as_i32()[0].max(0) as usize;
-    let mut out = cache.as_f32().to_vec();
+    let mut out = cache.bytes().to_vec();
+    let row = 4 * width;
     for b in 0..batch {
         for t in (0..tokens).take_while(|t| start + t < context) {
-            let to = (b * context + start + t) * width;
-            let from = (b * tokens + t) * width;
-            out[to..to + width].copy_from_slice(&new.as_f32()[from..from + width]);
+            let to = (b * context + start + t) * row;
+            let from = (b * tokens + t) * row;
+            out[to..to + row].copy_from_slice(&new.bytes()[from..from + row]);
         }
     }
-    Tensor::f32(cache.shape(), out)
+    Tensor::from_bytes(cache.dtype(), cache.shape(), &out)
 }

@@ -23,6 +23,7 @@ mod max_pool2d;
 mod normalization;
 mod qgather;
 mod qgemm;
+mod quantize;
 mod reduce;
 mod rope;
 mod softmax;
@@ -36,6 +37,7 @@ pub use conv2d::Conv2d;
 pub use gemm::Gemm;
 pub use max_pool2d::MaxPool2d;
 pub use qgemm::Qgemm;
+pub use quantize::{Part, Quantize};
 pub use reduce::Reduce;
 pub use stft::Stft;
 pub use unary::Unary;
@@ -48,6 +50,8 @@ use crate::tensor::{DType, Tensor};
 /// An op with its attributes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
+    /// The oracle's [`Self::Quantize`], `x words scales position`: another's rounding where that is right.
+    Adopt(Quantize),
     /// Extension: scaled dot-product attention. `q k v [mask] [bias] [position]`, see [`Attention`].
     Attention(Attention),
     /// Elementwise function of two operands, broadcasting.
@@ -90,6 +94,8 @@ pub enum Op {
     Qgather(Packing),
     /// Extension: `gemm` with a quantised weight.
     Qgemm(Qgemm),
+    /// Extension: `x`: rows packed as they are computed; `dequantize` reads them.
+    Quantize(Quantize),
     /// The last axis reduced to one number.
     Reduce(Reduce),
     /// The same elements in another shape.
@@ -137,6 +143,7 @@ impl Op {
     /// WebNN's name, or our extension's.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Adopt(_) => "adopt",
             Self::Attention(_) => "attention",
             Self::Binary(op) => op.name(),
             Self::Cast(_) => "cast",
@@ -152,6 +159,7 @@ impl Op {
             Self::MaxPool2d(_) => "maxPool2d",
             Self::Qgather(_) => "qgather",
             Self::Qgemm(_) => "qgemm",
+            Self::Quantize(_) => "quantize",
             Self::Reduce(op) => op.name(),
             Self::Reshape { .. } => "reshape",
             Self::RmsNormalization { .. } => "rmsNormalization",
@@ -180,6 +188,7 @@ impl Op {
     /// Names the op and the rule that the operands break.
     pub fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType> {
         match self {
+            Self::Adopt(op) => op.infer_adopt(inputs),
             Self::Attention(op) => op.infer(inputs),
             Self::Binary(op) => op.infer(inputs),
             Self::Cast(dtype) => {
@@ -198,6 +207,7 @@ impl Op {
             Self::MaxPool2d(op) => op.infer(inputs),
             Self::Qgather(packing) => qgather::infer(*packing, inputs),
             Self::Qgemm(op) => op.infer(inputs),
+            Self::Quantize(op) => op.infer(inputs),
             Self::Reduce(op) => op.infer(inputs),
             Self::Reshape { shape } => layout::infer_reshape(shape, inputs),
             Self::RmsNormalization { .. } => normalization::infer_rms(inputs),
@@ -214,6 +224,7 @@ impl Op {
     /// The oracle: computes the result from operands of the types that [`Self::infer`] accepted.
     pub fn eval(&self, inputs: &[&Tensor]) -> Tensor {
         match self {
+            Self::Adopt(op) => op.adopt(inputs),
             Self::Attention(op) => op.eval(inputs),
             Self::Binary(op) => op.eval(inputs[0], inputs[1]),
             Self::Cast(dtype) => unary::cast(*dtype, inputs[0]),
@@ -229,6 +240,7 @@ impl Op {
             Self::MaxPool2d(op) => op.eval(inputs[0]),
             Self::Qgather(packing) => qgather::eval(*packing, inputs),
             Self::Qgemm(op) => op.eval(inputs),
+            Self::Quantize(op) => op.eval(inputs[0]),
             Self::Reduce(op) => op.eval(inputs[0]),
             Self::Reshape { shape } => inputs[0].clone().reshaped(shape.as_slice()),
             Self::RmsNormalization { epsilon } => normalization::rms(*epsilon, inputs),

@@ -200,18 +200,29 @@ impl Pass<'_> {
         self.reshape(rotated, &[batch, tokens, width])
     }
 
-    /// Row `c` of the cache becomes new row `c - position` where there is one. The rows are moved by a
-    /// product with a 0/1 matrix, which is exact, rather than by a scatter, which fewer contexts have.
+    /// Row `c` of the cache becomes new row `c - position` where there is one. Numbers are moved by a product with a 0/1
+    /// matrix, which is exact, rather than by a scatter, which fewer contexts have; packed rows, which are none, are picked.
     fn kv_append(&mut self, inputs: &[ValueId]) -> Result<ValueId> {
         let &[cache, new, position] = inputs else { unreachable!("three operands: inferred") };
         let (context, tokens) = (self.shape(cache)[1], self.shape(new)[1]);
         let position = self.op(Op::Cast(DType::F32), &[position])?;
         let rows = self.count([context, 1], context);
-        let columns = self.count([1, tokens], tokens);
-        let places = self.binary(Binary::Add, columns, position)?;
-        let hits = self.binary(Binary::Equal, rows, places)?;
-        let hits = self.op(Op::Cast(DType::F32), &[hits])?;
-        let moved = self.op(Op::Matmul, &[hits, new])?;
+        let moved = if self.to.ty(cache).dtype == DType::F32 {
+            let columns = self.count([1, tokens], tokens);
+            let places = self.binary(Binary::Add, columns, position)?;
+            let hits = self.binary(Binary::Equal, rows, places)?;
+            let hits = self.op(Op::Cast(DType::F32), &[hits])?;
+            self.op(Op::Matmul, &[hits, new])?
+        } else {
+            let line = self.count([1, context], context);
+            let from = self.reshape(line, &[context])?;
+            let from = self.binary(Binary::Sub, from, position)?;
+            let (first, last) = (self.number(0.0), self.number((tokens - 1) as f32));
+            let from = self.binary(Binary::Max, from, first)?;
+            let from = self.binary(Binary::Min, from, last)?;
+            let from = self.op(Op::Cast(DType::I32), &[from])?;
+            self.op(Op::Gather { axis: 1 }, &[new, from])?
+        };
         let end = self.number((tokens - 1) as f32);
         let last = self.binary(Binary::Add, position, end)?;
         let begun = self.binary(Binary::LesserOrEqual, position, rows)?;

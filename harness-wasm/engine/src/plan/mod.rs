@@ -1,5 +1,6 @@
 //! What happens to a graph between a model file and a backend. Pure.
 
+pub mod caches;
 pub mod decompose;
 pub mod fold;
 pub mod liveness;

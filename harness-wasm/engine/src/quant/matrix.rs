@@ -28,6 +28,11 @@ impl Matrix {
     /// If a weight is not finite: no scale could hold it.
     pub fn quantise(name: &str, weights: &[f32], shape: &[usize], scheme: Scheme, fit: Fit) -> Result<Self> {
         check_finite(name, weights)?;
+        Ok(Self::packed(weights, shape, scheme, fit))
+    }
+
+    /// As [`Self::quantise`], of numbers that are taken as they are: a group with one that is not finite stands for anything.
+    pub(crate) fn packed(weights: &[f32], shape: &[usize], scheme: Scheme, fit: Fit) -> Self {
         let mut builder = Builder::new(shape, scheme);
         let packing = builder.packing;
         for row in weights.chunks_exact(packing.columns.max(1)) {
@@ -48,7 +53,7 @@ impl Matrix {
                 }
             }
         }
-        Ok(builder.finish())
+        builder.finish()
     }
 
     /// The matrix that words and scales are said to be.

@@ -68,6 +68,7 @@ impl<B: Backend> Runner<'_, B> {
         self.backend.reset();
         let given = types(&inputs);
         inputs.insert("position".into(), Tensor::i32([1], vec![0]));
+        inputs.extend(self.adopted.clone().unwrap_or_default());
         let prefill = self.prefill_program(decoder, &given, plan.context).await?;
         let mut outputs = self.backend.run(prefill.id, &inputs).await?;
 
@@ -105,6 +106,7 @@ impl<B: Backend> Runner<'_, B> {
         }
         let width = rows[0].len();
         outputs.insert("generated_ids".into(), Tensor::i32([plan.batch, width], rows.concat()));
+        self.tell_caches(&prefill, &mut outputs).await?;
         Ok(outputs)
     }
 }

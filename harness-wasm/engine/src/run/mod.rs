@@ -1,5 +1,6 @@
 //! Runs a model on a backend: prepares inputs, picks graphs, generates.
 
+mod caches;
 mod calibrate;
 mod case;
 mod generate;
@@ -25,8 +26,9 @@ pub use trace::{Step, trace};
 
 use crate::backend::{Backend, ProgramId};
 use crate::error::Result;
-use crate::ir::{Graph, TensorType};
+use crate::ir::{Graph, State, TensorType};
 use crate::models::{Decoder, InputTypes, Model, Prompt};
+use crate::plan::caches::{Caches, pack_caches};
 use crate::plan::fold::fold;
 use crate::plan::quantise::quantise;
 use crate::tensor::NamedTensors;
@@ -42,6 +44,8 @@ pub struct Options {
     /// Whether an end token ends generation. Without, end tokens are never chosen and exactly
     /// `max_new_tokens` are made, so that runs are alike.
     pub stops: bool,
+    /// How caches of keys and values are kept; none for float32.
+    pub caches: Option<Caches>,
 }
 
 impl Options {
@@ -59,6 +63,8 @@ pub struct Runner<'m, B> {
     backend: B,
     options: Options,
     programs: HashMap<Key, Rc<Program>>,
+    /// What another kept of its caches, whose rounding is taken where it is right.
+    adopted: Option<NamedTensors>,
 }
 
 /// What a graph was built for: the static shapes of its inputs.
@@ -67,6 +73,7 @@ enum Key {
     Forward(Shapes),
     Prefill { inputs: Shapes, context: usize },
     Step { inputs: Shapes, tokens: usize, context: usize },
+    Kept(Shapes),
 }
 
 /// The inputs' shapes by name.
@@ -77,12 +84,14 @@ type Shapes = Vec<(String, Vec<usize>)>;
 struct Program {
     id: ProgramId,
     inputs: Vec<String>,
+    /// The states that it leaves.
+    states: Vec<(String, TensorType)>,
 }
 
 impl<'m, B: Backend> Runner<'m, B> {
     /// A runner with nothing compiled.
     pub fn new(model: &'m dyn Model, weights: &'m Weights, backend: B, options: Options) -> Self {
-        Self { model, weights, backend, options, programs: HashMap::new() }
+        Self { model, weights, backend, options, programs: HashMap::new(), adopted: None }
     }
 
     /// The backend.
@@ -100,6 +109,7 @@ impl<'m, B: Backend> Runner<'m, B> {
     /// # Errors
     /// If an input, a weight or the device refuses.
     pub async fn compile(&mut self, inputs: &NamedTensors) -> Result<()> {
+        self.check_caches()?;
         let inputs = self.model.prepare(inputs)?;
         let types = types(&inputs);
         let Some(decoder) = self.generates() else {
@@ -138,8 +148,11 @@ impl<'m, B: Backend> Runner<'m, B> {
         if self.model.decoder().is_some() {
             inputs.insert("position".into(), crate::Tensor::i32([1], vec![0]));
         }
+        inputs.extend(self.adopted.clone().unwrap_or_default());
         self.backend.reset();
-        self.backend.run(program.id, &inputs).await
+        let mut outputs = self.backend.run(program.id, &inputs).await?;
+        self.tell_caches(&program, &mut outputs).await?;
+        Ok(outputs)
     }
 
     /// Positions that the caches of keys and values have for these inputs, of all sequences together; 0 for a model that
@@ -193,9 +206,16 @@ impl<'m, B: Backend> Runner<'m, B> {
         if let Some(program) = self.programs.get(&key) {
             return Ok(Rc::clone(program));
         }
-        let graph = quantise(&fold(&build(self.weights)?, self.weights)?, self.weights)?;
+        let mut graph = build(self.weights)?;
+        if let Some(caches) = self.options.caches {
+            graph = pack_caches(&graph, caches, self.adopted.is_some())?;
+        }
+        let graph = quantise(&fold(&graph, self.weights)?, self.weights)?;
         let inputs = graph.inputs().map(|(name, _)| name.to_owned()).collect();
-        let program = Rc::new(Program { id: self.backend.compile(&graph, self.weights).await?, inputs });
+        let state = |state: &State| (state.name.clone(), graph.ty(state.before).clone());
+        let states = graph.states().iter().map(state).collect();
+        let id = self.backend.compile(&graph, self.weights).await?;
+        let program = Rc::new(Program { id, inputs, states });
         self.programs.insert(key, Rc::clone(&program));
         Ok(program)
     }

@@ -165,9 +165,10 @@ pub(super) fn kv_append(cache: &mut Tensor, new: &Tensor, position: i32) {
     let start = (position.max(0) as usize).min(context);
     let tokens = new.shape()[1];
     let kept = tokens.min(context - start);
-    let to = cache.as_f32_mut();
+    // Packed rows are copied bit by bit, like numbers.
+    let (to, row) = (cache.bytes_mut(), 4 * width);
     for b in 0..batch {
-        to[(b * context + start) * width..][..kept * width]
-            .copy_from_slice(&new.as_f32()[b * tokens * width..][..kept * width]);
+        to[(b * context + start) * row..][..kept * row]
+            .copy_from_slice(&new.bytes()[b * tokens * row..][..kept * row]);
     }
 }

@@ -11,6 +11,7 @@ mod integer;
 mod normalization;
 mod qgather;
 mod qgemm;
+mod quantize;
 mod simd;
 mod slot;
 mod stft;
@@ -137,12 +138,14 @@ impl Cpu {
             (Kernels::Oracle, op) => op.eval(&inputs),
             (Kernels::Simd, Op::Attention(op)) => attention::run(op, &inputs),
             (Kernels::Simd, Op::Conv2d(op)) => conv2d::run(*op, &inputs, &graph.ty(node.output).shape),
+            (Kernels::Simd, Op::Dequantize(packing)) => qgather::all(*packing, inputs[0], inputs[1]),
             (Kernels::Simd, Op::Gemm(op)) => {
                 let bias = inputs.get(2).map(|c| c.as_f32());
                 gemm::run(inputs[0], &gemm::Packed::new(inputs[1]), bias, op.activation)
             }
             (Kernels::Simd, Op::Qgather(packing)) => qgather::run(*packing, &inputs),
             (Kernels::Simd, Op::Qgemm(op)) => qgemm::run(*op, &inputs),
+            (Kernels::Simd, Op::Quantize(op)) => quantize::run(*op, inputs[0]),
             (Kernels::Simd, Op::Stft(op)) => stft::run(*op, &inputs),
             (Kernels::Simd, op) => op.eval(&inputs),
         }

@@ -197,6 +197,10 @@ impl<B: GraphBuilding> Lowering<'_, B> {
                 self.call(name, &[first()], &options)
             }
             Op::Where | Op::Cast(_) | Op::Dequantize(_) | Op::Qgather(_) => unreachable!("lowered above"),
+            Op::Adopt(_) | Op::Quantize(_) => {
+                let reason = format!("WebNN has no ops on bits, and {name} packs them");
+                Err(Error::Unsupported { backend: "webnn", reason })
+            }
             Op::Attention(_)
             | Op::KvAppend
             | Op::Qgemm(_)

@@ -2,7 +2,7 @@
 
 use super::{Cases, floats, integers};
 use crate::ops::dequantize;
-use crate::ops::{Op, Qgemm, Unary};
+use crate::ops::{Op, Part, Qgemm, Quantize, Unary};
 use crate::quant::{Bits, Fit, Matrix, Packing, Scheme};
 use crate::tensor::Tensor;
 
@@ -59,6 +59,17 @@ pub(super) fn add(cases: &mut Cases) {
         cases.add(&scheme.to_string(), Op::Dequantize(w.packing()), table.clone());
         let picks = integers("picks", &[2, 3], 7);
         cases.add(&scheme.to_string(), Op::Qgather(w.packing()), [table, vec![picks]].concat());
+    }
+    for scheme in ["fp16", "int8-g32", "int4-g32", "int3-g32-asym", "int2-g32-asym", "int4-g32-asym"] {
+        let known: Scheme = scheme.parse().expect("a scheme");
+        for part in [Part::Words, Part::Scales] {
+            if known != Scheme::Half || part == Part::Words {
+                let name = if part == Part::Words { "words" } else { "scales" };
+                let op = Op::Quantize(Quantize { scheme: known, part });
+                // An odd number of groups, the last one cut short.
+                cases.add(&format!("{scheme} {name}"), op, vec![floats("rows", &[2, 3, 75])]);
+            }
+        }
     }
     for (scheme, [m, k, n]) in
         [("int4-g32", [3, 512, 40]), ("int8-g128", [2, 640, 9]), ("int2-g32-asym-super", [40, 520, 36])]

@@ -8,7 +8,7 @@ use crate::ir::TensorType;
 use crate::ops::{Attention, Binary, Conv2d, MaxPool2d, Op, Reduce, Stft, Unary};
 use crate::tensor::{DType, elements};
 
-use products::{packed_rows, product};
+use products::{packed_rows, product, quantize};
 use shape::{Axes, axes};
 
 /// The shaders, one file each.
@@ -44,6 +44,8 @@ pub enum Kernel {
     Qgemm,
     /// `qgemm` for few rows.
     Qgemv,
+    /// `quantize`.
+    Quantize,
     /// `reduceMean` and `reduceMax`.
     Reduce,
     /// `rope`.
@@ -60,7 +62,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// Every kernel.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Attention,
         Self::Binary,
         Self::Cast,
@@ -76,6 +78,7 @@ impl Kernel {
         Self::PackedRows,
         Self::Qgemm,
         Self::Qgemv,
+        Self::Quantize,
         Self::Reduce,
         Self::Rope,
         Self::Softmax,
@@ -102,6 +105,7 @@ impl Kernel {
             Self::PackedRows => "packed_rows",
             Self::Qgemm => "qgemm",
             Self::Qgemv => "qgemv",
+            Self::Quantize => "quantize",
             Self::Reduce => "reduce",
             Self::Rope => "rope",
             Self::Softmax => "softmax",
@@ -129,6 +133,7 @@ impl Kernel {
             Self::Move => include_str!("move.wgsl"),
             Self::Normalization => include_str!("normalization.wgsl"),
             Self::PackedRows => include_str!("packed_rows.wgsl"),
+            Self::Quantize => include_str!("quantize.wgsl"),
             Self::Reduce => include_str!("reduce.wgsl"),
             Self::Rope => include_str!("rope.wgsl"),
             Self::Softmax => include_str!("softmax.wgsl"),
@@ -327,6 +332,8 @@ pub fn launches(
             one(product(shape, bias, &[1, 2], Some(gemm.packing), gemm.activation))
         }
         Op::Dequantize(packing) => one(packed_rows(*packing, inputs[0].shape[0], None, output)),
+        Op::Quantize(op) => one(quantize(*op, inputs[0], output)),
+        Op::Adopt(_) => Err(refuse("is the oracle's".into())),
         Op::Qgather(packing) => one(packed_rows(*packing, inputs[0].shape[0], Some(2), output)),
         Op::Matmul => one(matmul(inputs, output, &axes)?),
         Op::Softmax { axis } => {

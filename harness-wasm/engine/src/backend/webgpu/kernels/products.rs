@@ -2,7 +2,7 @@
 
 use super::{FEW_ROWS, Grid, Kernel, Launch, Operand, TILE, unary_code};
 use crate::ir::TensorType;
-use crate::ops::Unary;
+use crate::ops::{Part, Quantize, Unary};
 use crate::quant::{Packing, Scheme};
 
 use Operand::{Input, Output};
@@ -67,4 +67,19 @@ fn constants(packing: Packing) -> [(&'static str, f64); 4] {
         }
     };
     [("BITS", bits), ("GROUP", group), ("ASYMMETRIC", asymmetric), ("NESTED", nested)]
+}
+
+/// Rows packed as they are computed: an invocation for each word, or for each block of them.
+pub(super) fn quantize(op: Quantize, x: &TensorType, output: &TensorType) -> Launch {
+    let columns = x.shape.last().copied().unwrap_or(1);
+    let packing = op.packing(columns);
+    let width = op.width(columns);
+    let blocks = match (op.scheme, op.part) {
+        (Scheme::Half, _) | (_, Part::Scales) => output.len(),
+        (Scheme::Grouped { .. }, Part::Words) => output.len() / width.max(1) * packing.groups(),
+    };
+    let params = [blocks, columns, width].map(|n| n as u32).to_vec();
+    let [bits, _, asymmetric, _] = constants(packing);
+    let scales = ("SCALES", f64::from(u8::from(op.part == Part::Scales)));
+    Launch::linear(Kernel::Quantize, blocks, params, vec![Input(0), Output]).with(&[bits, asymmetric, scales])
 }

@@ -1,0 +1,71 @@
+//! Packed caches told with the outputs, and another's taken over: how a rounding that two devices may do differently is judged.
+
+use std::rc::Rc;
+
+use crate::backend::Backend;
+use crate::error::{Error, Result};
+use crate::ir::{Graph, GraphBuilder};
+use crate::models::Prompt;
+use crate::plan::caches::given;
+use crate::run::{Key, Program, Runner};
+use crate::tensor::NamedTensors;
+
+/// What the outputs that are caches begin with.
+const KEPT: &str = "cache/";
+
+impl<B: Backend> Runner<'_, B> {
+    /// Takes over, from the outputs of another's inference, how it rounded its caches, wherever that is right.
+    #[must_use]
+    pub fn adopting(mut self, outputs: &NamedTensors) -> Self {
+        let kept = |(name, tensor): (&String, &crate::Tensor)| {
+            Some((given(name.strip_prefix(KEPT)?), tensor.clone()))
+        };
+        self.adopted = Some(outputs.iter().filter_map(kept).collect());
+        self
+    }
+
+    /// Whether caches can be packed: rows that are written twice could not be told apart afterwards.
+    pub(super) fn check_caches(&self) -> Result<()> {
+        let refuse =
+            |reason: &str| Err(Error::Unsupported { backend: "packed caches", reason: reason.to_owned() });
+        match (self.options.caches, self.model.decoder().map(|decoder| decoder.prompt())) {
+            (None, _) | (Some(_), Some(Prompt::Given)) => Ok(()),
+            (Some(_), None) => refuse("the class has no cache of keys and values"),
+            (Some(_), Some(Prompt::Start(_))) => {
+                refuse("of an encoder-decoder, the forward pass and generation write the same rows")
+            }
+        }
+    }
+
+    /// Adds what caches hold to the outputs, if they are packed.
+    pub(super) async fn tell_caches(&mut self, left: &Program, outputs: &mut NamedTensors) -> Result<()> {
+        if self.options.caches.is_none() {
+            return Ok(());
+        }
+        let program = self.kept_program(left).await?;
+        outputs.extend(self.backend.run(program.id, &NamedTensors::new()).await?);
+        Ok(())
+    }
+
+    async fn kept_program(&mut self, left: &Program) -> Result<Rc<Program>> {
+        let key = Key::Kept(left.states.iter().map(|(name, ty)| (name.clone(), ty.shape.clone())).collect());
+        if let Some(program) = self.programs.get(&key) {
+            return Ok(Rc::clone(program));
+        }
+        let graph = kept(self.weights, left);
+        let id = self.backend.compile(&graph, self.weights).await?;
+        let program = Rc::new(Program { id, inputs: Vec::new(), states: Vec::new() });
+        self.programs.insert(key, Rc::clone(&program));
+        Ok(program)
+    }
+}
+
+/// A graph whose outputs are the states.
+fn kept(weights: &crate::weights::Weights, left: &Program) -> Graph {
+    let mut b = GraphBuilder::new(weights);
+    for (name, ty) in &left.states {
+        let state = b.state(name, ty.dtype, ty.shape.clone());
+        b.output(&format!("{KEPT}{name}"), state);
+    }
+    b.finish()
+}
