@@ -4,6 +4,7 @@ use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
 use webmatrix_engine::backend::{self, Split};
+use webmatrix_engine::plan::caches::Caches;
 use webmatrix_engine::run::{
     Loaded, Options, Sampling, Schedule, Span, Witness, measure, trace as engine_trace,
 };
@@ -138,7 +139,8 @@ fn options(cell: &CellJob) -> Options {
         top_p: drawn.top_p,
         seed: drawn.seed,
     });
-    Options { max_new_tokens: max_new_tokens as usize, stops, sampling }
+    let caches = Caches::asked(&cell.features);
+    Options { max_new_tokens: max_new_tokens as usize, stops, sampling, caches }
 }
 
 /// Runs the model once on the backend asked for, with every intermediate result kept: for the controller

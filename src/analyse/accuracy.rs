@@ -116,6 +116,7 @@ mod tests {
             bytes: 9,
             weights: 16,
             model_bits_per_weight: 5.0,
+            caches: None,
         };
         let full = Reference {
             source: "pytorch-golden".to_owned(),

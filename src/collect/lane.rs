@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use webmatrix_engine::plan::caches::Caches;
 use webmatrix_wire::{AttemptId, CellJob, Job, JobKind, Precision, ProbeReport, Status, WIRE_VERSION};
 
 use super::CollectError;
@@ -18,7 +19,7 @@ use super::end::End;
 use super::native;
 use super::quantised::{Quantisation, Quantised};
 use super::record::{AttemptEnded, AttemptStarted, CellDecided, Record, SessionStarted};
-use super::source::Material;
+use super::source::{self, Material};
 use super::stop::Total;
 use super::verdict::{Case, Cost, Reference, Verdict, is_unexpected};
 use crate::event::RunEvent;
@@ -188,8 +189,28 @@ impl<'a> Lane<'a> {
             quantised = Some((made.how, full));
         }
         let work = self.work(cell, &material);
-        let reference = self.reference(cell, &work, &material).await;
-        let tried = Tried { cell, material: &material, reference: &reference, quantised: quantised.as_ref() };
+        let caches = Caches::asked(&work.features);
+        if let Some(caches) = caches {
+            let (how, full) = match quantised {
+                Some((how, full)) => (Arc::unwrap_or_clone(how), full),
+                None => {
+                    let plain = CellJob { features: Vec::new(), ..work.clone() };
+                    (Quantisation::none(), self.reference(cell, &plain, &material).await)
+                }
+            };
+            quantised = Some((Arc::new(Quantisation { caches: Some(caches.to_string()), ..how }), full));
+        }
+        let reference = match caches {
+            None => self.reference(cell, &work, &material).await,
+            Some(_) => Arc::new(Err("nothing was kept to answer to".to_owned())),
+        };
+        let tried = Tried {
+            cell,
+            material: &material,
+            reference: &reference,
+            quantised: quantised.as_ref(),
+            cached: caches.map(|_| &work),
+        };
         let mut number = 0;
         loop {
             number += 1;
@@ -342,7 +363,14 @@ impl<'a> Lane<'a> {
         tried: Option<Tried<'_>>,
     ) -> Result<Judged, CollectError> {
         let Over { end, watch, wall } = over;
+        let answered = match (tried, &watch.outputs) {
+            (Some(Tried { cached: Some(work), material, .. }), Some(outputs)) => {
+                Some(adopting(work, material, outputs).await)
+            }
+            _ => None,
+        };
         let verdict = tried.map(|Tried { cell, reference, quantised, .. }| {
+            let reference = answered.as_ref().unwrap_or(reference);
             self.ctx.judge.judge(&Case {
                 cell,
                 nonce: job.nonce,
@@ -457,6 +485,8 @@ struct Tried<'a> {
     reference: &'a Arc<Result<Reference, String>>,
     /// What was done to the weights, and the answer at full precision; none where that is the cell's own.
     quantised: Option<&'a AtFull>,
+    /// The work, if its caches are packed: then the answer is one to what the outputs tell of them.
+    cached: Option<&'a CellJob>,
 }
 
 /// An attempt that is over and judged.
@@ -466,6 +496,14 @@ struct Judged {
     wall: Duration,
     verdict: Option<Verdict>,
     answer: Vec<Statement>,
+}
+
+/// The answer to outputs whose caches are packed; computing it may take long, and blocks nobody.
+async fn adopting(work: &CellJob, material: &Material, outputs: &Bytes) -> Result<Reference, String> {
+    let (work, material, outputs) = (work.clone(), material.clone(), outputs.clone());
+    tokio::task::spawn_blocking(move || source::adopting(&work, &material, &outputs))
+        .await
+        .unwrap_or_else(|error| Err(format!("the oracle failed: {error}")))
 }
 
 /// What outputs say; reading a tokenizer may take long, and blocks nobody.

@@ -14,8 +14,9 @@ use sha2::{Digest, Sha256};
 use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu, known_answer};
+use webmatrix_engine::plan::caches::Caches;
 use webmatrix_engine::run::{Loaded, Options, Runner, Sampling, Schedule, Span, Witness, measure, trace};
-use webmatrix_engine::tensor::write_safetensors;
+use webmatrix_engine::tensor::{read_safetensors, write_safetensors};
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
     AdapterFacts, AttemptId, Backend, BackendFacts, CellJob, Challenge, Done, Envelope, Failed, FailureKind,
@@ -262,7 +263,8 @@ fn options(cell: &CellJob) -> Options {
         top_p: drawn.top_p,
         seed: drawn.seed,
     });
-    Options { max_new_tokens: max_new_tokens as usize, stops, sampling }
+    let caches = Caches::asked(&cell.features);
+    Options { max_new_tokens: max_new_tokens as usize, stops, sampling, caches }
 }
 
 fn adapter_facts(device: &NativeDevice) -> AdapterFacts {
@@ -303,12 +305,20 @@ pub(super) fn load(class: &str, model: &ModelSource, files: &Files) -> Result<Lo
 /// The answer of the scalar oracle to a job: named tensors, safetensors. Blocks.
 ///
 /// The oracle shares the models with every backend but no kernel: it catches wrong kernels and wrong
-/// browsers. Wrong models are caught by the goldens.
-pub(super) fn oracle(cell: &CellJob, files: &Files) -> std::result::Result<Bytes, String> {
+/// browsers. Wrong models are caught by the goldens. Where caches are packed, `kept` are the outputs that it takes over
+/// their rounding from, wherever that is right.
+pub(super) fn oracle(
+    cell: &CellJob,
+    files: &Files,
+    kept: Option<&[u8]>,
+) -> std::result::Result<Bytes, String> {
     let answer = || -> Result<Bytes> {
         let loaded = load(&cell.class, &cell.model, files)?;
         let mut runner =
             Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), options(cell));
+        if let Some(kept) = kept {
+            runner = runner.adopting(&read_safetensors("the outputs", kept)?);
+        }
         let outputs = block_on(runner.infer(&loaded.inputs))?;
         write_safetensors(&outputs).map(Bytes::from)
     };

@@ -52,6 +52,16 @@ pub struct Quantisation {
     /// Bits that a weight takes on average over the whole model, with what is not quantised.
     #[serde(default)]
     pub model_bits_per_weight: f64,
+    /// How caches of keys and values are packed, by its scheme; none if they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caches: Option<String>,
+}
+
+impl Quantisation {
+    /// Of weights at full precision.
+    pub(super) fn none() -> Self {
+        Self { bits_per_weight: 32.0, model_bits_per_weight: 32.0, ..Self::default() }
+    }
 }
 
 /// A quantised model.

@@ -140,13 +140,19 @@ impl Accuracy {
 
 impl std::fmt::Display for Accuracy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{:.2} bits a weight ({:.2} in matrices), {:.1} % less than fp16",
-            self.quantisation.model_bits_per_weight,
-            self.quantisation.bits_per_weight,
-            100.0 * self.saved()
-        )?;
+        let how = &self.quantisation;
+        if !how.schemes.is_empty() {
+            write!(
+                f,
+                "{:.2} bits a weight ({:.2} in matrices), {:.1} % less than fp16",
+                how.model_bits_per_weight,
+                how.bits_per_weight,
+                100.0 * self.saved()
+            )?;
+        }
+        if let Some(caches) = &how.caches {
+            write!(f, "{}caches as {caches}", if how.schemes.is_empty() { "" } else { ", " })?;
+        }
         if let Some(cosine) = self.cosine() {
             write!(f, "; cosine {cosine:.5}")?;
         }

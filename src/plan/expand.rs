@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 use webmatrix_engine::models::Prompt;
-use webmatrix_engine::run::Loaded;
-use webmatrix_wire::{Backend, Precision, Status, UnknownName};
+use webmatrix_engine::plan::caches::Caches;
+use webmatrix_engine::run::{Loaded, no_packed_caches};
+use webmatrix_wire::{Backend, Precision, Status, TwinSize, UnknownName};
 
 use super::axis::BrowserKind;
 use super::cell::{Cell, NATIVE};
@@ -406,7 +407,8 @@ fn resolve_models(names: &[String]) -> Result<Vec<ModelClass>, UnknownName> {
 }
 
 /// Features that the harness can switch on, by how their names begin. `webnn-host-OP` has the host run an op of
-/// WebNN cells, which are then graded as fallback: for an op that a browser has but gets wrong.
+/// WebNN cells, which are then graded as fallback: for an op that a browser has but gets wrong. Features of [`Caches`] keep
+/// keys and values packed.
 const FEATURES: &[&str] = &["webnn-host-"];
 
 /// The first reason against running the cell wins: impossible, absent, not built, not wanted.
@@ -439,11 +441,32 @@ fn decide(
     if let Err(reason) = takes(cell, generation) {
         return never(Status::NotApplicable, reason);
     }
-    let known = |feature: &String| FEATURES.iter().any(|known| feature.starts_with(known));
+    let known = |feature: &String| {
+        FEATURES.iter().any(|known| feature.starts_with(known)) || Caches::of_feature(feature).is_some()
+    };
     if let Some(feature) = features.iter().find(|feature| !known(feature)) {
         return never(Status::NotImplemented, format!("the harness has no feature {feature:?} yet"));
     }
-    Decision::Run
+    match Caches::asked(features).map(|_| packs(cell)) {
+        Some(Err((status, reason))) => never(status, reason),
+        _ => Decision::Run,
+    }
+}
+
+/// Whether the cell can keep its caches packed.
+fn packs(cell: &Cell) -> Result<(), (Status, String)> {
+    let class = cell.model.as_str();
+    if cell.backend == Backend::WebNn {
+        let reason = "packed caches are built for wasm, webgpu and the host: WebNN has no ops on bits";
+        return Err((Status::NotImplemented, reason.to_owned()));
+    }
+    // What a class keeps does not depend on its size.
+    let twin = Loaded::twin(class, TwinSize::Tiny.as_str(), 0);
+    let twin = twin.map_err(|error| (Status::NotApplicable, format!("{class}: {error}")))?;
+    match no_packed_caches(&*twin.model) {
+        None => Ok(()),
+        Some(why) => Err((Status::NotApplicable, format!("{class}: {why}"))),
+    }
 }
 
 /// Whether the class takes inputs of the cell's shape and generates as many tokens as are asked for: asked of the engine,

@@ -104,7 +104,7 @@ fn what_a_cache_costs_is_ordered_by_its_bits() {
 
 #[test]
 fn what_cannot_be_judged_is_refused() {
-    for (class, why) in [("bert", "no cache"), ("t5", "encoder-decoder"), ("whisper", "encoder-decoder")] {
+    for (class, why) in [("bert", "no caches"), ("t5", "encoder-decoder"), ("whisper", "encoder-decoder")] {
         let loaded = Loaded::twin(class, "tiny", 1).unwrap();
         let mut runner =
             Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Simd), options("kv-int8"));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder};
-use crate::models::Prompt;
+use crate::models::{Model, Prompt};
 use crate::plan::caches::given;
 use crate::run::{Key, Program, Runner};
 use crate::tensor::NamedTensors;
@@ -24,16 +24,10 @@ impl<B: Backend> Runner<'_, B> {
         self
     }
 
-    /// Whether caches can be packed: rows that are written twice could not be told apart afterwards.
     pub(super) fn check_caches(&self) -> Result<()> {
-        let refuse =
-            |reason: &str| Err(Error::Unsupported { backend: "packed caches", reason: reason.to_owned() });
-        match (self.options.caches, self.model.decoder().map(|decoder| decoder.prompt())) {
-            (None, _) | (Some(_), Some(Prompt::Given)) => Ok(()),
-            (Some(_), None) => refuse("the class has no cache of keys and values"),
-            (Some(_), Some(Prompt::Start(_))) => {
-                refuse("of an encoder-decoder, the forward pass and generation write the same rows")
-            }
+        match self.options.caches.and_then(|_| no_packed_caches(self.model)) {
+            None => Ok(()),
+            Some(why) => Err(Error::Unsupported { backend: "packed caches", reason: why.to_owned() }),
         }
     }
 
@@ -57,6 +51,17 @@ impl<B: Backend> Runner<'_, B> {
         let program = Rc::new(Program { id, inputs: Vec::new(), states: Vec::new() });
         self.programs.insert(key, Rc::clone(&program));
         Ok(program)
+    }
+}
+
+/// Why a model's caches cannot be packed, if they cannot: rows that are written twice could not be told apart afterwards.
+pub fn no_packed_caches(model: &dyn Model) -> Option<&'static str> {
+    match model.decoder().map(|decoder| decoder.prompt()) {
+        Some(Prompt::Given) => None,
+        None => Some("the class has no caches of keys and values"),
+        Some(Prompt::Start(_)) => {
+            Some("forward pass and generation of an encoder-decoder write the same rows of its caches")
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod trace;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+pub use caches::no_packed_caches;
 pub use calibrate::activations;
 pub use case::{CaseRun, run_cases};
 pub use loaded::Loaded;
