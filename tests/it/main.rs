@@ -1,6 +1,7 @@
 //! The spine from plan to rows, with pages that speak the protocol over HTTP but live in no browser.
 
 mod axes;
+mod caches;
 mod command;
 #[cfg(target_os = "linux")]
 mod deaths;

@@ -217,7 +217,7 @@ impl Pass<'_> {
 /// Sylvester's matrix of this size, a power of two, divided by its root: symmetric, and its own inverse.
 fn hadamard(size: usize) -> Tensor {
     let unit = 1.0 / (size as f64).sqrt();
-    let at = |i: usize| if (i / size & i % size).count_ones().is_multiple_of(2) { unit } else { -unit };
+    let at = |i: usize| if ((i / size) & (i % size)).count_ones().is_multiple_of(2) { unit } else { -unit };
     Tensor::f32([size, size], (0..size * size).map(|i| at(i) as f32).collect())
 }
 
