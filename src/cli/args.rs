@@ -1,6 +1,8 @@
 //! What was typed. Every flag can be given in the environment as `WEBMATRIX_<FLAG>`.
 
+mod compare;
 mod model;
+mod quantize;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -10,7 +12,9 @@ use clap::builder::RangedI64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use webmatrix_wire::{Backend, Precision};
 
+pub(super) use compare::{Compare, CompareArgs, ComparedArgs};
 pub(super) use model::{GenerateArgs, GivenArgs};
+pub(super) use quantize::QuantizeArgs;
 
 use crate::discover::BrowserPath;
 use crate::plan::axis::BrowserKind;
@@ -43,6 +47,8 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Hold kernels and models against onnxruntime-web, in the same page and in turn
     Bench(BenchArgs),
+    /// Hold precisions or platforms against one another: memory, latency, accuracy, each with its interval
+    Compare(CompareArgs),
     /// What the model classes are, how large, and where they were measured to run
     Models(ModelsArgs),
     /// Write a report of one or more runs
@@ -402,6 +408,8 @@ pub(super) enum ModelsAction {
     List(ListArgs),
     /// Bring a class's checkpoint from the hub, hash it, and print its folder
     Pull(PullArgs),
+    /// Store a folder's weights in fewer bits, in a new folder, and tell what that costs
+    Quantize(Box<QuantizeArgs>),
 }
 
 #[derive(Debug, clap::Args)]

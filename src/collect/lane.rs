@@ -179,16 +179,22 @@ impl<'a> Lane<'a> {
         let mut quantised = None;
         if cell.precision != Precision::Fp32 {
             let plain = Cell { precision: Precision::Fp32, ..cell.clone() };
-            let full = self.reference(&plain, &self.work(&plain, &material), &material).await;
-            let made = match self.quantised(cell, &material).await {
-                Ok(made) => made,
-                Err(text) => return fault(text),
+            let plain_work = self.work(&plain, &material);
+            let stop = &self.ctx.stop;
+            let Some(full) = stop.unless(self.reference(&plain, &plain_work, &material)).await else {
+                return Ok(None);
+            };
+            let made = match stop.unless(self.quantised(cell, &material)).await {
+                Some(Ok(made)) => made,
+                Some(Err(text)) => return fault(text),
+                None => return Ok(None),
             };
             material = made.material;
             quantised = Some((made.how, full));
         }
         let work = self.work(cell, &material);
-        let reference = self.reference(cell, &work, &material).await;
+        let reference = self.ctx.stop.unless(self.reference(cell, &work, &material)).await;
+        let Some(reference) = reference else { return Ok(None) };
         let tried = Tried { cell, material: &material, reference: &reference, quantised: quantised.as_ref() };
         let mut number = 0;
         loop {
@@ -285,7 +291,8 @@ impl<'a> Lane<'a> {
     /// The cell's model at its precision; making it may take long, and blocks nobody.
     async fn quantised(&self, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
         let (sources, cell, plain) = (self.ctx.sources.clone(), cell.clone(), plain.clone());
-        tokio::task::spawn_blocking(move || sources.quantised(&cell, &plain))
+        let stop = self.ctx.stop.clone();
+        tokio::task::spawn_blocking(move || sources.quantised(&cell, &plain, &stop))
             .await
             .unwrap_or_else(|error| Err(format!("quantising failed: {error}")))
     }

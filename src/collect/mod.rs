@@ -16,6 +16,8 @@ mod inputs;
 mod journal;
 mod lane;
 mod native;
+mod packed;
+mod quantise;
 mod quantised;
 mod record;
 mod recorder;
@@ -42,13 +44,16 @@ pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use inputs::Given;
 pub use journal::{Journal, JournalError, read, runs};
 pub use lane::{PageSaid, Traced};
-pub use quantised::Quantisation;
+pub use quantise::{
+    QuantiseError, QuantiseOrder, QuantisedModel, RECORD, StoredMatrix, quantise, write as write_quantised,
+};
+pub use quantised::{Quantisation, Wish};
 pub use record::{
     AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OpsDecided,
     OutputsReceived, Record, RunStarted, SessionStarted, Versions,
 };
 pub use recorder::{Listener, Recorder};
-pub use source::{OwnWeights, SourceError, Sources};
+pub use source::{OwnWeights, SourceError, Sources, packed_precision};
 pub use stop::Stop;
 pub use subject::{SubjectError, SubjectFolder, peer_files};
 pub use verdict::{

@@ -128,7 +128,7 @@ fn not_green(text: &mut String, cells: &[CellView]) -> std::fmt::Result {
 }
 
 /// Text of browsers and users, made harmless inside a table: no markup, no HTML, no new lines.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -13,6 +13,7 @@ mod ops;
 mod peer;
 mod precisions;
 mod protocol;
+mod quantize;
 mod resume;
 mod statuses;
 mod tasks;

@@ -59,7 +59,7 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
 
 /// Where the plan's models come from, and what they work on.
 fn sources(args: &RunArgs, plan: &Plan) -> Result<Sources, Failure> {
-    Ok(Sources::new(config::weights(&args.select, plan)?, config::given(&args.given, plan)?))
+    Ok(Sources::new(config::weights(&args.select.weights, plan)?, config::given(&args.given, plan)?))
 }
 
 /// What would spoil every cell is told before any browser is started.
