@@ -7,6 +7,7 @@ use safetensors::{SafeTensors, tensor::TensorView};
 
 use super::agreement::{Elements, elements};
 use super::divergence::{choices, cosine, divergences, products};
+use super::stats::part;
 use crate::collect::{Accuracy, OutputAccuracy, Quantisation, Reference};
 
 /// Measures outputs against the answer at full precision; none where the two cannot be compared.
@@ -35,7 +36,7 @@ fn output(name: &str, actual: &TensorView<'_>, expected: &TensorView<'_>) -> Opt
             Some(OutputAccuracy {
                 cosine: products(&y, &e, y.len()).first().copied().and_then(cosine),
                 relative_error: relative_error(&y, &e),
-                agreement: if classes { mean(&choices(&y, &e, row)) } else { None },
+                agreement: if classes { part(&choices(&y, &e, row)).map(|same| same.value) } else { None },
                 divergence: if classes { mean(&divergences(&y, &e, row)) } else { None },
                 ..none
             })

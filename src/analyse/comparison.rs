@@ -245,7 +245,7 @@ impl<'a> Among<'a> {
         let full = self.full(cell);
         row.accuracy = match full {
             Some(full) if full.view.id == view.id => None,
-            Some(full) => accuracy(measured, full),
+            Some(full) => accuracy(measured, full).or_else(|| recorded(view)),
             None => recorded(view),
         };
         row.perplexity = perplexity(measured, full);

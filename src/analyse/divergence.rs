@@ -14,9 +14,9 @@ pub(super) fn cosine([dot, y, e]: [f64; 3]) -> Option<f64> {
     (norms > 0.0 && norms.is_finite()).then(|| dot / norms)
 }
 
-/// For every row 1 if its largest element is the same, else 0.
-pub(super) fn choices(y: &[f64], e: &[f64], row: usize) -> Vec<f64> {
-    rows(y, e, row).map(|(y, e)| f64::from(u8::from(largest(y) == largest(e)))).collect()
+/// Of every row whether its largest element is the same.
+pub(super) fn choices(y: &[f64], e: &[f64], row: usize) -> Vec<bool> {
+    rows(y, e, row).map(|(y, e)| largest(y) == largest(e)).collect()
 }
 
 fn largest(row: &[f64]) -> usize {
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn choices_are_counted_row_by_row() {
         let (y, e) = ([1.0, 2.0, 5.0, 4.0, 0.0, 0.0], [1.0, 3.0, 4.0, 5.0, 1.0, 0.0]);
-        assert_eq!(choices(&y, &e, 2), [1.0, 0.0, 1.0]);
+        assert_eq!(choices(&y, &e, 2), [true, false, true]);
     }
 
     proptest! {

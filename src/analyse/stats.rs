@@ -151,6 +151,24 @@ pub(super) fn of_sums<const N: usize>(
     Some(Estimate { lo: ends.map(|ends| ends.0), hi: ends.map(|ends| ends.1), ..none })
 }
 
+/// Which part of all holds, with Wilson's interval (1927): a bootstrap of what always or never holds would claim to be
+/// certain.
+pub(super) fn part(holds: &[bool]) -> Option<Estimate> {
+    /// Of the normal distribution, what 95 % lie within.
+    const Z: f64 = 1.959_963_984_540_054;
+    let (count, n) = (holds.len(), holds.len() as f64);
+    let value = holds.iter().filter(|holds| **holds).count() as f64 / n;
+    let middle = value + Z * Z / (2.0 * n);
+    let half = Z * (value * (1.0 - value) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let ends = [middle - half, middle + half].map(|end| (end / (1.0 + Z * Z / n)).clamp(0.0, 1.0));
+    (count > 0).then_some(Estimate {
+        value,
+        lo: Some(ends[0].min(value)),
+        hi: Some(ends[1].max(value)),
+        count,
+    })
+}
+
 /// The mean, with the interval of [`of_sums`].
 pub(super) fn mean(values: &[f64]) -> Option<Estimate> {
     let rows: Vec<[f64; 1]> = values.iter().map(|value| [*value]).collect();
@@ -200,6 +218,20 @@ mod tests {
             mean(&[0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0]).map(|found| (found.lo, found.value, found.hi));
         let (Some(lo), value, Some(hi)) = found.unwrap_or_default() else { panic!("no interval") };
         assert!(value == 0.75 && (0.25..0.75).contains(&lo) && hi == 1.0, "{lo} {value} {hi}");
+    }
+
+    #[test]
+    fn what_always_holds_is_not_certain() {
+        assert_eq!(part(&[]), None);
+        let ends = |holds: &[bool]| part(holds).and_then(|found| Some((found.value, found.lo?, found.hi?)));
+        let Some((value, lo, hi)) = ends(&[true; 10]) else { panic!("no interval") };
+        // As the formula's author has it: n / (n + z²).
+        assert!(
+            value == 1.0 && hi == 1.0 && (lo - 10.0 / (10.0 + 3.841_458_820_694_124)).abs() < 1e-9,
+            "{lo}"
+        );
+        let Some((value, lo, hi)) = ends(&[[true; 5], [false; 5]].concat()) else { panic!("no interval") };
+        assert!(value == 0.5 && (lo + hi - 1.0).abs() < 1e-12 && (lo - 0.236_593).abs() < 1e-6, "{lo} {hi}");
     }
 
     /// An interval of nominally 95 % holds the truth about so often.

@@ -482,9 +482,24 @@ pub(super) struct ReportArgs {
     /// Where to write it; without, text goes to standard output and html beside the database
     #[arg(long, env = "WEBMATRIX_REPORT_OUT", value_name = "FILE|DIR")]
     pub(super) out: Option<PathBuf>,
+    /// What to show: everything, or the matrix with what its cells save and cost
+    #[arg(long, value_enum, default_value_t = View::Full, env = "WEBMATRIX_VIEW")]
+    pub(super) view: View,
+    /// Only cells of these precisions
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
+    pub(super) precisions: Option<Vec<Precision>>,
     /// Which runs
     #[arg(long, default_value = "latest", env = "WEBMATRIX_RUN", value_name = "ID|latest|all")]
     pub(super) run: RunSelection,
+}
+
+/// What a report shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum View {
+    /// Everything.
+    Full,
+    /// The matrix, and beside each cell memory, cosine and latency against higher precisions.
+    Matrix,
 }
 
 #[cfg(test)]

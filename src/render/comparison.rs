@@ -52,7 +52,7 @@ pub fn sheet(comparison: &Comparison) -> Sheet {
         ("memory", memory),
         ("median ms", |row| optional(row.latency.median_ms, |ms| format!("{ms:.2}"))),
         ("latency", latency),
-        ("cosine", |row| optional(row.accuracy.as_ref().and_then(|a| a.cosine), |cosine| range(cosine, 5))),
+        ("cosine", cosine),
     ];
     if rows.iter().any(|row| row.accuracy.as_ref().is_some_and(|accuracy| accuracy.agreement.is_some())) {
         columns.push(("top-1 the same", |row| {
@@ -102,7 +102,7 @@ fn verdict(row: &Row) -> String {
 }
 
 /// How much less memory than what it is held against.
-pub(super) fn memory(row: &Row) -> String {
+fn memory(row: &Row) -> String {
     let less = row.memory.as_ref().and_then(|memory| memory.reduction);
     optional(less, |less| match less {
         less if less < 0.0 => format!("{:.1} % more", -100.0 * less),
@@ -111,15 +111,35 @@ pub(super) fn memory(row: &Row) -> String {
 }
 
 /// How many times as long it takes, and whether that says anything.
-pub(super) fn latency(row: &Row) -> String {
+fn latency(row: &Row) -> String {
     match row.latency.ratio {
         Some(ratio) => format!("{}, {}", range(ratio, 2), row.latency.says),
         None => row.latency.says.clone(),
     }
 }
 
-/// How alike outputs are to those at full precision.
-pub(super) fn cosine(row: &Row) -> String {
+/// What stands over the columns of [`costs_of`].
+pub(super) const COSTS: [&str; 7] = ["model", "place", "precision", "verdict", "memory", "cosine", "latency"];
+
+/// What must be known to read them.
+pub(super) const COSTS_NOTE: &str = "Memory and latency beside fp16 in the same place, where that passed, else fp32; cosine \
+     of what pages uploaded, beside what was uploaded at fp32 there, or as it was recorded. In brackets: 95 % bootstrap \
+     intervals. Cells were measured one after another, not in turn.";
+
+/// What a cell saves and costs, as a report shows it.
+pub(super) fn costs_of(row: &Row) -> [String; 7] {
+    [
+        format!("{}@{}", row.model, row.size),
+        format!("{} {}", row.browser, row.backend),
+        row.precision.clone(),
+        verdict(row),
+        memory(row),
+        cosine(row),
+        latency(row),
+    ]
+}
+
+fn cosine(row: &Row) -> String {
     optional(row.accuracy.as_ref().and_then(|accuracy| accuracy.cosine), |cosine| range(cosine, 5))
 }
 
@@ -144,7 +164,7 @@ fn notes(comparison: &Comparison) -> Vec<String> {
             "Accuracy: what pages uploaded, beside what was uploaded at fp32 {full}; of cells without one, what was \
              recorded with them. Logits are of the same given tokens."
         ),
-        "In brackets: 95 % bootstrap intervals, of fewer than five none. Efficiency: how many times smaller, times how many \
+        "In brackets: 95 % intervals, by bootstrap and of fewer than five none; of top-1 Wilson's. Efficiency: how many times smaller, times how many \
          times as fast."
             .to_owned(),
     ]

@@ -2,6 +2,7 @@
 
 mod axes;
 mod command;
+mod compare;
 #[cfg(target_os = "linux")]
 mod deaths;
 mod documents;

@@ -41,7 +41,7 @@ pub(super) fn distance(outputs: &[u8], full: &[u8]) -> Option<Distance> {
             nats.extend(divergences(&y, &e, row));
         }
     }
-    distance.agreement = stats::mean(&same);
+    distance.agreement = stats::part(&same);
     distance.divergence = stats::mean(&nats);
     any.then_some(distance)
 }

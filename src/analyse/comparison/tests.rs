@@ -105,12 +105,12 @@ fn precisions_are_held_against_half_and_full() {
     ];
     let comparison = comparison(Kind::Precisions, "r", &cells);
     insta::assert_snapshot!(told(&comparison), @r"
-    wasm fp32 memory -1.000 latency 1.952 (1.864–2.050) slower cosine 1.000 top-1 1.000 KL 0.000 perplexity 4.000 efficiency 0.256 (0.244–0.268)
-    wasm fp16 memory 0.000 latency - the baseline cosine 1.000 top-1 1.000 KL 0.000 perplexity 4.000 efficiency -
-    wasm int8 memory 0.500 latency 1.000 (0.952–1.050) no difference shown cosine 1.000 top-1 1.000 KL 0.000 perplexity 4.000 efficiency 2.000 (1.905–2.100)
-    wasm int4 memory 0.719 latency 0.476 (0.455–0.524) faster cosine -0.359 top-1 0.667 KL 16.305 perplexity 2.828 efficiency 7.467 (6.788–7.822)
-    webgpu fp32 memory 0.000 latency - not measured on hardware cosine 1.000 top-1 1.000 KL 0.000 perplexity 4.000 efficiency -
-    webgpu int4 memory 0.859 latency - not measured on hardware cosine -0.359 top-1 0.667 KL 16.305 perplexity 2.828 efficiency -
+    wasm fp32 memory -1.000 latency 1.952 (1.864–2.050) slower cosine - top-1 - KL - perplexity 4.000 efficiency 0.256 (0.244–0.268)
+    wasm fp16 memory 0.000 latency - the baseline cosine 1.000 top-1 1.000 (0.439–1.000) KL 0.000 perplexity 4.000 efficiency -
+    wasm int8 memory 0.500 latency 1.000 (0.952–1.050) no difference shown cosine 1.000 top-1 1.000 (0.439–1.000) KL 0.000 perplexity 4.000 efficiency 2.000 (1.905–2.100)
+    wasm int4 memory 0.719 latency 0.476 (0.455–0.524) faster cosine -0.359 top-1 0.667 (0.208–0.939) KL 16.305 perplexity 2.828 efficiency 7.467 (6.788–7.822)
+    webgpu fp32 memory 0.000 latency - not measured on hardware cosine - top-1 - KL - perplexity 4.000 efficiency -
+    webgpu int4 memory 0.859 latency - not measured on hardware cosine -0.359 top-1 0.667 (0.208–0.939) KL 16.305 perplexity 2.828 efficiency -
     webgpu int2 memory - latency - not measured cosine - top-1 - KL - perplexity - efficiency - because of a fault
     ");
 }

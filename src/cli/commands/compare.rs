@@ -26,7 +26,7 @@ use crate::store::{Database, OutputsRow, RunSelection};
 const SAMPLES: u32 = 20;
 
 /// Texts that cells were to score, as tokens, by the cells' ids.
-type Texts = HashMap<String, Vec<Vec<i64>>>;
+pub(super) type Texts = HashMap<String, Vec<Vec<i64>>>;
 
 /// What is compared.
 struct Asked<'a> {
