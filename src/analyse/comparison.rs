@@ -8,7 +8,7 @@ mod outputs;
 use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Precision, Status};
 
-use super::stats::{Estimate, median, ratio_of_medians_apart};
+use super::stats::{Estimate, FEWEST, median, ratio_in_turn, ratio_of_medians_apart};
 use super::view::CellView;
 use crate::plan::Cell;
 
@@ -40,8 +40,9 @@ impl Kind {
 pub struct Measured<'a> {
     /// The cell.
     pub view: &'a CellView,
-    /// Milliseconds of its timed inferences.
-    pub samples: &'a [f64],
+    /// Milliseconds of its timed inferences, by the times that it was run: more than one are rounds, in each of which every
+    /// cell of its browser was run in turn.
+    pub rounds: &'a [Vec<f64>],
     /// Bytes of its weights and bits that one takes on average, as the page tells them.
     pub weights: Option<(f64, f64)>,
     /// What its page uploaded: named tensors, safetensors.
@@ -59,8 +60,8 @@ pub struct Comparison {
     pub kind: Kind,
     /// The run.
     pub run: String,
-    /// Whether the cells' inferences were taken in turn. They are not: what changes on a machine while it measures is a
-    /// part of every latency ratio.
+    /// Whether every latency ratio is of cells that were run in turn. Where they were not, what changes on a machine while it
+    /// measures is a part of the ratio.
     pub interleaved: bool,
     /// Cell by cell, in the plan's order.
     pub rows: Vec<Row>,
@@ -122,6 +123,8 @@ pub struct Latency {
     pub against: Option<String>,
     /// This over that: below 1 is faster.
     pub ratio: Option<Estimate>,
+    /// Whether the two were run in turn, in so many rounds as the ratio counts.
+    pub in_turn: bool,
     /// What may be concluded: `faster`, `slower`, `no difference shown`, or why nothing.
     pub says: String,
 }
@@ -168,8 +171,10 @@ pub fn comparison(kind: Kind, run: &str, cells: &[Measured<'_>]) -> Comparison {
     let known: Vec<(&Cell, &Measured<'_>)> =
         parsed.iter().filter_map(|(cell, measured)| Some((cell.as_ref()?, *measured))).collect();
     let among = Among { kind, cells: &known };
-    let rows = known.iter().map(|&(cell, measured)| among.row(cell, measured)).collect();
-    Comparison { version: VERSION, kind, run: run.to_owned(), interleaved: false, rows }
+    let rows: Vec<Row> = known.iter().map(|&(cell, measured)| among.row(cell, measured)).collect();
+    let mut ratios = rows.iter().filter(|row| row.latency.ratio.is_some()).peekable();
+    let interleaved = ratios.peek().is_some() && ratios.all(|row| row.latency.in_turn);
+    Comparison { version: VERSION, kind, run: run.to_owned(), interleaved, rows }
 }
 
 /// The cells that a cell may be held against.
@@ -282,7 +287,7 @@ fn latency(measured: &Measured<'_>, against: Option<&Measured<'_>>) -> Latency {
     if let Err(why) = timed(measured) {
         return says(why);
     }
-    let median_ms = median(measured.samples);
+    let median_ms = median(&measured.rounds.concat());
     let Some(against) = against.filter(|against| timed(against).is_ok()) else {
         return Latency { median_ms, ..says("nothing to hold it against") };
     };
@@ -290,7 +295,15 @@ fn latency(measured: &Measured<'_>, against: Option<&Measured<'_>>) -> Latency {
     if against.view.id == measured.view.id {
         return Latency { median_ms, against: id, ..says("the baseline") };
     }
-    let ratio = ratio_of_medians_apart(against.samples, measured.samples);
+    // Browsers have their turns one after another.
+    let in_turn = against.view.browser == measured.view.browser
+        && against.rounds.len() == measured.rounds.len()
+        && measured.rounds.len() >= FEWEST;
+    let ratio = if in_turn {
+        ratio_in_turn(against.rounds, measured.rounds)
+    } else {
+        ratio_of_medians_apart(&against.rounds.concat(), &measured.rounds.concat())
+    };
     let text = match ratio {
         Some(Estimate { lo: Some(lo), hi: Some(hi), .. }) => match (hi < 1.0, lo > 1.0) {
             (true, _) => "faster",
@@ -300,7 +313,7 @@ fn latency(measured: &Measured<'_>, against: Option<&Measured<'_>>) -> Latency {
         Some(_) => "too few samples",
         None => "not measured",
     };
-    Latency { median_ms, against: id, ratio, says: text.to_owned() }
+    Latency { median_ms, against: id, ratio, in_turn, says: text.to_owned() }
 }
 
 fn accuracy(measured: &Measured<'_>, full: &Measured<'_>) -> Option<Accuracy> {

@@ -125,6 +125,33 @@ pub(super) fn ratio_of_medians_apart(first: &[f64], second: &[f64]) -> Option<Es
     Some(Estimate { lo: Some(lo), hi: Some(hi), ..none })
 }
 
+/// The median of `second` over that of `first`, which were measured in turn, round by round: rounds are drawn anew, the same
+/// for both, and in each round its samples. `None` of nothing, and where a median of the first is not above 0.
+pub(super) fn ratio_in_turn(first: &[Vec<f64>], second: &[Vec<f64>]) -> Option<Estimate> {
+    let of = |first: &[f64], second: &[f64]| {
+        let (first, second) = (median(first)?, median(second)?);
+        (first > 0.0).then(|| second / first)
+    };
+    let (value, count) = (of(&first.concat(), &second.concat())?, first.len().min(second.len()));
+    let none = Estimate { value, lo: None, hi: None, count };
+    if count < FEWEST || first.len() != second.len() || first.iter().chain(second).any(Vec::is_empty) {
+        return Some(none);
+    }
+    let mut draws = Draws::new();
+    let (mut one, mut other) = (Vec::new(), Vec::new());
+    let (lo, hi) = percentiles(|| {
+        one.clear();
+        other.clear();
+        for _ in 0..count {
+            let round = draws.below(count);
+            one.extend((0..first[round].len()).map(|_| first[round][draws.below(first[round].len())]));
+            other.extend((0..second[round].len()).map(|_| second[round][draws.below(second[round].len())]));
+        }
+        of(&one, &other)
+    })?;
+    Some(Estimate { lo: Some(lo), hi: Some(hi), ..none })
+}
+
 /// What `of` makes of the sums over rows of numbers, with the percentile interval of a bootstrap that draws whole rows; `of`
 /// is given the sums and how many rows they are of. `None` of nothing, and where `of` has no number.
 pub(super) fn of_sums<const N: usize>(
@@ -218,6 +245,37 @@ mod tests {
             mean(&[0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0]).map(|found| (found.lo, found.value, found.hi));
         let (Some(lo), value, Some(hi)) = found.unwrap_or_default() else { panic!("no interval") };
         assert!(value == 0.75 && (0.25..0.75).contains(&lo) && hi == 1.0, "{lo} {value} {hi}");
+    }
+
+    #[test]
+    fn what_was_measured_in_turn_is_drawn_by_rounds() {
+        let rounds = |count: usize, ms: f64| vec![vec![ms; 3]; count];
+        assert_eq!(ratio_in_turn(&[], &[]), None);
+        let few = ratio_in_turn(&rounds(4, 2.0), &rounds(4, 3.0)).map(|found| (found.value, found.lo));
+        assert_eq!(few, Some((1.5, None)));
+        let found = ratio_in_turn(&rounds(5, 2.0), &rounds(5, 3.0));
+        assert_eq!(found, Some(Estimate { value: 1.5, lo: Some(1.5), hi: Some(1.5), count: 5 }));
+        let uneven = ratio_in_turn(&rounds(5, 2.0), &rounds(6, 3.0)).map(|found| found.lo);
+        assert_eq!(uneven, Some(None));
+    }
+
+    /// A machine that drifts from round to round, and makes all slower alike: the interval holds the truth about so often.
+    #[test]
+    fn drift_that_falls_on_both_alike_is_no_difference() {
+        let mut draws = Draws(7);
+        let mut uniform = || draws.below(1 << 52) as f64 / (1_u64 << 52) as f64;
+        let covered = (0..120).filter(|_| {
+            let (mut first, mut second) = (Vec::new(), Vec::new());
+            for _ in 0..8 {
+                let slow = 1.0 + uniform();
+                first.push((0..4).map(|_| slow * (1.0 + 0.1 * uniform())).collect::<Vec<f64>>());
+                second.push((0..4).map(|_| slow * (1.0 + 0.1 * uniform())).collect::<Vec<f64>>());
+            }
+            let found = ratio_in_turn(&first, &second);
+            found.is_some_and(|found| found.lo <= Some(1.0) && Some(1.0) <= found.hi)
+        });
+        let covered = covered.count();
+        assert!((105..=120).contains(&covered), "{covered} of 120");
     }
 
     #[test]

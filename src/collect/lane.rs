@@ -123,6 +123,11 @@ impl<'a> Lane<'a> {
             if self.ctx.stop.is_asked() {
                 break;
             }
+            // Only a cell that is run several times has a verdict already: it keeps what more time cannot better.
+            let known = self.ctx.recorder.verdict(&cell);
+            if known.is_some_and(|known| known.status != Status::Pass || self.total.is_over()) {
+                continue;
+            }
             let decided = if self.total.is_over() {
                 Some(Decided::without_attempt(Verdict::nothing_ran(
                     Status::Skipped,

@@ -124,7 +124,7 @@ pub(super) const COSTS: [&str; 7] = ["model", "place", "precision", "verdict", "
 /// What must be known to read them.
 pub(super) const COSTS_NOTE: &str = "Memory and latency beside fp16 in the same place, where that passed, else fp32; cosine \
      of what pages uploaded, beside what was uploaded at fp32 there, or as it was recorded. In brackets: 95 % bootstrap \
-     intervals. Cells were measured one after another, not in turn.";
+     intervals. Where cells were not run in turn, what changed on the machine meanwhile is a part of the ratio.";
 
 /// What a cell saves and costs, as a report shows it.
 pub(super) fn costs_of(row: &Row) -> [String; 7] {
@@ -151,9 +151,9 @@ fn notes(comparison: &Comparison) -> Vec<String> {
         }
     };
     let turns = if comparison.interleaved {
-        "Inferences were taken in turn."
+        "Cells were run in turn, several times each: what changed on the machine meanwhile fell on all alike."
     } else {
-        "Cells were measured one after another, not in turn: what changes on the machine meanwhile is a part of every ratio."
+        "Not all cells were run in turn: what changed on the machine meanwhile is a part of such ratios."
     };
     vec![
         "Bits and memory: weights as the page holds them, scales included, beside fp16 in the same place, where that \

@@ -240,14 +240,14 @@ fn compared() -> Comparison {
         at("int4", cell("wasm", Some(Status::Pass), EvidenceGrade::Cpu)),
         wrong,
     ];
-    let samples = [[2.0; 5], [1.0, 1.0, 1.0, 1.1, 1.1], [1.0; 5]];
+    let rounds = [[2.0; 5], [1.0, 1.0, 1.0, 1.1, 1.1], [1.0; 5]].map(|samples| vec![samples.to_vec()]);
     let cells: Vec<Measured<'_>> = views
         .iter()
-        .zip(&samples)
+        .zip(&rounds)
         .zip([16.0, 4.5, 2.5])
-        .map(|((view, samples), bits)| Measured {
+        .map(|((view, rounds), bits)| Measured {
             view,
-            samples,
+            rounds,
             weights: Some((100.0 * bits, bits)),
             outputs: None,
             texts: None,
@@ -269,7 +269,7 @@ fn a_comparison_in_markdown() {
     | bert@tiny | chromium wasm | int2 | wrong | - | - | - | not measured | - | - | &lt;b&gt; \| 1 |
 
     - Bits and memory: weights as the page holds them, scales included, beside fp16 in the same place, where that passed, else fp32.
-    - Latency: medians beside the same cell at fp16, where that passed, else at fp32; below 1 is faster. Cells were measured one after another, not in turn: what changes on the machine meanwhile is a part of every ratio.
+    - Latency: medians beside the same cell at fp16, where that passed, else at fp32; below 1 is faster. Not all cells were run in turn: what changed on the machine meanwhile is a part of such ratios.
     - Accuracy: what pages uploaded, beside what was uploaded at fp32 in the same place; of cells without one, what was recorded with them. Logits are of the same given tokens.
     - In brackets: 95 % intervals, by bootstrap and of fewer than five none; of top-1 Wilson's. Efficiency: how many times smaller, times how many times as fast.
     ");

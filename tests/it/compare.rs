@@ -25,7 +25,9 @@ fn row<'a>(document: &'a Value, backend: &str, precision: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("no {backend} {precision} in {document:#}"))
 }
 
-const HOST: [&str; 7] = ["--browsers", "native", "--quiet", "--format", "json", "--samples", "6"];
+/// As few times as give an interval.
+const HOST: [&str; 9] =
+    ["--browsers", "native", "--quiet", "--format", "json", "--samples", "10", "--rounds", "5"];
 
 fn compare(place: &Path, further: &[&str]) -> Output {
     webmatrix(place, &[&["compare"], further, &HOST].concat())
@@ -47,6 +49,7 @@ fn precisions_of_a_model_that_continues_text() {
     ));
     assert_eq!((&told["version"], &told["kind"]), (&1.into(), &"precisions".into()));
     assert_eq!(rows(&told).len(), 10, "fp32 takes part unasked");
+    assert_eq!(told["interleaved"], true);
     let cpu = |precision: &str| row(&told, "native-cpu", precision);
     let reduction = |precision: &str| cpu(precision)["memory"]["reduction"].as_f64().unwrap_or(f64::NAN);
     assert!(reduction("fp32") < -0.9 && reduction("fp16") == 0.0);
@@ -66,10 +69,9 @@ fn precisions_of_a_model_that_continues_text() {
     // Here, a GPU is software: right answers, and no statement about speed.
     let gpu = row(&told, "native-gpu", "int4");
     if gpu["evidence"] == "software" {
-        assert_eq!(
-            gpu["latency"],
-            json!({"median_ms": null, "against": null, "ratio": null, "says": "not measured on hardware"})
-        );
+        let nothing = json!({"median_ms": null, "against": null, "ratio": null, "in_turn": false,
+            "says": "not measured on hardware"});
+        assert_eq!(gpu["latency"], nothing);
         assert!(gpu["efficiency"].is_null() && gpu["accuracy"]["cosine"]["value"].is_number());
     }
 
@@ -147,8 +149,8 @@ fn perplexity_is_that_of_the_uploaded_logits() {
     let mut uploaded: Vec<_> =
         std::fs::read_dir(outputs).into_iter().flatten().flatten().map(|file| file.path()).collect();
     uploaded.sort();
-    assert_eq!(uploaded.len(), 2);
-    for (precision, file) in ["fp32", "int4"].iter().zip(uploaded) {
+    assert_eq!(uploaded.len(), 10, "two cells, five times in turn");
+    for (precision, file) in ["fp32", "int4"].iter().zip(uploaded.into_iter().skip(8)) {
         let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{error}"));
         let tensors = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{error}"));
         let logits = tensors.tensor("logits").unwrap_or_else(|error| panic!("{error}"));
@@ -177,6 +179,7 @@ fn platforms_are_held_against_the_first() {
     let cells: Vec<&Value> = rows(&told).iter().map(|row| &row["backend"]).collect();
     assert_eq!(cells, ["native-cpu", "native-cpu", "native-gpu", "native-gpu"]);
     assert_eq!(row(&told, "native-cpu", "fp32")["latency"]["says"], "the baseline");
+    assert_eq!(row(&told, "native-cpu", "int8")["latency"]["says"], "the baseline", "at each precision");
     let gpu = row(&told, "native-gpu", "int8");
     assert_eq!(gpu["accuracy"]["against"], row(&told, "native-cpu", "fp32")["cell"]);
     assert_eq!(gpu["memory"]["against"], row(&told, "native-gpu", "fp32")["cell"], "fp16 did not run");
@@ -197,7 +200,10 @@ fn a_page_is_written_where_the_results_are() {
         "native-cpu",
         "--quiet",
     ];
-    let output = webmatrix(place.path(), &[&page[..], &["--format", "html", "--samples", "1"]].concat());
+    let output = webmatrix(
+        place.path(),
+        &[&page[..], &["--format", "html", "--samples", "1", "--rounds", "1"]].concat(),
+    );
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(stdout(&output).trim(), "webmatrix-out/comparison.html");
     let text = std::fs::read_to_string(place.path().join("webmatrix-out/comparison.html"));

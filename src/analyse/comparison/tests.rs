@@ -88,7 +88,7 @@ fn precisions_are_held_against_half_and_full() {
     let texts = [vec![0, 1, 3]];
     let measured = |at: usize, samples: &'static [f64], bits: f64, outputs: &'static [u8]| Measured {
         view: &views[at],
-        samples,
+        rounds: vec![samples.to_vec()].leak(),
         weights: Some((bits * 100.0, bits)),
         outputs: Some(outputs),
         texts: Some(&texts),
@@ -123,12 +123,13 @@ fn platforms_are_held_against_the_first_that_was_timed() {
         view(&of("webnn", "fp32"), EvidenceGrade::Cpu),
         view(&of("webnn", "int4"), EvidenceGrade::Fallback),
     ];
+    let rounds = [9.0, 2.0, 3.0, 1.0].map(|ms| vec![vec![ms; 5]]);
     let cells: Vec<Measured<'_>> = views
         .iter()
-        .zip([&[9.0; 5][..], &[2.0; 5], &[3.0; 5], &[1.0; 5]])
-        .map(|(view, samples)| Measured {
+        .zip(&rounds)
+        .map(|(view, rounds)| Measured {
             view,
-            samples,
+            rounds,
             weights: Some((64.0, 32.0)),
             outputs: None,
             texts: None,
@@ -150,10 +151,11 @@ fn platforms_are_held_against_the_first_that_was_timed() {
 fn few_samples_conclude_nothing() {
     let views =
         [view(&of("wasm", "fp16"), EvidenceGrade::Cpu), view(&of("wasm", "int4"), EvidenceGrade::Cpu)];
+    let rounds = [2.0, 1.0].map(|ms| vec![vec![ms; 2]]);
     let cells: Vec<Measured<'_>> = views
         .iter()
-        .zip([&[2.0, 2.0][..], &[1.0, 1.0]])
-        .map(|(view, samples)| Measured { view, samples, weights: None, outputs: None, texts: None })
+        .zip(&rounds)
+        .map(|(view, rounds)| Measured { view, rounds, weights: None, outputs: None, texts: None })
         .collect();
     let rows = comparison(Kind::Precisions, "r", &cells).rows;
     assert_eq!(
@@ -161,4 +163,27 @@ fn few_samples_conclude_nothing() {
         ("the baseline", "too few samples")
     );
     assert!(rows[1].latency.ratio.is_some_and(|ratio| ratio.value == 0.5 && ratio.lo.is_none()));
+}
+
+#[test]
+fn cells_of_one_browser_that_took_turns_are_held_against_each_other_by_rounds() {
+    let views =
+        [view(&of("wasm", "fp16"), EvidenceGrade::Cpu), view(&of("wasm", "int4"), EvidenceGrade::Cpu)];
+    // A machine that became slower and slower: between rounds by far more than the two differ.
+    let slower =
+        |factor: f64| -> Vec<Vec<f64>> { (1..=6).map(|round| vec![factor * f64::from(round); 2]).collect() };
+    let rounds = [slower(1.0), slower(0.9)];
+    let told = |browser: &str| {
+        let mut views = views.clone();
+        views[1].browser = browser.to_owned();
+        let cells: Vec<Measured<'_>> = views
+            .iter()
+            .zip(&rounds)
+            .map(|(view, rounds)| Measured { view, rounds, weights: None, outputs: None, texts: None })
+            .collect();
+        let comparison = comparison(Kind::Precisions, "r", &cells);
+        (comparison.interleaved, comparison.rows[1].latency.in_turn, comparison.rows[1].latency.says.clone())
+    };
+    assert_eq!(told("chromium"), (true, true, "faster".to_owned()));
+    assert_eq!(told("firefox"), (false, false, "no difference shown".to_owned()));
 }

@@ -75,7 +75,10 @@ pub(in crate::cli) struct ComparedArgs {
     /// A text that models of --weights that continue text are scored by: their perplexity, by the folder's tokenizer.json
     #[arg(long, env = "WEBMATRIX_COMPARE_TEXT", value_name = "FILE")]
     pub(in crate::cli) text: Option<PathBuf>,
-    /// Timed inferences a cell [default: 20]
+    /// Times that every cell is run, in turn with the others of its browser, so that what changes on the machine falls on all
+    #[arg(long, default_value_t = 6, env = "WEBMATRIX_ROUNDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(in crate::cli) rounds: u16,
+    /// Timed inferences a cell, over all rounds [default: 24]
     #[arg(long, env = "WEBMATRIX_SAMPLES", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(in crate::cli) samples: Option<u32>,
     /// Seconds for one try at a cell

@@ -23,7 +23,7 @@ use crate::serve::Attempts;
 use crate::store::{Database, OutputsRow, RunSelection};
 
 /// Timed inferences a cell, where nobody says.
-const SAMPLES: u32 = 20;
+const SAMPLES: u32 = 24;
 
 /// Texts that cells were to score, as tokens, by the cells' ids.
 pub(super) type Texts = HashMap<String, Vec<Vec<i64>>>;
@@ -89,9 +89,11 @@ async fn fresh(asked: &Asked<'_>, places: &Places) -> Result<ExitStatus, Failure
         attempts: Attempts::default(),
     };
     let under_way = UnderWay::start(recording, reporting, set_up).await?;
-    let collected = under_way.collect(1).await;
-    let sources = under_way.ctx.sources.clone();
-    let status = under_way.finish(collected, exit_status)?;
+    let collected = under_way.collect_in_turn(1, usize::from(args.rounds)).await;
+    let (sources, stop) = (under_way.ctx.sources.clone(), under_way.ctx.stop.clone());
+    let judged = under_way.finish(collected, exit_status)?;
+    // Every cell may have its verdict, and not have had all its turns.
+    let status = if stop.is_asked() { ExitStatus::Interrupted } else { judged };
     let texts = if args.text.is_some() { texts(&sources, &plan) } else { Texts::new() };
     let database = Database::open_read_only(&places.db).exit(ExitStatus::BadData)?;
     let comparison = of_run(&database, places, &run, asked.kind, &texts, |_| true)?;
@@ -123,7 +125,7 @@ fn plan(asked: &Asked<'_>, machine: &Machine) -> Result<Plan, Failure> {
         backends: asked.backends.clone(),
         own_weights: config::own_weights(&args.weights)?,
         packed,
-        samples: args.samples.unwrap_or(SAMPLES),
+        samples: args.samples.unwrap_or(SAMPLES).div_ceil(u32::from(args.rounds)),
         attempt_s: args.deadline,
         total_s: args.total_deadline,
     };
@@ -192,6 +194,13 @@ pub(super) fn of_run(
     {
         samples.entry(sample.attempt).or_default().push(sample.ms);
     }
+    // Every time that a cell was run and passed, in order.
+    let mut rounds: HashMap<String, Vec<Vec<f64>>> = HashMap::new();
+    for attempt in database.attempts(run).exit(ExitStatus::BadData)? {
+        if let (Some(cell), Some("pass")) = (attempt.cell, attempt.status.as_deref()) {
+            rounds.entry(cell).or_default().push(samples.remove(&attempt.attempt).unwrap_or_default());
+        }
+    }
     let metrics = database.metrics(run).exit(ExitStatus::BadData)?;
     let metric = |attempt: &str, name: &str| {
         metrics.iter().find(|row| row.attempt == attempt && row.name == name).map(|row| row.value)
@@ -211,7 +220,7 @@ pub(super) fn of_run(
             let attempt = row.attempt.as_deref().unwrap_or_default();
             Measured {
                 view,
-                samples: samples.get(attempt).map_or(&[], Vec::as_slice),
+                rounds: rounds.get(&view.id).map_or(&[], Vec::as_slice),
                 weights: metric(attempt, "weight_bytes").zip(metric(attempt, "bits_per_weight")),
                 outputs: outputs.get(attempt).map(Vec::as_slice),
                 texts: texts.get(&view.id).map(Vec::as_slice),

@@ -109,6 +109,14 @@ mod tests {
         let plain = br#"{"w":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}"#;
         let head = Head::read("p", plain).unwrap();
         assert_eq!((head.matrices.len(), head.weights, head.bytes), (0, [0, 4], [0, 16]));
+        let index = |shape: &str| {
+            let matrix = format!(r#"{{"matrices":{{"w":{{"scheme":"int2-g32","shape":{shape}}}}}}}"#);
+            format!(r#"{{"__metadata__":{{"webmatrix":"{}"}}}}"#, matrix.replace('"', "\\\""))
+        };
+        assert_eq!(Head::read("j", index("[2, 64]").as_bytes()).unwrap().weights, [128, 128]);
+        for shape in ["[2]", "[2, 0]", "[1, 18446744073709551615]", "[9223372036854775807, 1]"] {
+            assert!(Head::read("j", index(shape).as_bytes()).is_err(), "{shape}");
+        }
         for junk in [&b"[]"[..], b"{", br#"{"w":{}}"#, br#"{"__metadata__":{"webmatrix":"x"}}"#] {
             assert!(Head::read("j", junk).is_err());
         }

@@ -20,6 +20,8 @@ use crate::tensor::{Tensor, elements};
 pub(super) const KEY: &str = "webmatrix";
 /// More axes than any weight has.
 const MOST_AXES: usize = 8;
+/// More elements than any weight has: what packing them takes can still be counted.
+const MOST_ELEMENTS: usize = isize::MAX as usize / 64;
 
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Index {
@@ -48,7 +50,7 @@ impl Entry {
         let Self { scheme, shape } = self;
         let scheme: Scheme = scheme.parse().map_err(|error: Error| error.to_string())?;
         let elements = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
-        if shape.len() < 2 || shape.len() > MOST_AXES || elements.is_none_or(|n| n == 0) {
+        if shape.len() < 2 || shape.len() > MOST_AXES || elements.is_none_or(|n| n == 0 || n > MOST_ELEMENTS) {
             return Err(format!("{shape:?} is no matrix's shape"));
         }
         Ok((scheme, shape))
