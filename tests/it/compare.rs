@@ -270,7 +270,17 @@ fn pages_are_compared_by_what_they_uploaded() {
         "wasm",
         "webgpu",
     ];
-    command.args(asked).args(["--browsers", "chromium", "--quiet", "--format", "json", "--samples", "8"]);
+    command.args(asked).args([
+        "--browsers",
+        "chromium",
+        "--quiet",
+        "--format",
+        "json",
+        "--samples",
+        "8",
+        "--rounds",
+        "1",
+    ]);
     let output = command.current_dir(place.path()).output().unwrap_or_else(|error| panic!("{error}"));
     let told = document(&output);
     assert_eq!(rows(&told).len(), 6);

@@ -50,7 +50,8 @@ impl Entry {
         let Self { scheme, shape } = self;
         let scheme: Scheme = scheme.parse().map_err(|error: Error| error.to_string())?;
         let elements = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
-        if shape.len() < 2 || shape.len() > MOST_AXES || elements.is_none_or(|n| n == 0 || n > MOST_ELEMENTS) {
+        if shape.len() < 2 || shape.len() > MOST_AXES || elements.is_none_or(|n| n == 0 || n > MOST_ELEMENTS)
+        {
             return Err(format!("{shape:?} is no matrix's shape"));
         }
         Ok((scheme, shape))
