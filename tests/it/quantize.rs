@@ -69,9 +69,8 @@ fn a_quantised_folder_runs_and_verifies_at_its_precision() {
     let right = webmatrix(place.path(), &[&own[..], &["--precisions", "int4"]].concat());
     assert_eq!(code(&right), 0, "{}", stderr(&right));
     let report = stdout(&webmatrix(place.path(), &["report", "--format", "jsonl"]));
-    let cells = report.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let cell =
-        cells.filter(|cell| cell["status"] == "pass").next_back().unwrap_or_else(|| panic!("{report}"));
+    let mut cells = report.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let cell = cells.rfind(|cell| cell["status"] == "pass").unwrap_or_else(|| panic!("{report}"));
     assert_eq!(cell["accuracy"]["model_bits_per_weight"], told["model_bits_per_weight"]);
     assert_eq!(cell["accuracy"]["reference"], "before-quantising");
     let cosines = made["accuracy"]["outputs"].as_array().into_iter().flatten();
