@@ -162,3 +162,35 @@ fn what_cannot_be_quantised_is_told_and_leaves_nothing() {
     assert_eq!(code(&twice), 65);
     assert!(stderr(&twice).contains("holds int8 weights already"), "{}", stderr(&twice));
 }
+
+/// Making a base model's weights takes minutes; nobody waits for it.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_is_answered_while_weights_are_made() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    let place = folder();
+    let run =
+        ["run", "--browsers", "native", "--backends", "native-cpu", "--models", "bert", "--size", "base"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_webmatrix"))
+        .args(run)
+        .args(["--precisions", "mixed"])
+        .current_dir(place.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let stderr = child.stderr.take().map(BufReader::new);
+    let mut lines = stderr.into_iter().flat_map(BufRead::lines).map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("native: ")), "no cell was begun");
+    std::thread::sleep(Duration::from_secs(3));
+    let since = Instant::now();
+    let asked = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(asked.is_ok_and(|status| status.success()));
+    lines.for_each(drop);
+    let status = child.wait().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(status.code(), Some(130));
+    // A second, and room for a machine that has other work.
+    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+}

@@ -26,9 +26,10 @@ pub(in crate::cli) enum Compare {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct PrecisionsArgs {
-    /// Precisions: fp32 fp16 int8 int4 int3 int2 mixed; fp32, which accuracy is told against, always takes part
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION", default_values_t = [Precision::Fp32, Precision::Fp16, Precision::Int8, Precision::Int4])]
-    pub(in crate::cli) precisions: Vec<Precision>,
+    /// Precisions: fp32 fp16 int8 int4 int3 int2 mixed; fp32, which accuracy is told against, always takes part [default: fp32
+    /// fp16 int8 int4; of a stored run, all]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
+    pub(in crate::cli) precisions: Option<Vec<Precision>>,
     /// Backends [default: wasm webgpu webnn; on the host native-cpu native-gpu]
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BACKENDS", value_name = "BACKEND")]
     pub(in crate::cli) backends: Option<Vec<Backend>>,
@@ -41,9 +42,10 @@ pub(in crate::cli) struct PlatformsArgs {
     /// Backends of browsers and of the host, the first of which the others are held against
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PLATFORMS", value_name = "BACKEND", default_values_t = [Backend::NativeCpu, Backend::NativeGpu, Backend::Wasm, Backend::WebGpu, Backend::WebNn])]
     pub(in crate::cli) platforms: Vec<Backend>,
-    /// Precisions: fp32 fp16 int8 int4 int3 int2 mixed; fp32, which accuracy is told against, always takes part
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION", default_values_t = [Precision::Fp32])]
-    pub(in crate::cli) precisions: Vec<Precision>,
+    /// Precisions: fp32 fp16 int8 int4 int3 int2 mixed; fp32, which accuracy is told against, always takes part [default: fp32;
+    /// of a stored run, all]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
+    pub(in crate::cli) precisions: Option<Vec<Precision>>,
     #[command(flatten)]
     pub(in crate::cli) common: ComparedArgs,
 }

@@ -25,6 +25,9 @@ use crate::store::{Database, OutputsRow, RunSelection};
 /// Timed inferences a cell, where nobody says.
 const SAMPLES: u32 = 24;
 
+/// What is compared where nobody says: of platforms the first only.
+const PRECISIONS: [Precision; 4] = [Precision::Fp32, Precision::Fp16, Precision::Int8, Precision::Int4];
+
 /// Texts that cells were to score, as tokens, by the cells' ids.
 pub(super) type Texts = HashMap<String, Vec<Vec<i64>>>;
 
@@ -32,7 +35,7 @@ pub(super) type Texts = HashMap<String, Vec<Vec<i64>>>;
 struct Asked<'a> {
     kind: Kind,
     backends: Option<Vec<Backend>>,
-    precisions: &'a [Precision],
+    precisions: Option<&'a [Precision]>,
     common: &'a ComparedArgs,
 }
 
@@ -41,13 +44,13 @@ pub(in crate::cli) async fn run(args: CompareArgs) -> Result<ExitStatus, Failure
         Compare::Precisions(args) => Asked {
             kind: Kind::Precisions,
             backends: args.backends.clone(),
-            precisions: &args.precisions,
+            precisions: args.precisions.as_deref(),
             common: &args.common,
         },
         Compare::Platforms(args) => Asked {
             kind: Kind::Platforms,
             backends: Some(args.platforms.clone()),
-            precisions: &args.precisions,
+            precisions: args.precisions.as_deref(),
             common: &args.common,
         },
     };
@@ -111,16 +114,17 @@ fn plan(asked: &Asked<'_>, machine: &Machine) -> Result<Plan, Failure> {
             packed.push((*class, precision));
         }
     }
+    let (name, usual) = match asked.kind {
+        Kind::Precisions => ("compare-precisions", &PRECISIONS[..]),
+        Kind::Platforms => ("compare-platforms", &PRECISIONS[..1]),
+    };
     let wanted = Compared {
-        name: match asked.kind {
-            Kind::Precisions => "compare-precisions",
-            Kind::Platforms => "compare-platforms",
-        },
+        name,
         models: args.models.clone().unwrap_or_default(),
         sizes: args.size.clone(),
         batches: args.batch.clone(),
         sequence_lengths: args.sequence_length.clone(),
-        precisions: asked.precisions.to_vec(),
+        precisions: asked.precisions.unwrap_or(usual).to_vec(),
         browsers: machine.labels.clone(),
         backends: asked.backends.clone(),
         own_weights: config::own_weights(&args.weights)?,
@@ -169,7 +173,7 @@ fn of_stored(
             && asked.backends.as_ref().is_none_or(|backends| backends.contains(&cell.backend))
             // What others are held against stays.
             && (matches!(cell.precision, Precision::Fp32 | Precision::Fp16)
-                || asked.precisions.contains(&cell.precision))
+                || asked.precisions.is_none_or(|precisions| precisions.contains(&cell.precision)))
     };
     let comparison = of_run(database, places, &run, asked.kind, &Texts::new(), wanted)?;
     if comparison.rows.is_empty() {
