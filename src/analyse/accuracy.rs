@@ -6,10 +6,12 @@
 use safetensors::{SafeTensors, tensor::TensorView};
 
 use super::agreement::{Elements, elements};
+use super::divergence::{choices, cosine, divergences, products};
+use super::stats::part;
 use crate::collect::{Accuracy, OutputAccuracy, Quantisation, Reference};
 
 /// Measures outputs against the answer at full precision; none where the two cannot be compared.
-pub(super) fn accuracy(how: &Quantisation, full: &Reference, outputs: &[u8]) -> Option<Accuracy> {
+pub fn accuracy(how: &Quantisation, full: &Reference, outputs: &[u8]) -> Option<Accuracy> {
     let expected = SafeTensors::deserialize(&full.tensors).ok()?;
     let outputs = SafeTensors::deserialize(outputs).ok()?;
     let mut names = expected.names();
@@ -32,10 +34,10 @@ fn output(name: &str, actual: &TensorView<'_>, expected: &TensorView<'_>) -> Opt
             let row = expected.shape().last().copied().unwrap_or(1);
             let classes = none.name.ends_with("logits") && row > 1;
             Some(OutputAccuracy {
-                cosine: cosine(&y, &e),
+                cosine: products(&y, &e, y.len()).first().copied().and_then(cosine),
                 relative_error: relative_error(&y, &e),
-                agreement: classes.then(|| same_choice(&y, &e, row)),
-                divergence: if classes { divergence(&y, &e, row) } else { None },
+                agreement: if classes { part(&choices(&y, &e, row)).map(|same| same.value) } else { None },
+                divergence: if classes { mean(&divergences(&y, &e, row)) } else { None },
                 ..none
             })
         }
@@ -47,12 +49,6 @@ fn output(name: &str, actual: &TensorView<'_>, expected: &TensorView<'_>) -> Opt
     }
 }
 
-fn cosine(y: &[f64], e: &[f64]) -> Option<f64> {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let norms = (dot(y, y) * dot(e, e)).sqrt();
-    (norms > 0.0 && norms.is_finite()).then(|| dot(y, e) / norms)
-}
-
 /// `‖y - e‖ / ‖e‖`.
 fn relative_error(y: &[f64], e: &[f64]) -> Option<f64> {
     let energy: f64 = e.iter().map(|e| e * e).sum();
@@ -60,29 +56,9 @@ fn relative_error(y: &[f64], e: &[f64]) -> Option<f64> {
     (energy > 0.0 && error.is_finite()).then(|| (error / energy).sqrt())
 }
 
-/// The part of rows whose largest element is the same.
-fn same_choice(y: &[f64], e: &[f64], row: usize) -> f64 {
-    let largest = |row: &[f64]| (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
-    let rows = y.chunks_exact(row).zip(e.chunks_exact(row));
-    let same = rows.clone().filter(|(y, e)| largest(y) == largest(e)).count();
-    same as f64 / rows.len().max(1) as f64
-}
-
-/// Kullback–Leibler divergence of the rows' distributions from those at full precision, in nats, averaged.
-fn divergence(y: &[f64], e: &[f64], row: usize) -> Option<f64> {
-    let log_softmax = |row: &[f64]| -> Vec<f64> {
-        let most = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let log_sum = row.iter().map(|x| (x - most).exp()).sum::<f64>().ln() + most;
-        row.iter().map(|x| x - log_sum).collect()
-    };
-    let of = |y: &[f64], e: &[f64]| -> f64 {
-        let (y, e) = (log_softmax(y), log_softmax(e));
-        let sum: f64 = e.iter().zip(&y).map(|(e, y)| e.exp() * (e - y)).sum();
-        // Rounding may take it below zero; what is no number stays none.
-        if sum < 0.0 { 0.0 } else { sum }
-    };
-    let rows: Vec<f64> = y.chunks_exact(row).zip(e.chunks_exact(row)).map(|(y, e)| of(y, e)).collect();
-    let mean = rows.iter().sum::<f64>() / rows.len().max(1) as f64;
+/// The mean; none of nothing, or where it is no number.
+fn mean(values: &[f64]) -> Option<f64> {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
     mean.is_finite().then_some(mean)
 }
 

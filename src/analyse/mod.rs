@@ -6,6 +6,8 @@
 mod accuracy;
 mod agreement;
 pub mod catalogue;
+pub mod comparison;
+mod divergence;
 pub mod dossier;
 mod evidence;
 mod footprint;
@@ -21,11 +23,12 @@ mod verdict;
 mod verification;
 pub mod view;
 
+pub use accuracy::accuracy;
 pub use agreement::compare;
 pub use evidence::{Grade, grade, grade_backend, grade_op_case};
 pub use outcome::{Tally, exit_status};
 pub use pairs::{PeerRow, cold_row, pairs_row, software_gpu};
-pub use stats::{Ratio, median, ratio_of_medians};
+pub use stats::{Estimate, Ratio, median, ratio_of_medians};
 pub use support::unsupported;
 pub use trace::explain;
 pub use verdict::Rules;

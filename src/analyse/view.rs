@@ -3,6 +3,7 @@
 use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
+use super::comparison::Row;
 use super::op_matrix::OpMatrix;
 use crate::collect::{Accuracy, Agreement, Statement, Task, is_real};
 use crate::store::{AnswerRow, BrowserRow, CellRow, EnvironmentRow, RunRow};
@@ -164,6 +165,9 @@ pub struct RunView {
     pub browsers: Vec<BrowserRow>,
     /// The cells, in the plan's order.
     pub cells: Vec<CellView>,
+    /// What the cells save and cost beside others; nothing where nobody asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub costs: Vec<Row>,
     /// The op cases; none where none were run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ops: Option<OpMatrix>,

@@ -1,7 +1,9 @@
 //! What was typed. Every flag can be given in the environment as `WEBMATRIX_<FLAG>`.
 
+mod compare;
 mod memory;
 mod model;
+mod quantize;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -11,8 +13,10 @@ use clap::builder::RangedI64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use webmatrix_wire::{Backend, Precision};
 
+pub(super) use compare::{Compare, CompareArgs, ComparedArgs};
 pub(super) use memory::MemoryArgs;
 pub(super) use model::{GenerateArgs, GivenArgs};
+pub(super) use quantize::QuantizeArgs;
 
 use crate::discover::BrowserPath;
 use crate::plan::axis::BrowserKind;
@@ -45,6 +49,8 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Hold kernels and models against onnxruntime-web, in the same page and in turn
     Bench(BenchArgs),
+    /// Hold precisions or platforms against one another: memory, latency, accuracy, each with its interval
+    Compare(CompareArgs),
     /// What the model classes are, how large, and where they were measured to run
     Models(ModelsArgs),
     /// Write a report of one or more runs
@@ -406,6 +412,8 @@ pub(super) enum ModelsAction {
     List(ListArgs),
     /// Bring a class's checkpoint from the hub, hash it, and print its folder
     Pull(PullArgs),
+    /// Store a folder's weights in fewer bits, in a new folder, and tell what that costs
+    Quantize(Box<QuantizeArgs>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -478,9 +486,24 @@ pub(super) struct ReportArgs {
     /// Where to write it; without, text goes to standard output and html beside the database
     #[arg(long, env = "WEBMATRIX_REPORT_OUT", value_name = "FILE|DIR")]
     pub(super) out: Option<PathBuf>,
+    /// What to show: everything, or the matrix with what its cells save and cost
+    #[arg(long, value_enum, default_value_t = View::Full, env = "WEBMATRIX_VIEW")]
+    pub(super) view: View,
+    /// Only cells of these precisions
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
+    pub(super) precisions: Option<Vec<Precision>>,
     /// Which runs
     #[arg(long, default_value = "latest", env = "WEBMATRIX_RUN", value_name = "ID|latest|all")]
     pub(super) run: RunSelection,
+}
+
+/// What a report shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum View {
+    /// Everything.
+    Full,
+    /// The matrix, and beside each cell memory, cosine and latency against higher precisions.
+    Matrix,
 }
 
 #[cfg(test)]

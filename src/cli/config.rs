@@ -149,7 +149,12 @@ fn thresholds(file: Option<&Path>) -> Result<Thresholds, Failure> {
 
 /// What the models of `--weights` work on. A twin has inputs of its own, and is not given others unsaid.
 pub(super) fn given(args: &GivenArgs, plan: &Plan) -> Result<Given, Failure> {
-    let given = Given { images: args.image.clone(), audio: args.audio.clone(), texts: args.text.clone() };
+    let given = Given {
+        images: args.image.clone(),
+        audio: args.audio.clone(),
+        texts: args.text.clone(),
+        corpus: None,
+    };
     match plan.runnable().find(|cell| cell.size != Size::Own) {
         Some(cell) if !given.is_empty() => {
             let text = format!(
@@ -190,7 +195,7 @@ fn ops_plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
 }
 
 /// The classes whose weights are no twins.
-fn own_weights(weights: &[Weights]) -> Result<BTreeSet<ModelClass>, Failure> {
+pub(super) fn own_weights(weights: &[Weights]) -> Result<BTreeSet<ModelClass>, Failure> {
     if weights.contains(&Weights::Hub) {
         if weights.contains(&Weights::Twin) {
             let text = "--weights hub and --weights twin exclude each other";
@@ -207,9 +212,9 @@ fn own_weights(weights: &[Weights]) -> Result<BTreeSet<ModelClass>, Failure> {
 
 /// The folders of weights that the plan's cells need: the user's own must be there, the hub's pulled. What is
 /// not is told at once and in full.
-pub(super) fn weights(args: &SelectArgs, plan: &Plan) -> Result<OwnWeights, Failure> {
+pub(super) fn weights(asked: &[Weights], plan: &Plan) -> Result<OwnWeights, Failure> {
     let mut weights = OwnWeights::new();
-    for given in &args.weights {
+    for given in asked {
         if let Weights::Own { class, folder } = given {
             if !folder.is_dir() {
                 let text = format!("weights of {class}: {} is no folder", folder.display());
@@ -218,7 +223,7 @@ pub(super) fn weights(args: &SelectArgs, plan: &Plan) -> Result<OwnWeights, Fail
             weights.insert(*class, folder.clone());
         }
     }
-    if !args.weights.contains(&Weights::Hub) {
+    if !asked.contains(&Weights::Hub) {
         return Ok(weights);
     }
     let hub = Hub::from_env().exit(ExitStatus::BadData)?;

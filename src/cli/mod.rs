@@ -63,8 +63,10 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
         Command::Probe(args) => commands::probe::run(args).await,
         Command::Verify(args) => commands::verify::run(args).await,
         Command::Bench(args) => commands::bench::run(args).await,
+        Command::Compare(args) => commands::compare::run(args).await,
         Command::Models(args) => match args.action {
             Some(ModelsAction::Pull(args)) => commands::pull::run(args).await,
+            Some(ModelsAction::Quantize(args)) => commands::quantize::run(*args).await,
             Some(ModelsAction::List(args)) => commands::models::list(&args),
             None => commands::models::list(&args.list),
         },

@@ -15,6 +15,7 @@ use webmatrix_engine::Error;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::models::Config;
 use webmatrix_engine::run::{Options, Runner};
+use webmatrix_wire::Precision;
 
 use super::inputs::Given;
 use super::native;
@@ -36,6 +37,8 @@ pub struct ModelFolder {
     pub path: PathBuf,
     /// Its class.
     pub class: ModelClass,
+    /// Of its weights.
+    pub precision: Precision,
     /// The names of the outputs that are expected of it, in order.
     pub expected: Vec<String>,
 }
@@ -55,8 +58,7 @@ impl ModelFolder {
         if !folder.is_dir() {
             return refuse(folder.to_owned(), format!("is no folder: {LAYOUT}"));
         }
-        let config = Config::parse(CONFIG, &read(&at(CONFIG))?);
-        let config = config.map_err(|error| FolderError { path: at(CONFIG), reason: error.to_string() })?;
+        let config = read_config(folder).map_err(|reason| FolderError { path: at(CONFIG), reason })?;
         let class = match class {
             Some(class) => class,
             None => class_of(&config).map_err(|reason| FolderError { path: at(CONFIG), reason })?,
@@ -73,23 +75,26 @@ impl ModelFolder {
             checked(shard)?;
         }
         checked(INPUTS)?;
-        let folder = Self { path: folder.to_owned(), class, expected: checked(EXPECTED)? };
-        folder.build(patience)?;
+        let expected = checked(EXPECTED)?;
+        let (path, precision) = (folder.to_owned(), Precision::Fp32);
+        let mut folder = Self { path, class, precision, expected };
+        folder.precision = folder.build(patience)?;
         Ok(folder)
     }
 
     /// Builds the model on the host, so that a weight that is missing or misshapen, or an input that
-    /// does not fit, is told once and in full rather than by every page.
-    fn build(&self, patience: Duration) -> Result<(), FolderError> {
+    /// does not fit, is told once and in full rather than by every page. The precision of its weights.
+    fn build(&self, patience: Duration) -> Result<Precision, FolderError> {
         let material = of_folder(self.class, &self.path, Shape::default(), &Given::default())
             .map_err(|error| of_source(&self.path, error))?;
+        let precision = material.packed.as_ref().map_or(Precision::Fp32, |packed| packed.precision);
         let (class, (done, built)) = (self.class, mpsc::channel());
         // On a thread of its own, which is left behind if it takes too long: neither a panic nor dimensions
         // that nobody can compute with end more than this folder. A receiver that is gone has been told.
         std::thread::spawn(move || done.send(compile(class, &material)).ok());
         let fault = |reason: &str| Err(FolderError { path: self.path.clone(), reason: reason.to_owned() });
         match built.recv_timeout(patience) {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => Ok(precision),
             Ok(Err(error)) => Err(self.of_engine(&error)),
             Err(mpsc::RecvTimeoutError::Timeout) => fault(
                 "the model is not built by the deadline: look for a size in config.json that is far too large, \
@@ -138,12 +143,12 @@ fn compile(class: ModelClass, material: &Material) -> Result<(), Error> {
 fn of_source(folder: &Path, error: SourceError) -> FolderError {
     match error {
         SourceError::Io { path, error, .. } => FolderError { path, reason: unreadable(&error) },
-        SourceError::Index { path, reason, .. } | SourceError::FrontEnd { path, reason, .. } => {
-            FolderError { path, reason }
-        }
+        SourceError::Index { path, reason, .. }
+        | SourceError::FrontEnd { path, reason, .. }
+        | SourceError::Weights { path, reason, .. } => FolderError { path, reason },
         SourceError::Expected { reason, .. } => FolderError { path: folder.join(EXPECTED), reason },
         SourceError::Inputs { reason, .. } => FolderError { path: folder.join(INPUTS), reason },
-        other @ (SourceError::NoGolden(_) | SourceError::NotGiven(_)) => {
+        other @ (SourceError::NoGolden(_) | SourceError::NotGiven(_) | SourceError::Precision { .. }) => {
             FolderError { path: folder.to_owned(), reason: other.to_string() }
         }
     }
@@ -166,8 +171,14 @@ fn read(path: &Path) -> Result<Vec<u8>, FolderError> {
     fs::read(path).map_err(|error| fault(unreadable(&error)))
 }
 
+/// The `config.json` of a folder.
+pub(super) fn read_config(folder: &Path) -> Result<Config, String> {
+    let text = read(&folder.join(CONFIG)).map_err(|error| error.reason)?;
+    Config::parse(CONFIG, &text).map_err(|error| error.to_string())
+}
+
 /// The class that a `config.json` names.
-fn class_of(config: &Config) -> Result<ModelClass, String> {
+pub(super) fn class_of(config: &Config) -> Result<ModelClass, String> {
     let known = || format!("use --class with one of {}", MODEL_NAMES.join(", "));
     let named = config.model_type().ok_or_else(|| format!("names no model_type: {}", known()))?;
     named.parse().map_err(|_| {

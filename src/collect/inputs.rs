@@ -23,12 +23,14 @@ pub struct Given {
     pub audio: Vec<PathBuf>,
     /// Texts.
     pub texts: Vec<String>,
+    /// A text that models which continue text are scored by: they are given it, and generate nothing.
+    pub corpus: Option<String>,
 }
 
 impl Given {
     /// Whether nothing is given.
     pub const fn is_empty(&self) -> bool {
-        self.images.is_empty() && self.audio.is_empty() && self.texts.is_empty()
+        self.images.is_empty() && self.audio.is_empty() && self.texts.is_empty() && self.corpus.is_none()
     }
 }
 
@@ -103,6 +105,16 @@ fn made(
             || format!("{what}: {} lacks {PREPROCESSOR}, which says how it is read", folder.display());
         front_end.ok_or_else(lacks)
     };
+    let tokenizer = folder.join(text::TOKENIZER);
+    if let Some(corpus) = &given.corpus {
+        if !text::is_continued(model) || !text::is_read(model, &seeded) {
+            return Err(format!("--text: {class} continues no text, so no text surprises it: leave it out"));
+        }
+        if !tokenizer.is_file() {
+            return Err(format!("--text: {} is missing: it says how text is read", tokenizer.display()));
+        }
+        return text::scored(model, &tokenizer, corpus);
+    }
     let mut inputs = seeded;
     if !given.images.is_empty() {
         let Some(pixels) = inputs.remove("pixel_values") else {
@@ -130,7 +142,6 @@ fn made(
         }
         inputs.insert("audio".to_owned(), sounds(front_end("--audio")?, &given.audio)?);
     }
-    let tokenizer = folder.join(text::TOKENIZER);
     let given: Vec<&str> = given.texts.iter().map(String::as_str).collect();
     match (tokenizer.is_file(), given.is_empty()) {
         (false, false) => {

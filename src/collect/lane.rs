@@ -2,14 +2,14 @@
 
 mod alone;
 mod ops;
+mod prepared;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use webmatrix_engine::plan::caches::Caches;
-use webmatrix_wire::{AttemptId, CellJob, Job, JobKind, Precision, ProbeReport, Status, WIRE_VERSION};
+use webmatrix_wire::{AttemptId, CellJob, Job, JobKind, ProbeReport, Status, WIRE_VERSION};
 
 use super::CollectError;
 use super::answer::{self, Statement, lines};
@@ -17,9 +17,8 @@ use super::attempt::{self, Over, Place};
 use super::context::Context;
 use super::end::End;
 use super::native;
-use super::quantised::{Quantisation, Quantised};
 use super::record::{AttemptEnded, AttemptStarted, CellDecided, Record, SessionStarted};
-use super::source::{self, Material};
+use super::source::Material;
 use super::stop::Total;
 use super::verdict::{Case, Cost, Reference, Verdict, is_unexpected};
 use crate::event::RunEvent;
@@ -38,6 +37,7 @@ struct Running {
 
 pub use alone::PageSaid;
 pub(super) use ops::never as never_ops;
+use prepared::Prepared;
 
 /// One browser's turn.
 pub(super) struct Lane<'a> {
@@ -110,7 +110,7 @@ impl<'a> Lane<'a> {
             (End::Failed(failed), _) => Err(format!("{}: {}", failed.stage, failed.text)),
             (end, _) => Err(format!("it came to no end: {end:?}")),
         };
-        let reference = self.reference(cell, &work, &material).await;
+        let reference = self.answer(cell, &work, &material).await;
         let oracle = tokio::task::spawn_blocking(move || native::oracle_trace(&work, &material.files)).await;
         let oracle = oracle.unwrap_or_else(|error| Err(format!("the oracle failed: {error}")));
         Ok(Traced { backend, oracle, reference })
@@ -123,6 +123,11 @@ impl<'a> Lane<'a> {
         while let Some(cell) = cells.pop_front() {
             if self.ctx.stop.is_asked() {
                 break;
+            }
+            // Only a cell that is run several times has a verdict already: it keeps what more time cannot better.
+            let known = self.ctx.recorder.verdict(&cell);
+            if known.is_some_and(|known| known.status != Status::Pass || self.total.is_over()) {
+                continue;
             }
             let decided = if self.total.is_over() {
                 Some(Decided::without_attempt(Verdict::nothing_ran(
@@ -173,48 +178,15 @@ impl<'a> Lane<'a> {
         }
         let fault =
             |text: String| Ok(Some(Decided::without_attempt(Verdict::nothing_ran(Status::Error, text))));
-        let mut material = match self.ctx.sources.material(cell, self.ctx.settings.run.seed) {
-            Ok(material) => material,
-            Err(error) => return fault(error.to_string()),
-        };
-        let mut quantised = None;
-        if cell.precision != Precision::Fp32 {
-            let plain = Cell { precision: Precision::Fp32, ..cell.clone() };
-            let full = self.reference(&plain, &self.work(&plain, &material), &material).await;
-            let made = match self.quantised(cell, &material).await {
-                Ok(made) => made,
-                Err(text) => return fault(text),
-            };
-            material = made.material;
-            quantised = Some((made.how, full));
-        }
-        let work = self.work(cell, &material);
-        let caches = Caches::asked(&work.features);
-        if let Some(caches) = caches {
-            let (how, full) = match quantised {
-                Some((how, full)) => (Arc::unwrap_or_clone(how), full),
-                None => {
-                    let plain = CellJob { features: Vec::new(), ..work.clone() };
-                    (Quantisation::none(), self.reference(cell, &plain, &material).await)
-                }
-            };
-            quantised = Some((Arc::new(Quantisation { caches: Some(caches.to_string()), ..how }), full));
-        }
-        let reference = match caches {
-            None => self.reference(cell, &work, &material).await,
-            Some(_) => Arc::new(Err("nothing was kept to answer to".to_owned())),
-        };
-        let tried = Tried {
-            cell,
-            material: &material,
-            reference: &reference,
-            quantised: quantised.as_ref(),
-            cached: caches.map(|_| &work),
+        let prepared = match self.prepared(cell).await {
+            Some(Ok(prepared)) => prepared,
+            Some(Err(text)) => return fault(text),
+            None => return Ok(None),
         };
         let mut number = 0;
         loop {
             number += 1;
-            let Some(mut decided) = self.try_cell(tried, &work, number).await? else {
+            let Some(mut decided) = self.try_cell(&prepared, number).await? else {
                 return Ok(None);
             };
             let again = is_unexpected(decided.verdict.status)
@@ -231,11 +203,10 @@ impl<'a> Lane<'a> {
     /// One try at a cell; none if the run was stopped under it.
     async fn try_cell(
         &mut self,
-        tried: Tried<'_>,
-        work: &CellJob,
+        prepared: &Prepared<'_>,
         number: u32,
     ) -> Result<Option<Decided>, CollectError> {
-        let cell = tried.cell;
+        let cell = prepared.cell;
         let session = if cell.is_native() {
             None
         } else {
@@ -248,11 +219,11 @@ impl<'a> Lane<'a> {
                 }
             }
         };
-        let job =
-            self.job(cell.to_string(), self.ctx.settings.deadlines.attempt_s, JobKind::Cell(work.clone()))?;
+        let kind = JobKind::Cell(prepared.work.clone());
+        let job = self.job(cell.to_string(), self.ctx.settings.deadlines.attempt_s, kind)?;
         self.started(&job, Some(cell), number, session)?;
-        let over = self.send(&job, tried.material.files.clone()).await;
-        let over = self.ended(&job, over, Some(tried)).await?;
+        let over = self.send(&job, prepared.material.files.clone()).await;
+        let over = self.ended(&job, over, Some(prepared)).await?;
         if matches!(over.end, End::Interrupted {}) {
             return Ok(None);
         }
@@ -287,28 +258,6 @@ impl<'a> Lane<'a> {
                 .generation
                 .asked((info.new_tokens > 0).then(|| material.new_tokens.unwrap_or(info.new_tokens))),
         }
-    }
-
-    /// The independent answer; computing one may take long, and blocks nobody.
-    async fn reference(
-        &self,
-        cell: &Cell,
-        work: &CellJob,
-        material: &Material,
-    ) -> Arc<Result<Reference, String>> {
-        let (sources, cell, work, material) =
-            (self.ctx.sources.clone(), cell.clone(), work.clone(), material.clone());
-        tokio::task::spawn_blocking(move || sources.reference(&cell, &work, &material))
-            .await
-            .unwrap_or_else(|error| Arc::new(Err(format!("the oracle failed: {error}"))))
-    }
-
-    /// The cell's model at its precision; making it may take long, and blocks nobody.
-    async fn quantised(&self, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
-        let (sources, cell, plain) = (self.ctx.sources.clone(), cell.clone(), plain.clone());
-        tokio::task::spawn_blocking(move || sources.quantised(&cell, &plain))
-            .await
-            .unwrap_or_else(|error| Err(format!("quantising failed: {error}")))
     }
 
     fn job(&self, title: String, deadline_s: u32, kind: JobKind) -> Result<Job, CollectError> {
@@ -360,29 +309,25 @@ impl<'a> Lane<'a> {
         &mut self,
         job: &Job,
         over: Over,
-        tried: Option<Tried<'_>>,
+        prepared: Option<&Prepared<'_>>,
     ) -> Result<Judged, CollectError> {
         let Over { end, watch, wall } = over;
-        let answered = match (tried, &watch.outputs) {
-            (Some(Tried { cached: Some(work), material, .. }), Some(outputs)) => {
-                Some(adopting(work, material, outputs).await)
-            }
-            _ => None,
-        };
-        let verdict = tried.map(|Tried { cell, reference, quantised, .. }| {
-            let reference = answered.as_ref().unwrap_or(reference);
-            self.ctx.judge.judge(&Case {
-                cell,
+        let verdict = match prepared {
+            None => None,
+            Some(prepared) => Some(self.ctx.judge.judge(&Case {
+                cell: prepared.cell,
                 nonce: job.nonce,
                 end: &end,
                 facts: watch.facts.as_ref(),
                 outputs: watch.outputs.as_deref(),
-                reference,
-                quantised: quantised.map(|(how, full)| (&**how, &**full)),
-            })
-        });
-        let answer = match (tried, &watch.outputs) {
-            (Some(Tried { cell, material, .. }), Some(outputs)) => said(cell.model, material, outputs).await,
+                reference: &*prepared.reference(watch.outputs.as_ref()).await,
+                quantised: prepared.quantised.as_ref().map(|(how, full)| (&**how, &**full)),
+            })),
+        };
+        let answer = match (prepared, &watch.outputs) {
+            (Some(Prepared { cell, material, .. }), Some(outputs)) => {
+                said(cell.model, material, outputs).await
+            }
             _ => Vec::new(),
         };
         let well = matches!(end, End::Done(_)) && verdict.as_ref().is_none_or(|v| !is_unexpected(v.status));
@@ -474,21 +419,6 @@ impl Traced {
     }
 }
 
-/// What was done to weights, and the answer without.
-type AtFull = (Arc<Quantisation>, Arc<Result<Reference, String>>);
-
-/// What an attempt at a cell is judged by.
-#[derive(Clone, Copy)]
-struct Tried<'a> {
-    cell: &'a Cell,
-    material: &'a Material,
-    reference: &'a Arc<Result<Reference, String>>,
-    /// What was done to the weights, and the answer at full precision; none where that is the cell's own.
-    quantised: Option<&'a AtFull>,
-    /// The work, if its caches are packed: then the answer is one to what the outputs tell of them.
-    cached: Option<&'a CellJob>,
-}
-
 /// An attempt that is over and judged.
 struct Judged {
     end: End,
@@ -496,14 +426,6 @@ struct Judged {
     wall: Duration,
     verdict: Option<Verdict>,
     answer: Vec<Statement>,
-}
-
-/// The answer to outputs whose caches are packed; computing it may take long, and blocks nobody.
-async fn adopting(work: &CellJob, material: &Material, outputs: &Bytes) -> Result<Reference, String> {
-    let (work, material, outputs) = (work.clone(), material.clone(), outputs.clone());
-    tokio::task::spawn_blocking(move || source::adopting(&work, &material, &outputs))
-        .await
-        .unwrap_or_else(|error| Err(format!("the oracle failed: {error}")))
 }
 
 /// What outputs say; reading a tokenizer may take long, and blocks nobody.

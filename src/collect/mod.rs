@@ -16,6 +16,8 @@ mod inputs;
 mod journal;
 mod lane;
 mod native;
+mod packed;
+mod quantise;
 mod quantised;
 mod record;
 mod recorder;
@@ -42,13 +44,16 @@ pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use inputs::Given;
 pub use journal::{Journal, JournalError, read, runs};
 pub use lane::{PageSaid, Traced};
-pub use quantised::Quantisation;
+pub use quantise::{
+    QuantiseError, QuantiseOrder, QuantisedModel, RECORD, StoredMatrix, quantise, write as write_quantised,
+};
+pub use quantised::{Quantisation, Wish};
 pub use record::{
     AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OpsDecided,
     OutputsReceived, Record, RunStarted, SessionStarted, Versions,
 };
 pub use recorder::{Listener, Recorder};
-pub use source::{OwnWeights, SourceError, Sources};
+pub use source::{OwnWeights, SourceError, Sources, packed_precision};
 pub use stop::Stop;
 pub use subject::{SubjectError, SubjectFolder, peer_files};
 pub use verdict::{
@@ -75,6 +80,17 @@ pub enum CollectError {
 /// Gives every cell of the plan that has none its verdict, `jobs` browsers at a time. Stops early,
 /// without error, when asked to.
 pub async fn collect(ctx: &Context, plan: &Plan, jobs: usize) -> Result<(), CollectError> {
+    collect_in_turn(ctx, plan, jobs, 1).await
+}
+
+/// As [`collect`]; each browser runs its cells so many times, one after another in turn, so that what changes on the machine
+/// meanwhile falls on all of them. A cell is what its last time made of it; one that did not pass is not run again.
+pub async fn collect_in_turn(
+    ctx: &Context,
+    plan: &Plan,
+    jobs: usize,
+    rounds: usize,
+) -> Result<(), CollectError> {
     let total = Total::from_now(plan.deadlines.total_s);
     let decided = ctx.recorder.verdicts();
     for planned in plan.cells.iter().filter(|planned| !decided.contains_key(&planned.cell)) {
@@ -94,7 +110,8 @@ pub async fn collect(ctx: &Context, plan: &Plan, jobs: usize) -> Result<(), Coll
         let mine = |target: &&OpsTarget| target.browser == browser && !ops_decided.contains_key(*target);
         let ops: Vec<OpsTarget> = plan.runnable_ops().filter(mine).cloned().collect();
         let any = !cells.is_empty() || !ops.is_empty();
-        any.then(|| Lane::new(ctx, browser, total).run(cells, ops))
+        let in_turn = (0..rounds).flat_map(|_| cells.clone()).collect();
+        any.then(|| Lane::new(ctx, browser, total).run(in_turn, ops))
     });
     let lanes: Vec<_> = lanes.collect();
     stream::iter(lanes.into_iter().map(Ok)).try_for_each_concurrent(jobs.max(1), |lane| lane).await

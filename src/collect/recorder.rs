@@ -66,6 +66,11 @@ impl Recorder {
         lock(&self.verdicts).clone()
     }
 
+    /// The verdict on one cell, if it has one so far.
+    pub(super) fn verdict(&self, cell: &Cell) -> Option<Verdict> {
+        lock(&self.verdicts).get(cell).cloned()
+    }
+
     /// The verdicts on op cases so far, those from before the run was resumed included.
     pub fn op_verdicts(&self) -> HashMap<OpsTarget, Vec<OpVerdict>> {
         lock(&self.ops).clone()

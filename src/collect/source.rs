@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use webmatrix_engine::tensor::read_safetensors;
 use webmatrix_wire::{CellJob, Generation, ModelSource, Precision};
 
 use super::folder::ModelFolder;
@@ -12,7 +13,9 @@ use super::generation::new_tokens;
 use super::goldens::golden;
 use super::inputs::{Given, front_end, inputs};
 use super::native;
+use super::packed::{FULL, Packed};
 use super::quantised::{Quantised, Shelf};
+use super::stop::Stop;
 use super::verdict::Reference;
 use crate::plan::{Cell, ModelClass, Plan, Shape, Size};
 use crate::serve::{FileSource, Files};
@@ -32,6 +35,16 @@ pub enum SourceError {
         path: PathBuf,
         /// Why.
         error: std::io::Error,
+    },
+    /// Weights that cannot be read.
+    #[error("weights of {class}: {}: {reason}", path.display())]
+    Weights {
+        /// The class.
+        class: ModelClass,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// The index of a sharded checkpoint cannot be understood.
     #[error("weights of {class}: {}: {reason}", path.display())]
@@ -60,6 +73,22 @@ pub enum SourceError {
         class: ModelClass,
         /// Why none can be made.
         reason: String,
+    },
+    /// The weights are of another precision than is asked for.
+    #[error(
+        "weights of {class}: {}: holds {holds} weights, and {asked} is asked for: run it with --precisions {holds}, or \
+         take the folder that it was made from",
+        path.display()
+    )]
+    Precision {
+        /// The class.
+        class: ModelClass,
+        /// The folder.
+        path: PathBuf,
+        /// What the weights are.
+        holds: Precision,
+        /// What the cell is of.
+        asked: Precision,
     },
     /// The expected outputs do not fit the model.
     #[error("weights of {class}: {EXPECTED}: {reason}")]
@@ -90,6 +119,8 @@ pub(super) struct Material {
     pub(super) expected: Option<(&'static str, Bytes)>,
     /// How many tokens that answer generates; none if no answer comes.
     pub(super) new_tokens: Option<u32>,
+    /// What is known of weights that are quantised already; none if they are as they were trained.
+    pub(super) packed: Option<Arc<Packed>>,
 }
 
 /// An answer, or why there is none.
@@ -150,12 +181,22 @@ impl Sources {
                 sizes: Vec::new(),
                 expected: None,
                 new_tokens: None,
+                packed: None,
             }),
             (_, None) => {
                 let folder = self.own.get(&cell.model).ok_or(SourceError::NotGiven(cell.model))?;
                 let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+                let fits = |material: Material| match &material.packed {
+                    Some(packed) if packed.precision != cell.precision => Err(SourceError::Precision {
+                        class: cell.model,
+                        path: folder.clone(),
+                        holds: packed.precision,
+                        asked: cell.precision,
+                    }),
+                    _ => Ok(material),
+                };
                 if let Some(material) = folders.get(&(cell.model, cell.shape)) {
-                    return Ok(material.clone());
+                    return fits(material.clone());
                 }
                 let material = of_folder(cell.model, folder, cell.shape, &self.given)?;
                 if self.answers_are_given && material.expected.is_none() {
@@ -163,18 +204,41 @@ impl Sources {
                     return Err(SourceError::Expected { class: cell.model, reason });
                 }
                 folders.insert((cell.model, cell.shape), material.clone());
-                Ok(material)
+                fits(material)
             }
         }
     }
 
-    /// The cell's material at its precision; `plain` is that of full precision. May take long.
-    pub(super) fn quantised(&self, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
-        self.quantised.get(cell, plain)
+    /// The texts that the cell's model is given, as tokens, equally long; none if it reads none.
+    pub fn tokens(&self, cell: &Cell, seed: u64) -> Option<Vec<Vec<i64>>> {
+        let material = self.material(cell, seed).ok()?;
+        let Some(FileSource::Bytes(inputs)) = material.files.get(INPUTS) else { return None };
+        let inputs = read_safetensors(INPUTS, inputs).ok()?;
+        let ids = inputs.get("input_ids")?;
+        let &[_, tokens] = ids.shape() else { return None };
+        let row = |row: &[i32]| row.iter().map(|&id| i64::from(id)).collect();
+        Some(ids.as_i32().chunks_exact(tokens.max(1)).map(row).collect())
+    }
+
+    /// The cell's material at its precision; `plain` is that of full precision, or what is of the cell's precision already.
+    /// May take long; ends soon after `stop` is asked for.
+    pub(super) fn quantised(&self, cell: &Cell, plain: &Material, stop: &Stop) -> Result<Quantised, String> {
+        match &plain.packed {
+            Some(packed) => Ok(Quantised { material: plain.clone(), how: Arc::clone(&packed.how) }),
+            None => self.quantised.get(cell, plain, stop),
+        }
     }
 
     /// The independent answer to a job. May take long: twins' answers are computed on the host.
     pub(super) fn reference(&self, cell: &Cell, job: &CellJob, material: &Material) -> Answer {
+        if let Some(packed) = material.packed.as_ref().filter(|_| cell.precision == Precision::Fp32) {
+            let kept = packed
+                .full
+                .clone()
+                .map(|tensors| Reference { source: "before-quantising".to_owned(), tensors });
+            let none = || "its weights are quantised, and what they gave before is not known".to_owned();
+            return Arc::new(kept.ok_or_else(none));
+        }
         // The answer that comes with the model is one to generation as it was asked of PyTorch; any other is the
         // oracle's to give.
         let answered = Generation::greedy(material.new_tokens.unwrap_or_default());
@@ -216,7 +280,19 @@ pub(super) fn of_golden(class: ModelClass) -> Result<Material, SourceError> {
         sizes: Vec::new(),
         expected: Some(("pytorch-golden", golden.expected())),
         new_tokens: Some(new_tokens),
+        packed: None,
     })
+}
+
+/// The precision of a folder's weights, if they are quantised.
+///
+/// # Errors
+/// If its weights cannot be found.
+pub fn packed_precision(class: ModelClass, folder: &Path) -> Result<Option<Precision>, SourceError> {
+    let shards = shards(class, folder)?;
+    let fault =
+        |(shard, reason): (String, String)| SourceError::Weights { class, path: folder.join(shard), reason };
+    Ok(Packed::read(folder, &shards).map_err(fault)?.map(|packed| packed.precision))
 }
 
 pub(super) fn files_source(preprocessor: Option<String>, weights: Vec<String>) -> ModelSource {
@@ -243,6 +319,11 @@ pub(super) fn of_folder(
     for shard in &weights {
         files.insert(shard.clone(), present(shard)?);
     }
+    let packed = Packed::read(folder, &weights).map_err(|(shard, reason)| SourceError::Weights {
+        class,
+        path: folder.join(shard),
+        reason,
+    })?;
     let preprocessor = if folder.join(PREPROCESSOR).is_file() { Some(read(PREPROCESSOR)?) } else { None };
     if let Some(text) = &preprocessor {
         let refuse = |reason| SourceError::FrontEnd { class, path: folder.join(PREPROCESSOR), reason };
@@ -268,10 +349,15 @@ pub(super) fn of_folder(
     } else {
         (None, None)
     };
+    // So is what was kept of full precision.
+    let full = if as_they_are && folder.join(FULL).is_file() { Some(read(FULL)?) } else { None };
+    let packed = packed.map(|packed| Arc::new(Packed { full, ..packed }));
+    // A text that is scored is not continued.
+    let new_tokens = if given.corpus.is_some() { Some(0) } else { new_tokens };
     files.insert(INPUTS.to_owned(), FileSource::Bytes(inputs));
     let preprocessor = preprocessor.map(|_| PREPROCESSOR.to_owned());
     let model = files_source(preprocessor, weights);
-    Ok(Material { model, files, folder: Some(folder.to_owned()), sizes, expected, new_tokens })
+    Ok(Material { model, files, folder: Some(folder.to_owned()), sizes, expected, new_tokens, packed })
 }
 
 /// The shards of a checkpoint: the one file, or those that its index names.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use webmatrix_engine::Error;
 
 /// Asks a run to stop. Cheap to clone; any clone may ask.
 #[derive(Clone, Debug)]
@@ -24,6 +25,19 @@ impl Stop {
     /// Whether someone asked.
     pub fn is_asked(&self) -> bool {
         *self.0.borrow()
+    }
+
+    /// For long work that looks now and then whether anyone still waits for it.
+    pub(super) fn checked(&self) -> Result<(), Error> {
+        if self.is_asked() { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    /// What `work` gives; none if someone asks before that. Work on another thread is left behind.
+    pub(super) async fn unless<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.asked() => None,
+        }
     }
 
     /// Returns when someone asks.

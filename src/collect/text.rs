@@ -89,6 +89,41 @@ pub(super) fn encode(tokenizer: &Path, sentences: &[&str]) -> Result<NamedTensor
     ]))
 }
 
+/// Tokens that a model is given at once to be scored by, where it has so many positions.
+const WINDOW: usize = 256;
+/// Logits of a scored text, at most: 128 MiB of them are uploaded.
+const MOST_LOGITS: usize = 1 << 25;
+
+/// A text that a model is scored by: its tokens in windows of one length, one after another, as many as there are logits for.
+/// What is left at the end fills no window, and is left out.
+pub(super) fn scored(model: &dyn Model, tokenizer: &Path, corpus: &str) -> Result<NamedTensors, String> {
+    let fault = |error: tokenizers::Error| format!("{}: {error}", tokenizer.display());
+    let mut loaded = Tokenizer::from_file(tokenizer).map_err(fault)?;
+    // The file may cut texts to the length that the model was trained with.
+    loaded.with_truncation(None).map_err(fault)?;
+    loaded.with_padding(None);
+    let encoded = loaded.encode(corpus, true).map_err(fault)?;
+    let ids: Vec<i32> = encoded.get_ids().iter().map(|&id| id as i32).collect();
+    let most = model.decoder().map_or(WINDOW, |decoder| decoder.max_context()).min(WINDOW);
+    let window = ids.len().min(most);
+    if window < 2 {
+        return Err(format!("--text: has {} tokens, and only what follows another can be scored", ids.len()));
+    }
+    let room = (MOST_LOGITS / (window * loaded.get_vocab_size(true)).max(1)).max(1);
+    let rows = (ids.len() / window).min(room);
+    let shape = [rows, window];
+    let ids = ids[..rows * window].to_vec();
+    let mask = Tensor::i32(shape, vec![1; ids.len()]);
+    let mut inputs = NamedTensors::from([
+        ("input_ids".to_owned(), Tensor::i32(shape, ids)),
+        ("attention_mask".to_owned(), mask),
+    ]);
+    if model.prepare(&inputs).is_err() {
+        inputs.remove("attention_mask");
+    }
+    Ok(inputs)
+}
+
 /// What models are calibrated with where nobody says: a sentence a line.
 const CALIBRATION: &str = include_str!("../../matrices/calibration.txt");
 /// Rows of random words beside these sentences, and tokens of each: more directions than forty sentences have.

@@ -115,7 +115,8 @@ pub struct OutputAgreement {
 pub struct Accuracy {
     /// What was done to the weights.
     pub quantisation: Quantisation,
-    /// Where the answer at full precision comes from: `pytorch-golden`, `given`, `native-cpu`.
+    /// Where the answer at full precision comes from: `pytorch-golden`, `given`, `native-cpu`, or `before-quantising`,
+    /// where weights came quantised.
     pub reference: String,
     /// Output by output.
     pub outputs: Vec<OutputAccuracy>,

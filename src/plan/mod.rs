@@ -4,6 +4,7 @@ pub mod axis;
 mod bench;
 mod cell;
 mod checkpoint;
+mod compared;
 mod expand;
 mod generation;
 mod matrix;
@@ -19,6 +20,7 @@ mod verification;
 pub use bench::{BACKENDS, Measure, SUBJECTS};
 pub use cell::{Cell, CellError, NATIVE, is_label};
 pub use checkpoint::{Checkpoint, CheckpointError, is_commit};
+pub use compared::{Compared, compared};
 pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
 pub use generation::Generation;
 pub use matrix::{

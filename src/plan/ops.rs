@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use webmatrix_wire::Backend;
+use webmatrix_wire::{Backend, Precision};
 
 use super::cell::NATIVE;
 use super::expand::{Decision, Found, Plan, PlanError};
@@ -75,6 +75,7 @@ pub fn ops_suite(asked: &OpsSuite, found: &[Found]) -> Result<Plan, PlanError> {
     }
     let one = Verification {
         class,
+        precision: Precision::Fp32,
         browsers,
         backends: asked.backends.clone(),
         attempt_s: Some(asked.attempt_s.unwrap_or(ATTEMPT_S)),

@@ -15,6 +15,8 @@ use super::model::{ModelClass, Runtime, Size};
 pub struct Verification {
     /// The folder's class.
     pub class: ModelClass,
+    /// Of its weights.
+    pub precision: Precision,
     /// Browser labels; without, every browser found.
     pub browsers: Option<Vec<String>>,
     /// Backends; without, all that there are.
@@ -25,22 +27,61 @@ pub struct Verification {
     pub total_s: Option<u32>,
 }
 
-impl Verification {
-    /// The labels to plan for: where none is named, the browsers of this machine, and the host where
-    /// one of its backends is named.
-    fn labels(&self, found: &[Found]) -> Vec<String> {
-        if let Some(labels) = &self.browsers {
-            return labels.clone();
-        }
-        let named = |native| self.backends.iter().flatten().any(|backend| backend.is_native() == native);
-        let mut labels = Vec::new();
-        if self.backends.is_none() || named(false) {
-            labels.extend(found.iter().map(|found| found.label.clone()));
-        }
-        if named(true) {
-            labels.push(NATIVE.to_owned());
-        }
-        labels
+/// The labels to plan for: where none is named, the browsers of this machine, and the host where one of its backends is
+/// named.
+pub(super) fn labels(
+    browsers: Option<&[String]>,
+    backends: Option<&[Backend]>,
+    found: &[Found],
+) -> Vec<String> {
+    if let Some(labels) = browsers {
+        return labels.to_vec();
+    }
+    let named = |native| backends.iter().copied().flatten().any(|backend| backend.is_native() == native);
+    let mut labels = Vec::new();
+    if backends.is_none() || named(false) {
+        labels.extend(found.iter().map(|found| found.label.clone()));
+    }
+    if named(true) {
+        labels.push(NATIVE.to_owned());
+    }
+    labels
+}
+
+/// A matrix that is made of arguments: these models in the browsers of this machine, and in the host, which has backends of
+/// its own. Of the browsers that are not here, only those that are named are a part of it.
+pub(super) fn of_arguments(
+    name: &str,
+    found: &[Found],
+    models: Vec<String>,
+    precisions: Vec<Precision>,
+    run: RunSettings,
+) -> Matrix {
+    Matrix {
+        name: name.to_owned(),
+        description: String::new(),
+        axes: Axes {
+            browsers: found.iter().map(|found| found.label.clone()).collect(),
+            models,
+            sizes: vec![Size::Tiny],
+            batches: Vec::new(),
+            sequence_lengths: Vec::new(),
+            runtimes: vec![Runtime::WebMatrix],
+            backends: vec![Backend::Wasm, Backend::WebGpu, Backend::WebNn],
+            precisions,
+            profiles: vec!["default".to_owned()],
+        },
+        include: vec![Include {
+            reason: "the host has backends of its own".to_owned(),
+            browsers: Some(vec![NATIVE.to_owned()]),
+            backends: Some(vec![Backend::NativeCpu, Backend::NativeGpu]),
+            ..Include::default()
+        }],
+        exclude: Vec::new(),
+        run,
+        generation: Generation::default(),
+        deadlines: Deadlines::default(),
+        profiles: BTreeMap::new(),
     }
 }
 
@@ -51,35 +92,10 @@ impl Verification {
 /// # Errors
 /// If a browser is named that nobody knows, or no cell is left.
 pub fn verification(asked: &Verification, found: &[Found]) -> Result<Plan, PlanError> {
-    let class = asked.class.as_str().to_owned();
-    let labels = asked.labels(found);
-    let matrix = Matrix {
-        name: "verify".to_owned(),
-        description: String::new(),
-        axes: Axes {
-            // Of the browsers that are not here, only those that are named are a part of this.
-            browsers: found.iter().map(|found| found.label.clone()).collect(),
-            models: vec![class.clone()],
-            sizes: vec![Size::Own],
-            batches: Vec::new(),
-            sequence_lengths: Vec::new(),
-            runtimes: vec![Runtime::WebMatrix],
-            backends: vec![Backend::Wasm, Backend::WebGpu, Backend::WebNn],
-            precisions: vec![Precision::Fp32],
-            profiles: vec!["default".to_owned()],
-        },
-        include: vec![Include {
-            reason: "the host has backends of its own".to_owned(),
-            browsers: Some(vec![NATIVE.to_owned()]),
-            backends: Some(vec![Backend::NativeCpu, Backend::NativeGpu]),
-            ..Include::default()
-        }],
-        exclude: Vec::new(),
-        run: RunSettings { warmup: 0, samples: 1, retries: 0, ..RunSettings::default() },
-        generation: Generation::default(),
-        deadlines: Deadlines::default(),
-        profiles: BTreeMap::new(),
-    };
+    let labels = labels(asked.browsers.as_deref(), asked.backends.as_deref(), found);
+    let run = RunSettings { warmup: 0, samples: 1, retries: 0, ..RunSettings::default() };
+    let models = vec![asked.class.as_str().to_owned()];
+    let matrix = of_arguments("verify", found, models, vec![asked.precision], run);
     let overrides = Overrides {
         browsers: Some(labels),
         backends: asked.backends.clone(),
@@ -104,6 +120,7 @@ mod tests {
     fn lines(browsers: Option<&[&str]>, backends: Option<&[Backend]>) -> String {
         let asked = Verification {
             class: "bert".parse().unwrap_or_else(|error| panic!("{error}")),
+            precision: Precision::Fp32,
             browsers: browsers.map(|labels| labels.iter().map(|label| (*label).to_owned()).collect()),
             backends: backends.map(<[Backend]>::to_vec),
             attempt_s: None,

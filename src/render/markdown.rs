@@ -7,6 +7,8 @@ use std::fmt::Write;
 
 use webmatrix_wire::{EvidenceGrade, Status};
 
+use super::comparison::{COSTS, COSTS_NOTE, costs_of};
+use crate::analyse::comparison::Row;
 use crate::analyse::view::{CellView, RunView};
 
 pub(super) fn render(runs: &[&RunView]) -> String {
@@ -40,6 +42,7 @@ fn one(text: &mut String, view: &RunView) -> std::fmt::Result {
     }
     if !view.cells.is_empty() || view.ops.is_none() {
         matrix(text, &view.cells)?;
+        costs(text, &view.costs)?;
         not_green(text, &view.cells)?;
     }
     writeln!(text, "{LEGEND}")
@@ -82,6 +85,18 @@ fn matrix(text: &mut String, cells: &[CellView]) -> std::fmt::Result {
     }
     text.push('\n');
     Ok(())
+}
+
+/// What cells save and cost, a line each.
+fn costs(text: &mut String, rows: &[Row]) -> std::fmt::Result {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "| {} |\n|{}", COSTS.join(" | "), "---|".repeat(COSTS.len()))?;
+    for row in rows {
+        writeln!(text, "| {} |", costs_of(row).map(|cell| escape(&cell)).join(" | "))?;
+    }
+    writeln!(text, "\n{COSTS_NOTE}\n")
 }
 
 fn word(cell: &CellView) -> String {
@@ -128,7 +143,7 @@ fn not_green(text: &mut String, cells: &[CellView]) -> std::fmt::Result {
 }
 
 /// Text of browsers and users, made harmless inside a table: no markup, no HTML, no new lines.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

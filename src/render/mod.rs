@@ -1,5 +1,6 @@
 //! Views as documents. Pure: text in, text out; who writes it where is the command's business.
 
+mod comparison;
 mod csv;
 mod html;
 mod json;
@@ -7,6 +8,8 @@ mod jsonl;
 mod markdown;
 #[cfg(test)]
 mod tests;
+
+pub use comparison::{ComparisonFormat, Sheet, render_comparison, sheet};
 
 use crate::analyse::dossier::Dossier;
 use crate::analyse::view::RunView;

@@ -1,6 +1,7 @@
 use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::*;
+use crate::analyse::comparison::{Comparison, Kind, Measured, comparison};
 use crate::analyse::op_matrix::op_matrix;
 use crate::analyse::view::{AgreementView, CellView};
 use crate::store::{BrowserRow, CapabilityRow, OpCaseRow, RunRow};
@@ -67,6 +68,7 @@ fn runs() -> Vec<Dossier> {
             problem: None,
         }],
         cells: vec![pass, wrong, unknown],
+        costs: Vec::new(),
         ops: None,
     })]
 }
@@ -222,4 +224,93 @@ fn json_reads_back() {
     let document: serde_json::Value =
         serde_json::from_str(&text(Format::Json)).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(document["runs"][0]["cells"][0]["status"], "pass");
+}
+
+/// Two precisions in one place, and a cell that is wrong.
+fn compared() -> Comparison {
+    let at = |precision: &str, mut view: CellView| {
+        view.id = view.id.replace("/fp32/", &format!("/{precision}/"));
+        view.precision = precision.to_owned();
+        view
+    };
+    let mut wrong = at("int2", cell("wasm", Some(Status::Wrong), EvidenceGrade::Cpu));
+    wrong.error = Some("<b> | 1".into());
+    let views = [
+        at("fp16", cell("wasm", Some(Status::Pass), EvidenceGrade::Cpu)),
+        at("int4", cell("wasm", Some(Status::Pass), EvidenceGrade::Cpu)),
+        wrong,
+    ];
+    let rounds = [[2.0; 5], [1.0, 1.0, 1.0, 1.1, 1.1], [1.0; 5]].map(|samples| vec![samples.to_vec()]);
+    let cells: Vec<Measured<'_>> = views
+        .iter()
+        .zip(&rounds)
+        .zip([16.0, 4.5, 2.5])
+        .map(|((view, rounds), bits)| Measured {
+            view,
+            rounds,
+            weights: Some((100.0 * bits, bits)),
+            outputs: None,
+            texts: None,
+        })
+        .collect();
+    comparison(Kind::Precisions, "R1", &cells)
+}
+
+#[test]
+fn a_comparison_in_markdown() {
+    let text = render_comparison(&compared(), ComparisonFormat::Markdown).unwrap_or_else(|e| panic!("{e}"));
+    insta::assert_snapshot!(text, @r"
+    # Precisions beside one another: run R1
+
+    | model | place | precision | verdict | bits | memory | median ms | latency | cosine | efficiency |  |
+    |---|---|---|---|---|---|---|---|---|---|---|
+    | bert@tiny | chromium wasm | fp16 | pass (cpu) | 16.00 | 0.0 % less | 2.00 | the baseline | - | - |  |
+    | bert@tiny | chromium wasm | int4 | pass (cpu) | 4.50 | 71.9 % less | 1.00 | 0.50 (0.50–0.55), faster | - | 7.11 (6.46–7.11) |  |
+    | bert@tiny | chromium wasm | int2 | wrong | - | - | - | not measured | - | - | &lt;b&gt; \| 1 |
+
+    - Bits and memory: weights as the page holds them, scales included, beside fp16 in the same place, where that passed, else fp32.
+    - Latency: medians beside the same cell at fp16, where that passed, else at fp32; below 1 is faster. Not all cells were run in turn: what changed on the machine meanwhile is a part of such ratios.
+    - Accuracy: what pages uploaded, beside what was uploaded at fp32 in the same place; of cells without one, what was recorded with them. Logits are of the same given tokens.
+    - In brackets: 95 % intervals, by bootstrap and of fewer than five none; of top-1 Wilson's. Efficiency: how many times smaller, times how many times as fast.
+    ");
+}
+
+#[test]
+fn a_comparison_as_a_document_and_as_a_page() {
+    let json = render_comparison(&compared(), ComparisonFormat::Json).unwrap_or_else(|e| panic!("{e}"));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(
+        (&json["version"], &json["kind"], &json["interleaved"]),
+        (&1.into(), &"precisions".into(), &false.into())
+    );
+    let int4 = &json["rows"][1];
+    assert_eq!(
+        (&int4["memory"]["reduction"], &int4["latency"]["ratio"]["value"]),
+        (&0.71875.into(), &0.5.into())
+    );
+    assert_eq!(int4["latency"]["says"], "faster");
+    let page = render_comparison(&compared(), ComparisonFormat::Html).unwrap_or_else(|e| panic!("{e:?}"));
+    assert!(
+        page.contains("2 of 3 cells are proven; of those timed beside another, 1 shown faster"),
+        "{page}"
+    );
+    assert!(
+        page.contains("71.9 % less")
+            && page.contains("class=\"cell pass cpu\"")
+            && page.contains("class=\"cell bad\"")
+    );
+    assert!(page.contains("&lt;b&gt;") && !page.contains("<b> |") && !page.contains("<script"), "{page}");
+}
+
+#[test]
+fn a_report_shows_what_cells_cost_where_that_is_asked() {
+    let mut dossiers = runs();
+    dossiers[0].view.costs = compared().rows;
+    let text = |format| render(&dossiers, format).unwrap_or_else(|error| panic!("{error:?}"));
+    let markdown = text(Format::Markdown);
+    let line = markdown.lines().find(|line| line.contains("| int4 |")).unwrap_or_default();
+    insta::assert_snapshot!(line, @"| bert@tiny | chromium wasm | int4 | pass (cpu) | 71.9 % less | - | 0.50 (0.50–0.55), faster |");
+    let page = text(Format::Html);
+    assert!(page.contains("What the cells save and cost") && page.contains("71.9 % less"));
+    assert!(!render(&runs(), Format::Html).unwrap_or_else(|e| panic!("{e:?}")).contains("save and cost"));
 }

@@ -18,7 +18,7 @@ use duckdb::{AccessMode, Config, Connection};
 pub use memory::{CacheRow, MemoryRow};
 pub use query::{
     AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,
-    OpRow, RunRow, RunSelection, SampleRow, SessionRow,
+    OpRow, OutputsRow, RunRow, RunSelection, SampleRow, SessionRow,
 };
 pub use writer::Writer;
 

@@ -327,6 +327,18 @@ rows! {
 }
 
 rows! {
+    /// What a page uploaded.
+    OutputsRow {
+        /// The attempt.
+        attempt: String,
+        /// Relative to the output folder.
+        file: String,
+        /// Hash of its bytes.
+        sha256: String,
+    }
+}
+
+rows! {
     /// A line of a log.
     LogRow {
         /// The attempt.
@@ -457,6 +469,13 @@ impl Database {
                    SELECT m.attempt, m.name, m.value, m.unit FROM every m JOIN attempt USING (attempt)
                    WHERE run = ? ORDER BY m.attempt, m.name";
         self.rows(sql, params![run], MetricRow::read)
+    }
+
+    /// What was uploaded by the attempts that decided a run's cells.
+    pub fn outputs(&self, run: &str) -> Result<Vec<OutputsRow>, StoreError> {
+        let sql = "SELECT a.attempt, a.outputs, a.outputs_sha256 FROM attempt a JOIN cell c USING (attempt)
+                   WHERE c.run = ? AND a.outputs IS NOT NULL AND a.outputs_sha256 IS NOT NULL ORDER BY a.attempt";
+        self.rows(sql, params![run], OutputsRow::read)
     }
 
     /// What executed the ops of a run's attempts.

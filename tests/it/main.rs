@@ -3,6 +3,7 @@
 mod axes;
 mod caches;
 mod command;
+mod compare;
 #[cfg(target_os = "linux")]
 mod deaths;
 mod documents;
@@ -14,6 +15,7 @@ mod ops;
 mod peer;
 mod precisions;
 mod protocol;
+mod quantize;
 mod resume;
 mod statuses;
 mod tasks;

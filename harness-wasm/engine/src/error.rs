@@ -70,6 +70,9 @@ pub enum Error {
     /// The GPU device is gone.
     #[error("device lost: {0}")]
     DeviceLost(String),
+    /// Who waited for it waits no longer.
+    #[error("stopped")]
+    Stopped,
     /// Memory ran out.
     #[error("out of memory: {0}")]
     OutOfMemory(String),

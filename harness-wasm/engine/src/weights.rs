@@ -1,7 +1,9 @@
 //! Where weights come from: a checkpoint's safetensors shards, or a twin's seed.
 
+mod head;
 mod packed;
 
+pub use head::Head;
 pub use packed::plain_bytes;
 
 use std::collections::BTreeMap;

@@ -2,11 +2,13 @@
 
 pub(super) mod bench;
 pub(super) mod browsers;
+pub(super) mod compare;
 pub(super) mod memory;
 pub(super) mod models;
 pub(super) mod plan;
 pub(super) mod probe;
 pub(super) mod pull;
+pub(super) mod quantize;
 pub(super) mod report;
 pub(super) mod run;
 pub(super) mod verify;

@@ -2,11 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use webmatrix_wire::Precision;
+
+use super::compare::{Texts, of_run};
+use crate::analyse::comparison::{Kind, Row};
 use crate::analyse::dossier::Dossier;
 use crate::analyse::memory::memory;
 use crate::analyse::op_matrix::op_matrix;
 use crate::analyse::view::{CellView, RunView};
-use crate::cli::args::ReportArgs;
+use crate::cli::args::{ReportArgs, View};
+use crate::cli::config::Places;
 use crate::cli::out;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::render::{Format, render};
@@ -14,7 +19,19 @@ use crate::store::{Database, RunRow, RunSelection, StoreError};
 
 pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
     let database = Database::open_read_only(&args.db).exit(ExitStatus::BadData)?;
-    let runs = dossiers(&database, &args.run, args.format).exit(ExitStatus::BadData)?;
+    let mut runs = dossiers(&database, &args.run, args.format).exit(ExitStatus::BadData)?;
+    for run in &mut runs {
+        if args.view == View::Matrix {
+            run.view.costs = costs(&database, &run.view.run.run, args)?;
+        }
+        if let Some(precisions) = &args.precisions {
+            only(run, precisions);
+        }
+        if args.precisions.is_some() && run.view.cells.is_empty() {
+            let text = format!("run {} has no cell of these precisions", run.view.run.run);
+            return Err(Failure::text(ExitStatus::BadData, text));
+        }
+    }
     let text = render(&runs, args.format).exit(ExitStatus::BadData)?;
     match target(args) {
         None => out::text(&text),
@@ -43,6 +60,7 @@ fn dossiers(
             environment: database.environment(&run)?,
             browsers: database.browsers(&run)?,
             cells: CellView::all(&rows, &database.answers(&run)?),
+            costs: Vec::new(),
             ops: op_matrix(database.op_cases(&run)?, &capabilities),
         };
         if format != Format::Html {
@@ -64,6 +82,22 @@ fn dossiers(
     database.runs(selection)?.into_iter().map(one).collect()
 }
 
+/// What the cells of a run save and cost. Uploaded outputs lie beside the database.
+fn costs(database: &Database, run: &str, args: &ReportArgs) -> Result<Vec<Row>, Failure> {
+    let out = args.db.parent().unwrap_or(Path::new(".")).to_owned();
+    let places = Places { out, db: args.db.clone() };
+    let all = of_run(database, &places, run, Kind::Precisions, &Texts::new(), |_| true)?;
+    Ok(all.rows)
+}
+
+/// Leaves cells of other precisions out.
+fn only(run: &mut Dossier, precisions: &[Precision]) {
+    let wanted = |name: &str| precisions.iter().any(|precision| precision.as_str() == name);
+    run.rows.retain(|row| wanted(&row.precision));
+    run.view.cells.retain(|cell| wanted(&cell.precision));
+    run.view.costs.retain(|row| wanted(&row.precision));
+}
+
 /// The file to write, none for standard output.
 fn target(args: &ReportArgs) -> Option<PathBuf> {
     let name = format!("report.{}", args.format.extension());
@@ -78,7 +112,7 @@ fn target(args: &ReportArgs) -> Option<PathBuf> {
     }
 }
 
-fn write(file: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn write(file: &Path, text: &str) -> std::io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }

@@ -59,7 +59,7 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
 
 /// Where the plan's models come from, and what they work on.
 fn sources(args: &RunArgs, plan: &Plan) -> Result<Sources, Failure> {
-    Ok(Sources::new(config::weights(&args.select, plan)?, config::given(&args.given, plan)?))
+    Ok(Sources::new(config::weights(&args.select.weights, plan)?, config::given(&args.given, plan)?))
 }
 
 /// What would spoil every cell is told before any browser is started.
@@ -111,16 +111,21 @@ impl<'a> UnderWay<'a> {
 
     /// Gives every cell its verdict.
     pub(super) async fn collect(&self, jobs: usize) -> Result<(), CollectError> {
+        self.collect_in_turn(jobs, 1).await
+    }
+
+    /// The same, with every cell run so many times, in turn.
+    pub(super) async fn collect_in_turn(&self, jobs: usize, rounds: usize) -> Result<(), CollectError> {
         let decided = self.recording.recorder.verdicts();
         let ops_decided = self.recording.recorder.op_verdicts();
         let cells = self.plan.runnable().filter(|cell| !decided.contains_key(*cell)).count();
         let ops = self.plan.runnable_ops().filter(|target| !ops_decided.contains_key(*target)).count();
         self.ctx.events.emit(&RunEvent::RunStarted {
             run: self.recording.run.clone(),
-            runnable: cells + ops,
-            cells: self.plan.cells.len() + self.plan.ops.len(),
+            runnable: cells * rounds + ops,
+            cells: self.plan.cells.len() * rounds + self.plan.ops.len(),
         });
-        collect::collect(&self.ctx, self.plan, jobs).await
+        collect::collect_in_turn(&self.ctx, self.plan, jobs, rounds).await
     }
 
     /// Says and records how it ended; `judge` says what the cells come to. The exit code counts every

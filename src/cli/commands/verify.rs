@@ -23,6 +23,7 @@ pub(in crate::cli) async fn run(args: VerifyArgs) -> Result<ExitStatus, Failure>
     let machine = Machine::look(&args.paths, args.browsers.as_deref())?;
     let asked = Verification {
         class: folder.class,
+        precision: folder.precision,
         browsers: machine.labels.clone(),
         backends: args.backends.clone(),
         attempt_s: args.deadline,

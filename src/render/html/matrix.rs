@@ -6,9 +6,11 @@ use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::ops::{Ops, ops};
+use crate::analyse::comparison;
 use crate::analyse::dossier::Dossier;
 use crate::analyse::view::CellView;
 use crate::collect::is_unexpected;
+use crate::render::comparison::{COSTS, COSTS_NOTE, class, costs_of};
 use crate::store::CapabilityRow;
 
 /// Cells named for one reason, before the rest is counted.
@@ -24,6 +26,8 @@ pub(super) struct Run {
     grades: Vec<String>,
     groups: Vec<Group>,
     rows: Vec<Row>,
+    /// What cells save and cost: headings, lines, and what must be known to read them.
+    costs: Option<Costs>,
     failures: Vec<Failure>,
     ops: Option<Ops>,
     browsers: Vec<Browser>,
@@ -72,6 +76,20 @@ struct Slot {
     evidence: String,
     search: String,
     aria: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Costs {
+    header: [&'static str; 7],
+    lines: Vec<Cost>,
+    note: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Cost {
+    /// How its verdict looks.
+    class: String,
+    cells: [String; 7],
 }
 
 #[derive(Debug, Serialize)]
@@ -127,11 +145,18 @@ pub(super) fn run(dossier: &Dossier, first: usize) -> Run {
         grades: distinct(cells.iter().map(|cell| cell.evidence.to_string())),
         rows: rows(cells, &groups, first),
         groups,
+        costs: costs(&dossier.view.costs),
         failures: failures(cells),
         ops: dossier.view.ops.as_ref().map(ops),
         browsers: browsers(dossier),
         facts,
     }
+}
+
+fn costs(rows: &[comparison::Row]) -> Option<Costs> {
+    let line = |row: &comparison::Row| Cost { class: class(row.status, row.evidence), cells: costs_of(row) };
+    let lines: Vec<Cost> = rows.iter().map(line).collect();
+    (!lines.is_empty()).then_some(Costs { header: COSTS, lines, note: COSTS_NOTE })
 }
 
 fn arguments(json: &str) -> String {

@@ -15,7 +15,7 @@ use crate::store::OpCaseRow;
 
 /// The page's template, style and script: part of the program.
 const TEMPLATE: &str = include_str!("../../../reports/report.html");
-const STYLE: &str = include_str!("../../../reports/report.css");
+pub(super) const STYLE: &str = include_str!("../../../reports/report.css");
 const SCRIPT: &str = include_str!("../../../reports/report.js");
 
 /// The runs as a page. Everything that comes from browsers or users is escaped: the template engine

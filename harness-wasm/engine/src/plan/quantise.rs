@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::ir::GraphBuilder;
     use crate::ops::{Conv2d, Gemm};
-    use crate::quant::{Recipe, Scheme};
+    use crate::quant::{Recipe, Scheme, unwatched};
 
     #[test]
     fn each_use_reads_the_same_words() {
@@ -152,7 +152,7 @@ mod tests {
         let matrices = weights_of(&graph);
         assert_eq!(matrices.keys().collect::<Vec<_>>(), ["kernel", "table"]);
         let scheme: Scheme = "int4-g32".parse().unwrap();
-        let weights = Recipe::uniform(scheme).apply(twin, &matrices, &BTreeMap::new()).unwrap();
+        let weights = Recipe::uniform(scheme).apply(twin, &matrices, &BTreeMap::new(), &unwatched).unwrap();
         assert_eq!(
             weights.matrix("kernel").unwrap().packing().scheme,
             Scheme::Half,

@@ -18,6 +18,6 @@ pub use fit::Fit;
 pub use gptq::Activations;
 pub use matrix::Matrix;
 pub(crate) use matrix::Rows;
-pub use recipe::Recipe;
+pub use recipe::{Recipe, Watch, unwatched};
 pub(crate) use scales::{Scales, read};
 pub use scheme::{BLOCK, Bits, Group, Packing, SUPER_BLOCK, Scheme};

@@ -7,6 +7,17 @@ use super::{Activations, Fit, Group, Matrix, Scheme};
 use crate::error::Result;
 use crate::weights::Weights;
 
+/// Whom long work tells the name of every matrix before it is made; an error ends the work, and is its error.
+pub type Watch<'w> = &'w dyn Fn(&str) -> Result<()>;
+
+/// Where nobody watches.
+///
+/// # Errors
+/// Never.
+pub fn unwatched(_matrix: &str) -> Result<()> {
+    Ok(())
+}
+
 /// A scheme for a model's matrices, and those that get another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
@@ -49,12 +60,13 @@ impl Recipe {
     /// multiplied with, where that is given.
     ///
     /// # Errors
-    /// If a weight cannot be read or is not finite, or an exception names none of them.
+    /// If a weight cannot be read or is not finite, or an exception names none of them; and what `watch` says.
     pub fn apply(
         &self,
         weights: Weights,
         matrices: &BTreeMap<String, Vec<usize>>,
         activations: &BTreeMap<String, Arc<Activations>>,
+        watch: Watch<'_>,
     ) -> Result<Weights> {
         if let Some(name) = self.exceptions.keys().find(|name| !matrices.contains_key(*name)) {
             return Err(crate::Error::Weight {
@@ -64,6 +76,7 @@ impl Recipe {
         }
         let mut quantised = BTreeMap::new();
         for (name, shape) in matrices {
+            watch(name)?;
             quantised.insert(name.clone(), self.matrix(&weights, name, shape, activations)?);
         }
         Ok(Weights::Quantised { base: Box::new(weights), matrices: Arc::new(quantised) })

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::models::{Config, Model, model, twin_batch, twin_config};
 use crate::plan::fold::fold;
 use crate::plan::quantise::weights_of;
-use crate::quant::{Activations, Recipe};
+use crate::quant::{Activations, Recipe, unwatched};
 use crate::tensor::{NamedTensors, read_safetensors};
 use crate::weights::Weights;
 
@@ -80,6 +80,6 @@ impl Loaded {
         activations: &BTreeMap<String, Arc<Activations>>,
     ) -> Result<Self> {
         let matrices = self.matrices()?;
-        Ok(Self { weights: recipe.apply(self.weights, &matrices, activations)?, ..self })
+        Ok(Self { weights: recipe.apply(self.weights, &matrices, activations, &unwatched)?, ..self })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Loaded, Options, Runner};
 use crate::backend::cpu::{Cpu, Kernels};
 use crate::error::Result;
-use crate::quant::{Activations, Choice, Fit, Recipe, Scheme};
+use crate::quant::{Activations, Choice, Fit, Recipe, Scheme, Watch};
 use crate::tensor::{Data, NamedTensors};
 use crate::weights::Weights;
 
@@ -14,13 +14,14 @@ use crate::weights::Weights;
 /// lose.
 ///
 /// # Errors
-/// If the model does not run, or a weight is not finite.
+/// If the model does not run, or a weight is not finite; and what `watch` says.
 pub async fn sensitivities(
     loaded: &Loaded,
     inputs: &NamedTensors,
     schemes: &[Scheme],
     fit: Fit,
     activations: &BTreeMap<String, Arc<Activations>>,
+    watch: Watch<'_>,
 ) -> Result<BTreeMap<String, Vec<Choice>>> {
     let matrices = loaded.matrices()?;
     let plain = outputs(loaded, &loaded.weights, inputs).await?;
@@ -29,6 +30,7 @@ pub async fn sensitivities(
         let (rows, columns) = (shape[0], shape[1..].iter().product());
         let mut of_matrix: Vec<Choice> = Vec::with_capacity(schemes.len());
         for &scheme in schemes {
+            watch(name)?;
             let recipe = Recipe { fit, ..Recipe::uniform(scheme) };
             let scheme = recipe.scheme_of(name, columns);
             if of_matrix.iter().any(|known| known.scheme == scheme) {

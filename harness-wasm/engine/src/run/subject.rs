@@ -9,7 +9,7 @@ use crate::ir::{Graph, GraphBuilder, ValueId};
 use crate::ops::{Conv2d, Gemm, Op};
 use crate::plan::fold::fold;
 use crate::plan::quantise::{quantise, weights_of};
-use crate::quant::{Bits, Fit, Group, Recipe, Scheme};
+use crate::quant::{Bits, Fit, Group, Recipe, Scheme, unwatched};
 use crate::tensor::DType;
 use crate::weights::Weights;
 
@@ -72,7 +72,7 @@ pub fn prepare(name: &str, weights: Weights) -> Result<(Graph, Weights)> {
     let Some(scheme) = subject.scheme else { return Ok((fold(&graph, &weights)?, weights)) };
     // The weights of the file lie on a grid, which this way of choosing scales finds again: nothing is lost.
     let recipe = Recipe { fit: Fit::Nearest, ..Recipe::uniform(scheme) };
-    let weights = recipe.apply(weights, &weights_of(&graph), &BTreeMap::new())?;
+    let weights = recipe.apply(weights, &weights_of(&graph), &BTreeMap::new(), &unwatched)?;
     Ok((fold(&quantise(&graph, &weights)?, &weights)?, weights))
 }
 

@@ -17,19 +17,45 @@ use crate::quant::{Matrix, Scheme};
 use crate::tensor::{Tensor, elements};
 
 /// Under which key of a file's metadata its matrices are told.
-const KEY: &str = "webmatrix";
+pub(super) const KEY: &str = "webmatrix";
 /// More axes than any weight has.
 const MOST_AXES: usize = 8;
+/// More elements than any weight has: what packing them takes can still be counted.
+const MOST_ELEMENTS: usize = isize::MAX as usize / 64;
 
 #[derive(Default, Serialize, Deserialize)]
-struct Index {
-    matrices: BTreeMap<String, Entry>,
+pub(super) struct Index {
+    pub(super) matrices: BTreeMap<String, Entry>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
+pub(super) struct Entry {
     scheme: String,
     shape: Vec<usize>,
+}
+
+impl Index {
+    /// What a file's metadata say under [`KEY`].
+    pub(super) fn parse(file: &str, text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::Data {
+            file: file.to_owned(),
+            reason: format!("its metadata {KEY:?} tells no quantised matrices: {error}"),
+        })
+    }
+}
+
+impl Entry {
+    /// Scheme and shape, if they are a matrix's.
+    pub(super) fn checked(self) -> std::result::Result<(Scheme, Vec<usize>), String> {
+        let Self { scheme, shape } = self;
+        let scheme: Scheme = scheme.parse().map_err(|error: Error| error.to_string())?;
+        let elements = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+        if shape.len() < 2 || shape.len() > MOST_AXES || elements.is_none_or(|n| n == 0 || n > MOST_ELEMENTS)
+        {
+            return Err(format!("{shape:?} is no matrix's shape"));
+        }
+        Ok((scheme, shape))
+    }
 }
 
 /// The weights that these shards hold, quantised ones as such.
@@ -48,14 +74,10 @@ pub(super) fn read(shards: Vec<(String, Vec<u8>)>) -> Result<Weights> {
         return Ok(Weights::Files(Arc::new(checkpoint)));
     }
     let mut matrices = BTreeMap::new();
-    for (name, (file, Entry { scheme, shape })) in told {
+    for (name, (file, entry)) in told {
         let fault =
             |reason: String| Error::Data { file: file.clone(), reason: format!("matrix {name}: {reason}") };
-        let scheme: Scheme = scheme.parse().map_err(|error: Error| fault(error.to_string()))?;
-        let elements = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
-        if shape.len() < 2 || shape.len() > MOST_AXES || elements.is_none_or(|n| n == 0) {
-            return Err(fault(format!("{shape:?} is no matrix's shape")));
-        }
+        let (scheme, shape) = entry.checked().map_err(fault)?;
         let [words, scales] = parts(&name);
         let matrix = Matrix::from_parts(
             scheme,
@@ -77,8 +99,7 @@ fn index(file: &str, bytes: &[u8]) -> Result<Index> {
         .map_err(|error| fault(format!("not a valid safetensors file: {error}")))?;
     match metadata.metadata().as_ref().and_then(|map| map.get(KEY)) {
         None => Ok(Index::default()),
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| fault(format!("its metadata {KEY:?} tells no quantised matrices: {error}"))),
+        Some(text) => Index::parse(file, text),
     }
 }
 
@@ -111,11 +132,16 @@ fn halves(tensor: &Tensor) -> Option<Vec<u8>> {
 
 impl Weights {
     /// The weights as one safetensors file: quantised matrices packed, and beside them those of `plain`, whose shapes are given
-    /// by name: tables that nothing multiplies by at half precision where it can hold them, vectors as float32.
+    /// by name: tables that nothing multiplies by at half precision where it can hold them, vectors as float32. `about` goes
+    /// into the file's metadata, for whoever reads the file's head.
     ///
     /// # Errors
     /// If a weight cannot be read.
-    pub fn to_safetensors(&self, plain: &BTreeMap<String, Vec<usize>>) -> Result<Vec<u8>> {
+    pub fn to_safetensors(
+        &self,
+        plain: &BTreeMap<String, Vec<usize>>,
+        about: &BTreeMap<String, String>,
+    ) -> Result<Vec<u8>> {
         let none = BTreeMap::new();
         let matrices = match self {
             Self::Quantised { matrices, .. } => &**matrices,
@@ -149,7 +175,8 @@ impl Weights {
                 Ok((name.as_str(), view.map_err(|error| fault(error.to_string()))?))
             })
             .collect::<Result<Vec<_>>>()?;
-        let metadata = HashMap::from([(KEY.to_owned(), text)]);
+        let mut metadata: HashMap<String, String> = about.clone().into_iter().collect();
+        metadata.insert(KEY.to_owned(), text);
         safetensors::serialize(views, Some(metadata)).map_err(|error| fault(error.to_string()))
     }
 }
@@ -157,7 +184,7 @@ impl Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quant::{Fit, Recipe};
+    use crate::quant::{Fit, Recipe, unwatched};
 
     fn made() -> (Weights, BTreeMap<String, Vec<usize>>) {
         let shapes = BTreeMap::from([
@@ -166,7 +193,7 @@ mod tests {
             ("odd.weight".to_owned(), vec![2, 7]),
         ]);
         let recipe = Recipe { fit: Fit::Nearest, ..Recipe::uniform("int3-g32-asym-super".parse().unwrap()) };
-        let weights = recipe.apply(Weights::Twin { seed: 4 }, &shapes, &BTreeMap::new()).unwrap();
+        let weights = recipe.apply(Weights::Twin { seed: 4 }, &shapes, &BTreeMap::new(), &unwatched).unwrap();
         let mut all = shapes;
         all.insert("a.bias".to_owned(), vec![5]);
         (weights, all)
@@ -175,13 +202,13 @@ mod tests {
     #[test]
     fn a_file_holds_what_was_written() {
         let (weights, shapes) = made();
-        let bytes = weights.to_safetensors(&shapes).unwrap();
+        let bytes = weights.to_safetensors(&shapes, &BTreeMap::new()).unwrap();
         let read = read(vec![("q".into(), bytes.clone())]).unwrap();
         for (name, shape) in &shapes {
             assert_eq!(read.load(name, shape).unwrap(), weights.load(name, shape).unwrap(), "{name}");
             assert_eq!(read.matrix(name), weights.matrix(name));
         }
-        assert_eq!(read.to_safetensors(&shapes).unwrap().len(), bytes.len());
+        assert_eq!(read.to_safetensors(&shapes, &BTreeMap::new()).unwrap().len(), bytes.len());
         let told = read.check("conv.weight", &[3, 36]).unwrap_err().to_string();
         assert_eq!(told, "weight conv.weight: has shape [3, 4, 3, 3] where config.json implies [3, 36]");
     }
@@ -198,7 +225,8 @@ mod tests {
         for (wide, first) in [(1.0, f16::from_f32(0.1).to_f32()), (1e6, 0.1)] {
             let bytes = crate::tensor::write_safetensors(&table(wide)).unwrap();
             let plain = read(vec![("p".into(), bytes)]).unwrap();
-            let again = read(vec![("q".into(), plain.to_safetensors(&shapes).unwrap())]).unwrap();
+            let again =
+                read(vec![("q".into(), plain.to_safetensors(&shapes, &BTreeMap::new()).unwrap())]).unwrap();
             assert_eq!(again.load("table", &[2, 3]).unwrap().as_f32()[0], first);
             assert_eq!(again.load("bias", &[4]).unwrap().as_f32(), [0.1; 4]);
             assert_eq!(again.stored_bytes("table", 6), if wide > 9.0 { 24 } else { 12 });
@@ -208,7 +236,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         let (weights, shapes) = made();
-        let bytes = weights.to_safetensors(&shapes).unwrap();
+        let bytes = weights.to_safetensors(&shapes, &BTreeMap::new()).unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         // Same lengths, so that offsets stay right.
         for (from, to, told) in [

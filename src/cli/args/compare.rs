@@ -1,0 +1,116 @@
+//! `webmatrix compare`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use webmatrix_wire::{Backend, Precision};
+
+use super::{LaunchArgs, PathArgs, StoreArgs, Weights, within};
+use crate::plan::{BATCHES, SEQUENCE_LENGTHS, Size};
+use crate::render::ComparisonFormat;
+use crate::store::RunSelection;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct CompareArgs {
+    #[command(subcommand)]
+    pub(in crate::cli) what: Compare,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Compare {
+    /// What precisions save and cost, in each place: memory, latency, accuracy, perplexity
+    Precisions(Box<PrecisionsArgs>),
+    /// What browsers' backends and the host make of the same models
+    Platforms(Box<PlatformsArgs>),
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct PrecisionsArgs {
+    /// Precisions: fp32 fp16 int8 int4 int3 int2 mixed; fp32, which accuracy is told against, always takes part [default: fp32
+    /// fp16 int8 int4; of a stored run, all]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
+    pub(in crate::cli) precisions: Option<Vec<Precision>>,
+    /// Backends [default: wasm webgpu webnn; on the host native-cpu native-gpu]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BACKENDS", value_name = "BACKEND")]
+    pub(in crate::cli) backends: Option<Vec<Backend>>,
+    #[command(flatten)]
+    pub(in crate::cli) common: ComparedArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct PlatformsArgs {
+    /// Backends of browsers and of the host, the first of which the others are held against
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PLATFORMS", value_name = "BACKEND", default_values_t = [Backend::NativeCpu, Backend::NativeGpu, Backend::Wasm, Backend::WebGpu, Backend::WebNn])]
+    pub(in crate::cli) platforms: Vec<Backend>,
+    /// Precisions: fp32 fp16 int8 int4 int3 int2 mixed; fp32, which accuracy is told against, always takes part [default: fp32;
+    /// of a stored run, all]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
+    pub(in crate::cli) precisions: Option<Vec<Precision>>,
+    #[command(flatten)]
+    pub(in crate::cli) common: ComparedArgs,
+}
+
+/// What both comparisons take.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ComparedArgs {
+    /// Model classes, or `all`
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_MODELS", value_name = "CLASS", required_unless_present = "run")]
+    pub(in crate::cli) models: Option<Vec<String>>,
+    /// Compare the cells of a run that is stored, and run nothing
+    #[arg(long, env = "WEBMATRIX_RUN", value_name = "ID|latest", value_parser = stored, conflicts_with_all = ["text", "weights", "samples"])]
+    pub(in crate::cli) run: Option<RunSelection>,
+    /// Browser labels, `all`, or `native` for the host [default: every browser found]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL")]
+    pub(in crate::cli) browsers: Option<Vec<String>>,
+    /// Model sizes: tiny small base [default: tiny]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SIZE", value_name = "SIZE")]
+    pub(in crate::cli) size: Option<Vec<Size>>,
+    /// Items of one inference
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BATCH", value_name = "N", value_parser = within(&BATCHES))]
+    pub(in crate::cli) batch: Option<Vec<u32>>,
+    /// Tokens of its text
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SEQUENCE_LENGTH", value_name = "N", value_parser = within(&SEQUENCE_LENGTHS))]
+    pub(in crate::cli) sequence_length: Option<Vec<u32>>,
+    /// Whose weights: `hub` for the checkpoints that `models pull` brought, or a folder for a class
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_WEIGHTS", value_name = "hub|twin|CLASS=DIR")]
+    pub(in crate::cli) weights: Vec<Weights>,
+    /// A text that models of --weights that continue text are scored by: their perplexity, by the folder's tokenizer.json
+    #[arg(long, env = "WEBMATRIX_COMPARE_TEXT", value_name = "FILE")]
+    pub(in crate::cli) text: Option<PathBuf>,
+    /// Times that every cell is run, in turn with the others of its browser, so that what changes on the machine falls on all
+    #[arg(long, default_value_t = 6, env = "WEBMATRIX_ROUNDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(in crate::cli) rounds: u16,
+    /// Timed inferences a cell, over all rounds [default: 24]
+    #[arg(long, env = "WEBMATRIX_SAMPLES", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(in crate::cli) samples: Option<u32>,
+    /// Seconds for one try at a cell
+    #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(in crate::cli) deadline: Option<u32>,
+    /// Seconds for everything
+    #[arg(long, env = "WEBMATRIX_TOTAL_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(in crate::cli) total_deadline: Option<u32>,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = ComparisonFormat::Table, env = "WEBMATRIX_COMPARE_FORMAT")]
+    pub(in crate::cli) format: ComparisonFormat,
+    /// Where to write it [default: standard output; html: comparison.html in the output folder]
+    #[arg(long, env = "WEBMATRIX_COMPARE_REPORT", value_name = "FILE")]
+    pub(in crate::cli) report: Option<PathBuf>,
+    /// Say nothing of the progress
+    #[arg(long, short, env = "WEBMATRIX_QUIET")]
+    pub(in crate::cli) quiet: bool,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+    #[command(flatten)]
+    pub(in crate::cli) launch: LaunchArgs,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+}
+
+/// One run: cells of several cannot stand beside one another.
+fn stored(text: &str) -> Result<RunSelection, String> {
+    match text {
+        "latest" => Ok(RunSelection::Latest),
+        "all" => Err("cells of several runs were not measured beside one another: name one".to_owned()),
+        id => Ok(RunSelection::Id(id.to_owned())),
+    }
+}

@@ -1,0 +1,284 @@
+//! `webmatrix compare`: cells beside one another, of a run made for it or of one that is stored.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use webmatrix_wire::{Backend, Precision};
+
+use super::report::write;
+use super::run::{SetUp, UnderWay, has_pages};
+use crate::analyse::comparison::{Comparison, Kind, Measured, comparison};
+use crate::analyse::exit_status;
+use crate::analyse::view::CellView;
+use crate::cli::args::{Compare, CompareArgs, ComparedArgs, PrintArgs, Weights};
+use crate::cli::config::{self, Machine, Places};
+use crate::cli::recording::Recording;
+use crate::cli::{out, reporter, table};
+use crate::collect::{Given, Sources, packed_precision};
+use crate::error::{Exit, ExitStatus, Failure};
+use crate::plan::{Cell, Compared, ModelClass, Plan, Size, compared};
+use crate::render::{ComparisonFormat, render_comparison, sheet};
+use crate::serve::Attempts;
+use crate::store::{Database, OutputsRow, RunSelection};
+
+/// Timed inferences a cell, where nobody says.
+const SAMPLES: u32 = 24;
+
+/// What is compared where nobody says: of platforms the first only.
+const PRECISIONS: [Precision; 4] = [Precision::Fp32, Precision::Fp16, Precision::Int8, Precision::Int4];
+
+/// Texts that cells were to score, as tokens, by the cells' ids.
+pub(super) type Texts = HashMap<String, Vec<Vec<i64>>>;
+
+/// What is compared.
+struct Asked<'a> {
+    kind: Kind,
+    backends: Option<Vec<Backend>>,
+    precisions: Option<&'a [Precision]>,
+    common: &'a ComparedArgs,
+}
+
+pub(in crate::cli) async fn run(args: CompareArgs) -> Result<ExitStatus, Failure> {
+    let asked = match &args.what {
+        Compare::Precisions(args) => Asked {
+            kind: Kind::Precisions,
+            backends: args.backends.clone(),
+            precisions: args.precisions.as_deref(),
+            common: &args.common,
+        },
+        Compare::Platforms(args) => Asked {
+            kind: Kind::Platforms,
+            backends: Some(args.platforms.clone()),
+            precisions: args.precisions.as_deref(),
+            common: &args.common,
+        },
+    };
+    let places = Places::of(&asked.common.store);
+    match &asked.common.run {
+        Some(run) => {
+            let database = Database::open_read_only(&places.db).exit(ExitStatus::BadData)?;
+            let comparison = of_stored(&database, &places, run, &asked)?;
+            print(&comparison, asked.common, &places)?;
+            Ok(if comparison.rows.iter().any(|row| row.reason.is_none()) {
+                ExitStatus::AsExpected
+            } else {
+                ExitStatus::TooLittleEvidence
+            })
+        }
+        None => fresh(&asked, &places).await,
+    }
+}
+
+/// Runs the cells, then compares what is stored of them.
+async fn fresh(asked: &Asked<'_>, places: &Places) -> Result<ExitStatus, Failure> {
+    let args = asked.common;
+    let machine = Machine::look(&args.paths, args.browsers.as_deref())?;
+    let plan = plan(asked, &machine)?;
+    has_pages(&plan)?;
+    let given = Given { corpus: corpus(args.text.as_deref(), &plan)?, ..Given::default() };
+    let sources = Sources::new(config::weights(&args.weights, &plan)?, given);
+    sources.check(&plan).exit(ExitStatus::BadData)?;
+    let recording = Recording::begin(places, &plan)?;
+    let run = recording.run.clone();
+    let reporting = reporter::start(&PrintArgs { format: None, quiet: args.quiet });
+    machine.notes.iter().for_each(|note| reporting.events().note(note.as_str()));
+    let set_up = SetUp {
+        machine: &machine,
+        plan: &plan,
+        places,
+        launch: &args.launch,
+        sources,
+        attempts: Attempts::default(),
+    };
+    let under_way = UnderWay::start(recording, reporting, set_up).await?;
+    let collected = under_way.collect_in_turn(1, usize::from(args.rounds)).await;
+    let (sources, stop) = (under_way.ctx.sources.clone(), under_way.ctx.stop.clone());
+    let judged = under_way.finish(collected, exit_status)?;
+    // Every cell may have its verdict, and not have had all its turns.
+    let status = if stop.is_asked() { ExitStatus::Interrupted } else { judged };
+    let texts = if args.text.is_some() { texts(&sources, &plan) } else { Texts::new() };
+    let database = Database::open_read_only(&places.db).exit(ExitStatus::BadData)?;
+    let comparison = of_run(&database, places, &run, asked.kind, &texts, |_| true)?;
+    print(&comparison, args, places)?;
+    Ok(status)
+}
+
+fn plan(asked: &Asked<'_>, machine: &Machine) -> Result<Plan, Failure> {
+    let args = asked.common;
+    let mut packed: Vec<(ModelClass, Precision)> = Vec::new();
+    for weights in &args.weights {
+        if let Weights::Own { class, folder } = weights
+            && let Some(precision) = packed_precision(*class, folder).exit(ExitStatus::BadData)?
+        {
+            packed.push((*class, precision));
+        }
+    }
+    let (name, usual) = match asked.kind {
+        Kind::Precisions => ("compare-precisions", &PRECISIONS[..]),
+        Kind::Platforms => ("compare-platforms", &PRECISIONS[..1]),
+    };
+    let wanted = Compared {
+        name,
+        models: args.models.clone().unwrap_or_default(),
+        sizes: args.size.clone(),
+        batches: args.batch.clone(),
+        sequence_lengths: args.sequence_length.clone(),
+        precisions: asked.precisions.unwrap_or(usual).to_vec(),
+        browsers: machine.labels.clone(),
+        backends: asked.backends.clone(),
+        own_weights: config::own_weights(&args.weights)?,
+        packed,
+        samples: args.samples.unwrap_or(SAMPLES).div_ceil(u32::from(args.rounds)),
+        attempt_s: args.deadline,
+        total_s: args.total_deadline,
+    };
+    compared(&wanted, &machine.found).exit(ExitStatus::Usage)
+}
+
+/// The text that models are scored by. A twin knows no words.
+fn corpus(file: Option<&Path>, plan: &Plan) -> Result<Option<String>, Failure> {
+    let Some(file) = file else { return Ok(None) };
+    if let Some(cell) = plan.runnable().find(|cell| cell.size != Size::Own) {
+        let text = format!("--text scores the models of --weights, and {cell} is none: choose with --models");
+        return Err(Failure::text(ExitStatus::Usage, text));
+    }
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::text(ExitStatus::BadData, format!("--text {}: {error}", file.display())))?;
+    Ok(Some(text))
+}
+
+/// What the plan's cells were given to score: what is asked for again is what was given, read once a run.
+fn texts(sources: &Sources, plan: &Plan) -> Texts {
+    let tokens = |cell: &Cell| Some((cell.to_string(), sources.tokens(cell, plan.run.seed)?));
+    plan.runnable().filter_map(tokens).collect()
+}
+
+fn of_stored(
+    database: &Database,
+    places: &Places,
+    selection: &RunSelection,
+    asked: &Asked<'_>,
+) -> Result<Comparison, Failure> {
+    let rows = database.runs(selection).exit(ExitStatus::BadData)?;
+    let run = rows.first().map(|row| row.run.clone()).unwrap_or_default();
+    let args = asked.common;
+    let wanted = |cell: &Cell| {
+        let among = |labels: &Option<Vec<String>>, name: &str| {
+            labels.as_ref().is_none_or(|labels| labels.iter().any(|label| label == name || label == "all"))
+        };
+        among(&args.models, cell.model.as_str())
+            && among(&args.browsers, &cell.browser)
+            && args.size.as_ref().is_none_or(|sizes| sizes.contains(&cell.size))
+            && asked.backends.as_ref().is_none_or(|backends| backends.contains(&cell.backend))
+            // What others are held against stays.
+            && (matches!(cell.precision, Precision::Fp32 | Precision::Fp16)
+                || asked.precisions.is_none_or(|precisions| precisions.contains(&cell.precision)))
+    };
+    let comparison = of_run(database, places, &run, asked.kind, &Texts::new(), wanted)?;
+    if comparison.rows.is_empty() {
+        let text = format!("run {run} has no such cells");
+        return Err(Failure::text(ExitStatus::BadData, text));
+    }
+    Ok(comparison)
+}
+
+/// What is stored of a run's cells, beside one another.
+pub(super) fn of_run(
+    database: &Database,
+    places: &Places,
+    run: &str,
+    kind: Kind,
+    texts: &Texts,
+    wanted: impl Fn(&Cell) -> bool,
+) -> Result<Comparison, Failure> {
+    let rows = database.cells(run).exit(ExitStatus::BadData)?;
+    let mut samples: HashMap<String, Vec<f64>> = HashMap::new();
+    for sample in database.samples(run).exit(ExitStatus::BadData)?.into_iter().filter(|sample| !sample.warmup)
+    {
+        samples.entry(sample.attempt).or_default().push(sample.ms);
+    }
+    // Every time that a cell was run and passed, in order.
+    let mut rounds: HashMap<String, Vec<Vec<f64>>> = HashMap::new();
+    for attempt in database.attempts(run).exit(ExitStatus::BadData)? {
+        if let (Some(cell), Some("pass")) = (attempt.cell, attempt.status.as_deref()) {
+            rounds.entry(cell).or_default().push(samples.remove(&attempt.attempt).unwrap_or_default());
+        }
+    }
+    let metrics = database.metrics(run).exit(ExitStatus::BadData)?;
+    let metric = |attempt: &str, name: &str| {
+        metrics.iter().find(|row| row.attempt == attempt && row.name == name).map(|row| row.value)
+    };
+    let outputs = uploaded(&database.outputs(run).exit(ExitStatus::BadData)?, &places.out);
+    // A cell that cannot exist stands beside nothing.
+    let is_there = |row: &&crate::store::CellRow| {
+        let cell = row.cell.parse::<Cell>();
+        row.status.as_deref() != Some("not_applicable") && cell.is_ok_and(|cell| wanted(&cell))
+    };
+    let rows: Vec<_> = rows.iter().filter(is_there).collect();
+    let views: Vec<CellView> = rows.iter().map(|row| CellView::of((*row).clone())).collect();
+    let cells: Vec<Measured<'_>> = rows
+        .iter()
+        .zip(&views)
+        .map(|(row, view)| {
+            let attempt = row.attempt.as_deref().unwrap_or_default();
+            Measured {
+                view,
+                rounds: rounds.get(&view.id).map_or(&[], Vec::as_slice),
+                weights: metric(attempt, "weight_bytes").zip(metric(attempt, "bits_per_weight")),
+                outputs: outputs.get(attempt).map(Vec::as_slice),
+                texts: texts.get(&view.id).map(Vec::as_slice),
+            }
+        })
+        .collect();
+    Ok(comparison(kind, run, &cells))
+}
+
+/// What pages uploaded, by attempt, as long as it is still what was recorded.
+fn uploaded(rows: &[OutputsRow], out: &Path) -> HashMap<String, Vec<u8>> {
+    let mut gone = HashSet::new();
+    let mut uploaded = HashMap::new();
+    for row in rows {
+        match std::fs::read(out.join(&row.file)) {
+            Ok(bytes) if hex::encode(Sha256::digest(&bytes)) == row.sha256 => {
+                uploaded.insert(row.attempt.clone(), bytes);
+            }
+            _ => drop(gone.insert(row.file.as_str())),
+        }
+    }
+    if !gone.is_empty() {
+        out::note(&format!(
+            "{} of {} outputs under {} are gone or were changed: nothing is told of their accuracy",
+            gone.len(),
+            rows.len(),
+            out.display()
+        ));
+    }
+    uploaded
+}
+
+fn print(comparison: &Comparison, args: &ComparedArgs, places: &Places) -> Result<(), Failure> {
+    let text = match (args.format, &args.report) {
+        (ComparisonFormat::Table, _) => {
+            let sheet = sheet(comparison);
+            format!("{}\n{}\n", table::table(&sheet.header, &sheet.lines), sheet.notes.join("\n"))
+        }
+        (format, _) => render_comparison(comparison, format).exit(ExitStatus::BadData)?,
+    };
+    let file: Option<PathBuf> = match (&args.report, args.format) {
+        (Some(file), _) if file.as_os_str() == "-" => None,
+        (Some(file), _) => Some(file.clone()),
+        (None, ComparisonFormat::Html) => Some(places.out.join("comparison.html")),
+        (None, _) => None,
+    };
+    match file {
+        None => out::text(&text),
+        Some(file) => {
+            write(&file, &text).map_err(|error| {
+                Failure::text(ExitStatus::BadData, format!("comparison {}: {error}", file.display()))
+            })?;
+            out::line(&file.display().to_string());
+        }
+    }
+    Ok(())
+}

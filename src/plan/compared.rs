@@ -1,0 +1,136 @@
+//! The matrix of `webmatrix compare`: models at several precisions, or on several backends, in one run.
+
+use std::collections::BTreeSet;
+
+use webmatrix_wire::{Backend, Precision};
+
+use super::expand::{Found, Overrides, Plan, PlanError, plan};
+use super::matrix::RunSettings;
+use super::model::{ModelClass, Size};
+use super::thresholds::Thresholds;
+use super::verification::{labels, of_arguments};
+
+/// What is asked of a comparison.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Compared {
+    /// What runs of it are called.
+    pub name: &'static str,
+    /// Model classes, or `all`.
+    pub models: Vec<String>,
+    /// Model sizes; without, tiny.
+    pub sizes: Option<Vec<Size>>,
+    /// Items of an inference.
+    pub batches: Option<Vec<u32>>,
+    /// Tokens of its text.
+    pub sequence_lengths: Option<Vec<u32>>,
+    /// Precisions. Full precision is added where it is not among them: accuracy is told against it.
+    pub precisions: Vec<Precision>,
+    /// Browser labels; without, every browser found, and the host where a backend of it is named.
+    pub browsers: Option<Vec<String>>,
+    /// Backends, in the order in which they are told; without, all that there are.
+    pub backends: Option<Vec<Backend>>,
+    /// Classes whose weights the user gives.
+    pub own_weights: BTreeSet<ModelClass>,
+    /// Classes whose weights are quantised already, and so come at one precision.
+    pub packed: Vec<(ModelClass, Precision)>,
+    /// Timed inferences a cell.
+    pub samples: u32,
+    /// In place of the default seconds for one attempt.
+    pub attempt_s: Option<u32>,
+    /// In place of the default seconds for everything.
+    pub total_s: Option<u32>,
+}
+
+/// Inferences before the timed ones.
+const WARMUP: u32 = 2;
+
+/// Plans what is asked.
+///
+/// # Errors
+/// If a browser or model is named that nobody knows, or no cell is left.
+pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
+    let mut precisions = vec![Precision::Fp32];
+    precisions.extend(asked.precisions.iter().filter(|precision| **precision != Precision::Fp32));
+    let run = RunSettings { warmup: WARMUP, samples: asked.samples, ..RunSettings::default() };
+    let matrix = of_arguments(asked.name, found, asked.models.clone(), precisions, run);
+    let overrides = Overrides {
+        browsers: Some(labels(asked.browsers.as_deref(), asked.backends.as_deref(), found)),
+        sizes: asked.sizes.clone(),
+        batches: asked.batches.clone(),
+        sequence_lengths: asked.sequence_lengths.clone(),
+        backends: asked.backends.clone(),
+        own_weights: asked.own_weights.clone(),
+        thresholds: Thresholds::default(),
+        attempt_s: asked.attempt_s,
+        total_s: asked.total_s,
+        ..Overrides::default()
+    };
+    let mut plan = plan(&matrix, &overrides, found)?;
+    let comes_at = |class: ModelClass| asked.packed.iter().find(|(packed, _)| *packed == class);
+    plan.cells.retain(|planned| {
+        comes_at(planned.cell.model).is_none_or(|(_, precision)| planned.cell.precision == *precision)
+    });
+    if plan.cells.is_empty() {
+        return Err(PlanError::Empty(plan.matrix));
+    }
+    if let Some(backends) = &asked.backends {
+        // The first is what others are held against: the order is the user's.
+        plan.cells
+            .sort_by_key(|planned| backends.iter().position(|backend| *backend == planned.cell.backend));
+    }
+    if asked.browsers.is_none() {
+        // Nobody asked for these by name: that they cannot be used is a line, not a failure.
+        plan.missing.clear();
+    }
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Decision;
+
+    fn lines(asked: &Compared) -> String {
+        let found = [Found { label: "chromium".to_owned(), problem: None }];
+        let plan = compared(asked, &found).unwrap_or_else(|error| panic!("{error}"));
+        let runs = plan.cells.iter().filter(|planned| planned.decision == Decision::Run);
+        runs.map(|planned| planned.cell.to_string()).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn full_precision_is_always_there() {
+        let asked = Compared {
+            name: "compare precisions",
+            models: vec!["bert".to_owned()],
+            precisions: vec![Precision::Fp16, Precision::Int4],
+            backends: Some(vec![Backend::Wasm]),
+            samples: 5,
+            ..Compared::default()
+        };
+        insta::assert_snapshot!(lines(&asked), @r"
+        chromium/bert@tiny/webmatrix/wasm/fp32/default
+        chromium/bert@tiny/webmatrix/wasm/fp16/default
+        chromium/bert@tiny/webmatrix/wasm/int4/default
+        ");
+        let bert = "bert".parse().unwrap_or_else(|error| panic!("{error}"));
+        let packed = Compared { packed: vec![(bert, Precision::Int4)], ..asked };
+        assert_eq!(lines(&packed), "chromium/bert@tiny/webmatrix/wasm/int4/default");
+    }
+
+    #[test]
+    fn platforms_stand_in_the_order_asked_for() {
+        let asked = Compared {
+            name: "compare platforms",
+            models: vec!["bert".to_owned()],
+            precisions: vec![Precision::Fp32],
+            backends: Some(vec![Backend::NativeCpu, Backend::WebGpu, Backend::Wasm]),
+            samples: 5,
+            ..Compared::default()
+        };
+        insta::assert_snapshot!(lines(&asked), @r"
+        native/bert@tiny/webmatrix/native-cpu/fp32/default
+        chromium/bert@tiny/webmatrix/webgpu/fp32/default
+        chromium/bert@tiny/webmatrix/wasm/fp32/default
+        ");
+    }
+}

@@ -1,0 +1,256 @@
+//! Comparisons as documents.
+
+use serde::Serialize;
+use tera::{Context, Tera};
+use webmatrix_wire::{EvidenceGrade, Status};
+
+use super::RenderError;
+use super::html::STYLE;
+use super::markdown::escape;
+use crate::analyse::Estimate;
+use crate::analyse::comparison::{Comparison, Kind, Row};
+use crate::collect::is_unexpected;
+
+const TEMPLATE: &str = include_str!("../../reports/comparison.html");
+
+/// The documents that a comparison can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ComparisonFormat {
+    /// For people, in a terminal.
+    Table,
+    /// One document with everything: the stable machine form.
+    Json,
+    /// A table for people, in plain text.
+    Markdown,
+    /// One self-contained page.
+    Html,
+}
+
+/// A comparison as people read it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sheet {
+    /// What stands over the columns.
+    pub header: Vec<&'static str>,
+    /// Cell by cell.
+    pub lines: Vec<Vec<String>>,
+    /// What must be known to read it.
+    pub notes: Vec<String>,
+}
+
+/// A column: its heading, and what stands in it.
+type Column = (&'static str, fn(&Row) -> String);
+
+/// Lays a comparison out. What no cell has gets no column.
+pub fn sheet(comparison: &Comparison) -> Sheet {
+    let rows = &comparison.rows;
+    let mut columns: Vec<Column> = vec![
+        ("model", |row| format!("{}@{}", row.model, row.size)),
+        ("place", |row| format!("{} {}", row.browser, row.backend)),
+        ("precision", |row| row.precision.clone()),
+        ("verdict", verdict),
+        ("bits", |row| optional(row.memory.as_ref(), |memory| format!("{:.2}", memory.bits_per_weight))),
+        ("memory", memory),
+        ("median ms", |row| optional(row.latency.median_ms, |ms| format!("{ms:.2}"))),
+        ("latency", latency),
+        ("cosine", cosine),
+    ];
+    if rows.iter().any(|row| row.accuracy.as_ref().is_some_and(|accuracy| accuracy.agreement.is_some())) {
+        columns.push(("top-1 the same", |row| {
+            let same = row.accuracy.as_ref().and_then(|accuracy| accuracy.agreement);
+            optional(same, |same| format!("{} %", range(same.scaled(100.0), 1)))
+        }));
+    }
+    if rows.iter().any(|row| row.accuracy.as_ref().is_some_and(|accuracy| accuracy.divergence.is_some())) {
+        columns.push(("KL (nats)", |row| {
+            optional(row.accuracy.as_ref().and_then(|accuracy| accuracy.divergence), |nats| range(nats, 4))
+        }));
+    }
+    if rows.iter().any(|row| row.perplexity.is_some()) {
+        columns
+            .push(("perplexity", |row| optional(row.perplexity.as_ref(), |text| range(text.perplexity, 2))));
+        columns.push(("against fp32", |row| {
+            optional(row.perplexity.as_ref().and_then(|text| text.ratio), |ratio| range(ratio, 3))
+        }));
+    }
+    columns.push(("efficiency", |row| optional(row.efficiency, |times| range(times, 2))));
+    columns.push(("", |row| row.reason.clone().unwrap_or_default()));
+    Sheet {
+        header: columns.iter().map(|(heading, _)| *heading).collect(),
+        lines: rows.iter().map(|row| columns.iter().map(|(_, cell)| cell(row)).collect()).collect(),
+        notes: notes(comparison),
+    }
+}
+
+fn optional<T>(value: Option<T>, told: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), told)
+}
+
+/// A value with its interval.
+fn range(estimate: Estimate, places: usize) -> String {
+    match (estimate.lo, estimate.hi) {
+        (Some(lo), Some(hi)) => format!("{:.places$} ({lo:.places$}–{hi:.places$})", estimate.value),
+        _ => format!("{:.places$}", estimate.value),
+    }
+}
+
+fn verdict(row: &Row) -> String {
+    match (row.status, row.evidence) {
+        (Some(Status::Pass), evidence) => format!("pass ({evidence})"),
+        (Some(status), _) => status.to_string(),
+        (None, _) => "no verdict".to_owned(),
+    }
+}
+
+/// How much less memory than what it is held against.
+fn memory(row: &Row) -> String {
+    let less = row.memory.as_ref().and_then(|memory| memory.reduction);
+    optional(less, |less| match less {
+        less if less < 0.0 => format!("{:.1} % more", -100.0 * less),
+        less => format!("{:.1} % less", 100.0 * less),
+    })
+}
+
+/// How many times as long it takes, and whether that says anything.
+fn latency(row: &Row) -> String {
+    match row.latency.ratio {
+        Some(ratio) => format!("{}, {}", range(ratio, 2), row.latency.says),
+        None => row.latency.says.clone(),
+    }
+}
+
+/// What stands over the columns of [`costs_of`].
+pub(super) const COSTS: [&str; 7] = ["model", "place", "precision", "verdict", "memory", "cosine", "latency"];
+
+/// What must be known to read them.
+pub(super) const COSTS_NOTE: &str = "Memory and latency beside fp16 in the same place, where that passed, else fp32; cosine \
+     of what pages uploaded, beside what was uploaded at fp32 there, or as it was recorded. In brackets: 95 % bootstrap \
+     intervals. Where cells were not run in turn, what changed on the machine meanwhile is a part of the ratio.";
+
+/// What a cell saves and costs, as a report shows it.
+pub(super) fn costs_of(row: &Row) -> [String; 7] {
+    [
+        format!("{}@{}", row.model, row.size),
+        format!("{} {}", row.browser, row.backend),
+        row.precision.clone(),
+        verdict(row),
+        memory(row),
+        cosine(row),
+        latency(row),
+    ]
+}
+
+fn cosine(row: &Row) -> String {
+    optional(row.accuracy.as_ref().and_then(|accuracy| accuracy.cosine), |cosine| range(cosine, 5))
+}
+
+fn notes(comparison: &Comparison) -> Vec<String> {
+    let (latency, full) = match comparison.kind {
+        Kind::Precisions => ("the same cell at fp16, where that passed, else at fp32", "in the same place"),
+        Kind::Platforms => {
+            ("the first place that was timed at the same precision", "in the first place that has it")
+        }
+    };
+    let turns = if comparison.interleaved {
+        "Cells were run in turn, several times each: what changed on the machine meanwhile fell on all alike."
+    } else {
+        "Not all cells were run in turn: what changed on the machine meanwhile is a part of such ratios."
+    };
+    vec![
+        "Bits and memory: weights as the page holds them, scales included, beside fp16 in the same place, where that \
+         passed, else fp32."
+            .to_owned(),
+        format!("Latency: medians beside {latency}; below 1 is faster. {turns}"),
+        format!(
+            "Accuracy: what pages uploaded, beside what was uploaded at fp32 {full}; of cells without one, what was \
+             recorded with them. Logits are of the same given tokens."
+        ),
+        "In brackets: 95 % intervals, by bootstrap and of fewer than five none; of top-1 Wilson's. Efficiency: how many times smaller, times how many \
+         times as fast."
+            .to_owned(),
+    ]
+}
+
+/// A comparison in the format asked for, but for [`ComparisonFormat::Table`], whose columns are the terminal's business.
+///
+/// # Errors
+/// If the values or the template do not fit: a fault of this program.
+pub fn render_comparison(comparison: &Comparison, format: ComparisonFormat) -> Result<String, RenderError> {
+    match format {
+        ComparisonFormat::Json => Ok(serde_json::to_string_pretty(comparison)? + "\n"),
+        ComparisonFormat::Table | ComparisonFormat::Markdown => Ok(markdown(comparison)),
+        ComparisonFormat::Html => html(comparison),
+    }
+}
+
+fn markdown(comparison: &Comparison) -> String {
+    let Sheet { header, lines, notes } = sheet(comparison);
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut text = format!("# {}: run {}\n\n", title(comparison.kind), escape(&comparison.run));
+    text.push_str(&line(header.iter().map(|heading| (*heading).to_owned()).collect()));
+    text.push_str(&format!("|{}\n", "---|".repeat(header.len())));
+    for cells in &lines {
+        text.push_str(&line(cells.iter().map(|cell| escape(cell)).collect()));
+    }
+    text.push('\n');
+    notes.iter().for_each(|note| text.push_str(&format!("- {note}\n")));
+    text
+}
+
+const fn title(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Precisions => "Precisions beside one another",
+        Kind::Platforms => "Platforms beside one another",
+    }
+}
+
+/// A line of the page.
+#[derive(Serialize)]
+struct Line {
+    /// How its verdict looks.
+    class: String,
+    cells: Vec<String>,
+}
+
+fn html(comparison: &Comparison) -> Result<String, RenderError> {
+    let Sheet { header, lines, notes } = sheet(comparison);
+    let lines: Vec<Line> = comparison
+        .rows
+        .iter()
+        .zip(lines)
+        .map(|(row, cells)| Line { class: class(row.status, row.evidence), cells })
+        .collect();
+    let mut tera = Tera::default();
+    tera.add_raw_template("comparison.html", TEMPLATE)?;
+    let mut context = Context::new();
+    context.insert("title", title(comparison.kind));
+    context.insert("headline", &headline(comparison));
+    context.insert("run", &comparison.run);
+    context.insert("css", STYLE);
+    context.insert("header", &header);
+    context.insert("lines", &lines);
+    context.insert("notes", &notes);
+    Ok(tera.render("comparison.html", &context)?)
+}
+
+/// How a verdict looks, in the words of the report's style.
+pub(super) fn class(status: Option<Status>, evidence: EvidenceGrade) -> String {
+    match status {
+        Some(Status::Pass) => format!("pass {evidence}"),
+        Some(status) if is_unexpected(status) => "bad".to_owned(),
+        Some(Status::Unsupported) => "lack".to_owned(),
+        _ => "none".to_owned(),
+    }
+}
+
+/// The comparison in one sentence: what was shown, and nothing else.
+fn headline(comparison: &Comparison) -> String {
+    let compared = comparison.rows.iter().filter(|row| row.reason.is_none()).count();
+    let says = |says: &str| comparison.rows.iter().filter(|row| row.latency.says == says).count();
+    format!(
+        "{compared} of {} cells are proven; of those timed beside another, {} shown faster, {} slower, {} neither.",
+        comparison.rows.len(),
+        says("faster"),
+        says("slower"),
+        says("no difference shown") + says("too few samples")
+    )
+}
