@@ -25,6 +25,8 @@ function choose(wanted) {
 
 // The runtimes that ours can be measured beside: a module of the page each, which a job loads when it needs it.
 globalThis.peer = async (name, provider) => (await import(`./${name}.js`)).open(provider);
+// Sees what they do to devices.
+globalThis.witness = async () => (await import("./witness.js")).watch();
 
 onmessage = async ({ data: { attempt, token, started } }) => {
   const post = (path, method, type, body) =>
@@ -55,7 +57,7 @@ onmessage = async ({ data: { attempt, token, started } }) => {
       batch = harness?.last_words(text);
     } catch {}
     batch ??= JSON.stringify({
-      wire_version: 5,
+      wire_version: 6,
       attempt,
       messages: [{ seq: 0, at_ms: performance.now(), message: { failed: { kind: "error", stage: "start", text } } }],
     });

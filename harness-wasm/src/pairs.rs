@@ -15,7 +15,8 @@ use webmatrix_wire::{
     Backend, BackendFacts, FailureKind, Job, Message, OpCount, Pair, PairsJob, Side, Subject,
 };
 
-use crate::peer::{Arrays, Peer, Session};
+use crate::arrays::Arrays;
+use crate::peer::{Peer, Session};
 use crate::report::{Failure, Reporter};
 use crate::sys::{breathe, now};
 use crate::{webgpu, webnn};
@@ -26,7 +27,8 @@ pub(crate) async fn run(job: &Job, work: &PairsJob, reporter: &Reporter) -> Resu
     let (ours, model) = (load(work, reporter).await?, fetch(&work.onnx, reporter).await?);
     reporter.progress("Opening the other runtime", 0.1).await?;
     let peer = Peer::open(work.backend, &model).await?;
-    reporter.send(Message::Peer(peer.facts().await?));
+    let (facts, _) = peer.facts().await?;
+    reporter.send(Message::Peer(facts));
     let session = peer.session().await?;
     match work.backend {
         Backend::Wasm => {

@@ -23,8 +23,21 @@ impl Grade {
     }
 }
 
-/// Ops that only move or name data: a backend that ran nothing else computed nothing.
-const MOVES_ONLY: &[&str] = &["constant", "input", "identity", "reshape", "cast"];
+/// Ops that only move, name or count data, in WebNN's words and ONNX's: a backend that ran nothing else computed nothing.
+const MOVES_ONLY: &[&str] = &[
+    "constant",
+    "input",
+    "identity",
+    "reshape",
+    "cast",
+    "flatten",
+    "memcpyFromHost",
+    "memcpyToHost",
+    "shape",
+    "size",
+    "squeeze",
+    "unsqueeze",
+];
 
 /// Grades what a page says about the backend that ran its model.
 ///
@@ -57,7 +70,7 @@ pub fn grade_backend(asked: Backend, nonce: u32, facts: Option<&BackendFacts>, h
 
 /// Whether an op was run that does more than move or name data.
 fn computes(op: &OpCount) -> bool {
-    op.count > 0 && !MOVES_ONLY.contains(&op.op.as_str())
+    op.count > 0 && !MOVES_ONLY.iter().any(|moves| moves.eq_ignore_ascii_case(&op.op))
 }
 
 /// The ops that ran elsewhere than on the backend asked for.

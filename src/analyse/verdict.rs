@@ -22,7 +22,7 @@ impl Rules {
 
 impl Judge for Rules {
     fn judge(&self, case: &Case<'_>) -> Verdict {
-        let grade = grade(case.cell, case.nonce, case.facts, self.thresholds.of(case.cell.model));
+        let grade = grade(case.cell, case.nonce, case.facts, self.thresholds.of(&case.cell.model));
         let mut verdict = Verdict {
             status: Status::Error,
             evidence: grade.evidence,
@@ -98,7 +98,9 @@ impl Rules {
             verdict.status = status;
             verdict.reason = Some(reason);
         };
-        if case.cell.precision != Precision::Fp32 {
+        // A file says its precision itself, and nothing was done to it.
+        let is_class = case.cell.model.class().is_some();
+        if is_class && case.cell.precision != Precision::Fp32 {
             if case.quantised.is_none() {
                 return fail(
                     Status::Error,

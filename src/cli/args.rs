@@ -1,5 +1,6 @@
 //! What was typed. Every flag can be given in the environment as `WEBMATRIX_<FLAG>`.
 
+mod file;
 mod model;
 
 use std::ops::RangeInclusive;
@@ -10,6 +11,7 @@ use clap::builder::RangedI64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use webmatrix_wire::{Backend, Precision};
 
+pub(super) use file::{FileArgs, NamedFile};
 pub(super) use model::{GenerateArgs, GivenArgs};
 
 use crate::discover::BrowserPath;
@@ -113,6 +115,8 @@ pub(super) struct SelectArgs {
     pub(super) thresholds: Option<PathBuf>,
     #[command(flatten)]
     pub(super) generate: GenerateArgs,
+    #[command(flatten)]
+    pub(super) files: FileArgs,
     #[command(flatten)]
     pub(super) paths: PathArgs,
 }
@@ -226,6 +230,9 @@ pub(super) struct RunArgs {
     pub(super) store: StoreArgs,
     #[command(flatten)]
     pub(super) print: PrintArgs,
+    /// The folder `dist` of the npm package onnxruntime-web, for --runtime ort-web
+    #[arg(long, env = "WEBMATRIX_PEER_DIR", value_name = "DIR")]
+    pub(super) peer_dir: Option<PathBuf>,
     /// Complete a run that was interrupted
     #[arg(long, env = "WEBMATRIX_RESUME", value_name = "RUN|latest")]
     pub(super) resume: Option<String>,

@@ -177,10 +177,12 @@ impl<'a> Lane<'a> {
             Err(error) => return fault(error.to_string()),
         };
         let mut quantised = None;
-        if cell.precision != Precision::Fp32 {
+        // A file is of its own precision: nothing is done to it.
+        let class = cell.model.class().filter(|_| cell.precision != Precision::Fp32);
+        if let Some(class) = class {
             let plain = Cell { precision: Precision::Fp32, ..cell.clone() };
             let full = self.reference(&plain, &self.work(&plain, &material), &material).await;
-            let made = match self.quantised(cell, &material).await {
+            let made = match self.quantised(class, cell, &material).await {
                 Ok(made) => made,
                 Err(text) => return fault(text),
             };
@@ -196,7 +198,9 @@ impl<'a> Lane<'a> {
             let Some(mut decided) = self.try_cell(tried, &work, number).await? else {
                 return Ok(None);
             };
+            // Where there is nothing to compare with, a further try changes nothing.
             let again = is_unexpected(decided.verdict.status)
+                && reference.is_ok()
                 && number <= self.ctx.settings.run.retries
                 && !self.total.is_over();
             if !again {
@@ -250,9 +254,9 @@ impl<'a> Lane<'a> {
     }
 
     fn work(&self, cell: &Cell, material: &Material) -> CellJob {
-        let info = cell.model.info();
+        let usual = cell.model.class().map_or(0, |class| class.info().new_tokens);
         CellJob {
-            class: info.name.to_owned(),
+            class: cell.model.as_str().to_owned(),
             backends: vec![cell.backend],
             precision: cell.precision,
             variant: None,
@@ -264,7 +268,7 @@ impl<'a> Lane<'a> {
                 .ctx
                 .settings
                 .generation
-                .asked((info.new_tokens > 0).then(|| material.new_tokens.unwrap_or(info.new_tokens))),
+                .asked((usual > 0).then(|| material.new_tokens.unwrap_or(usual))),
         }
     }
 
@@ -283,9 +287,14 @@ impl<'a> Lane<'a> {
     }
 
     /// The cell's model at its precision; making it may take long, and blocks nobody.
-    async fn quantised(&self, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
+    async fn quantised(
+        &self,
+        class: ModelClass,
+        cell: &Cell,
+        plain: &Material,
+    ) -> Result<Quantised, String> {
         let (sources, cell, plain) = (self.ctx.sources.clone(), cell.clone(), plain.clone());
-        tokio::task::spawn_blocking(move || sources.quantised(&cell, &plain))
+        tokio::task::spawn_blocking(move || sources.quantised(class, &cell, &plain))
             .await
             .unwrap_or_else(|error| Err(format!("quantising failed: {error}")))
     }
@@ -354,7 +363,10 @@ impl<'a> Lane<'a> {
             })
         });
         let answer = match (tried, &watch.outputs) {
-            (Some(Tried { cell, material, .. }), Some(outputs)) => said(cell.model, material, outputs).await,
+            (Some(Tried { cell, material, .. }), Some(outputs)) => match cell.model.class() {
+                Some(class) => said(class, material, outputs).await,
+                None => Vec::new(),
+            },
             _ => Vec::new(),
         };
         let well = matches!(end, End::Done(_)) && verdict.as_ref().is_none_or(|v| !is_unexpected(v.status));

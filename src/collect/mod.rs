@@ -16,6 +16,7 @@ mod inputs;
 mod journal;
 mod lane;
 mod native;
+mod onnx;
 mod quantised;
 mod record;
 mod recorder;
@@ -42,6 +43,7 @@ pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use inputs::Given;
 pub use journal::{Journal, JournalError, read, runs};
 pub use lane::{PageSaid, Traced};
+pub use onnx::{OnnxAsked, OnnxError};
 pub use quantised::Quantisation;
 pub use record::{
     AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OpsDecided,

@@ -91,13 +91,13 @@ pub(super) struct Shelf {
 
 impl Shelf {
     /// The material at the cell's precision. May take long.
-    pub(super) fn get(&self, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
+    pub(super) fn get(&self, class: ModelClass, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
         let told = |error: Error| format!("quantising: {error}");
-        let subject = (cell.model, cell.size, cell.shape);
+        let subject = (class, cell.size, cell.shape);
         once(&self.made, (subject, cell.precision), || {
-            let study = || Studied::new(cell.model, plain).map(Arc::new).map_err(told);
+            let study = || Studied::new(class, plain).map(Arc::new).map_err(told);
             let studied = once(&self.studied, subject, study)?;
-            make(cell.model, cell.precision, plain, &studied).map_err(told)
+            make(class, cell.precision, plain, &studied).map_err(told)
         })
     }
 }
@@ -229,6 +229,10 @@ fn make(
                 file(INPUTS, write_safetensors(&studied.inputs)?),
             ]);
             None
+        }
+        ModelSource::Onnx { model, .. } => {
+            let reason = "is of its own precision".to_owned();
+            return Err(Error::Data { file: model.clone(), reason });
         }
     };
     material.model = files_source(preprocessor, vec![WEIGHTS.to_owned()]);

@@ -5,6 +5,7 @@ mod bench;
 mod cell;
 mod checkpoint;
 mod expand;
+mod file;
 mod generation;
 mod matrix;
 mod model;
@@ -20,6 +21,7 @@ pub use bench::{BACKENDS, Measure, SUBJECTS};
 pub use cell::{Cell, CellError, NATIVE, is_label};
 pub use checkpoint::{Checkpoint, CheckpointError, is_commit};
 pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
+pub use file::{CellModel, FileName, FileNameError, ModelFile, PinnedFile};
 pub use generation::Generation;
 pub use matrix::{
     Axes, BATCHES, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile, RunSettings,

@@ -26,7 +26,7 @@ pub use probe::{
 };
 
 /// The version of everything in this crate. Controller and page refuse to talk across versions.
-pub const WIRE_VERSION: u32 = 5;
+pub const WIRE_VERSION: u32 = 6;
 
 #[cfg(test)]
 mod tests {
@@ -44,6 +44,6 @@ mod tests {
             hash.update(serde_json::to_vec(&schema).expect("a schema is JSON"));
         }
         let digest = hex::encode(hash.finalize());
-        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"5 d7202bcadced3e58");
+        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"6 d813ccb9a06cb99b");
     }
 }

@@ -34,6 +34,7 @@ pub(in crate::cli) async fn run(args: BenchArgs) -> Result<ExitStatus, Failure> 
         thresholds: Thresholds::default(),
         deadlines: Deadlines { attempt_s: args.deadline, ..Deadlines::default() },
         profiles: BTreeMap::new(),
+        files: BTreeMap::new(),
         missing,
     };
     has_pages(&plan)?;

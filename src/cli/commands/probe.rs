@@ -28,6 +28,7 @@ pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> 
         thresholds: Thresholds::default(),
         deadlines: Deadlines { probe_s: args.deadline, ..Deadlines::default() },
         profiles: BTreeMap::new(),
+        files: BTreeMap::new(),
         missing,
     };
     let recording = Recording::begin(&places, &plan)?;
