@@ -6,9 +6,9 @@ const BUNDLES = { wasm: "ort.wasm.min.mjs", webgpu: "ort.webgpu.min.mjs", webnn:
 const DEVICE_TYPE = "cpu";
 const CONSOLE = ["debug", "error", "info", "log", "warn"];
 
-// Loads the runtime. One thread, which is what our engine has.
-export async function open(provider) {
-  return new Runtime(await load(provider, ""), provider);
+// Loads the runtime; `dims` are a model's symbolic dimensions. One thread, which is what our engine has.
+export async function open(provider, dims) {
+  return new Runtime(await load(provider, ""), provider, dims);
 }
 
 // An `instance` of its own has its own memory, devices and settings.
@@ -21,9 +21,10 @@ async function load(provider, instance) {
 }
 
 class Runtime {
-  constructor(ort, provider) {
+  constructor(ort, provider, dims) {
     this.ort = ort;
     this.provider = provider;
+    this.dims = dims;
   }
 
   get facts() {
@@ -34,9 +35,9 @@ class Runtime {
 
   // Exactly one provider: with a list, its own fallback would choose for us.
   options(more) {
-    const { provider } = this;
+    const { provider, dims } = this;
     const wanted = provider === "webnn" ? { name: provider, deviceType: DEVICE_TYPE } : provider;
-    return { executionProviders: [wanted], ...more };
+    return { executionProviders: [wanted], freeDimensionOverrides: dims, ...more };
   }
 
   create(model) {

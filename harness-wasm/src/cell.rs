@@ -13,13 +13,14 @@ use webmatrix_wire::{
     Phase, StepDown,
 };
 
+use crate::file::File;
 use crate::report::{Failure, Reporter};
 use crate::sys::{breathe, now};
 use crate::{file, limits, webgpu, webnn};
 
 pub(crate) async fn run(job: &Job, cell: &CellJob, reporter: &Reporter) -> Result<(), Failure> {
-    if let ModelSource::Onnx { model, inputs } = &cell.model {
-        return file::run(job, cell, model, inputs, reporter).await;
+    if let ModelSource::Onnx { model, inputs, dims } = &cell.model {
+        return file::run(job, cell, &File { model, inputs, dims }, reporter).await;
     }
     reporter.progress("Loading the model", 0.05).await?;
     let start = now();

@@ -1,5 +1,7 @@
 //! A cell whose model is a file: another runtime runs it, and the page watches what it does.
 
+use std::collections::BTreeMap;
+
 use webmatrix_wire::{BackendFacts, CellJob, FailureKind, Job, Message, Phase};
 
 use crate::arrays::Arrays;
@@ -8,11 +10,19 @@ use crate::report::{Failure, Reporter};
 use crate::sys::{breathe, now};
 use crate::witness::Witness;
 
+/// What is run, by its names among the attempt's files.
+#[derive(Debug)]
+pub(crate) struct File<'j> {
+    pub(crate) model: &'j str,
+    pub(crate) inputs: &'j str,
+    /// Its symbolic dimensions.
+    pub(crate) dims: &'j BTreeMap<String, u32>,
+}
+
 pub(crate) async fn run(
     job: &Job,
     cell: &CellJob,
-    model: &str,
-    inputs: &str,
+    file: &File<'_>,
     reporter: &Reporter,
 ) -> Result<(), Failure> {
     let Some(&backend) = cell.backends.first() else {
@@ -20,14 +30,14 @@ pub(crate) async fn run(
     };
     reporter.progress("Loading the model", 0.05).await?;
     let start = now();
-    let (model, file) = (fetch(model, reporter).await?, fetch(inputs, reporter).await?);
-    let inputs = Arrays::read(inputs, &file)?;
+    let model = fetch(file.model, reporter).await?;
+    let inputs = Arrays::read(file.inputs, &fetch(file.inputs, reporter).await?)?;
     reporter.timing(Phase::Load, now() - start);
 
     reporter.progress("Loading the runtime", 0.15).await?;
     let witness = Witness::watch().await?;
     let start = now();
-    let peer = Peer::open(backend, &model).await?;
+    let peer = Peer::open(backend, &model, file.dims).await?;
     reporter.metric("runtime_ms", now() - start, "ms");
 
     // The runtime makes its device when it prepares its first model: both are this one number.

@@ -2,6 +2,8 @@
 //!
 //! Both sides are timed between the same two points: inputs in JavaScript's arrays, outputs in JavaScript's arrays.
 
+use std::collections::BTreeMap;
+
 use webmatrix_engine::NamedTensors;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
@@ -26,7 +28,7 @@ pub(crate) async fn run(job: &Job, work: &PairsJob, reporter: &Reporter) -> Resu
     reporter.progress("Loading the subject", 0.05).await?;
     let (ours, model) = (load(work, reporter).await?, fetch(&work.onnx, reporter).await?);
     reporter.progress("Opening the other runtime", 0.1).await?;
-    let peer = Peer::open(work.backend, &model).await?;
+    let peer = Peer::open(work.backend, &model, &BTreeMap::new()).await?;
     let (facts, _) = peer.facts().await?;
     reporter.send(Message::Peer(facts));
     let session = peer.session().await?;
@@ -77,7 +79,7 @@ pub(crate) async fn cold(
             let began = now();
             let inputs = arrays(work, &fetch(&work.inputs, reporter).await?)?;
             let model = fetch(&work.onnx, reporter).await?;
-            let peer = Peer::open(work.backend, &model).await?;
+            let peer = Peer::open(work.backend, &model, &BTreeMap::new()).await?;
             (began, peer.session().await?.run(&inputs).await?)
         }
     };

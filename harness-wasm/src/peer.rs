@@ -1,13 +1,15 @@
 //! Another runtime in this page, driven through a module of the page that speaks its dialect.
 
-use js_sys::{Array, Promise, Uint8Array};
+use std::collections::BTreeMap;
+
+use js_sys::{Array, Object, Promise, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use webmatrix_wire::{Backend, FailureKind, OpCount, PeerFacts, Placed};
 
 use crate::arrays::Arrays;
 use crate::report::Failure;
-use crate::sys::{call, call_async, device_was_lost, get, global, number, text, words};
+use crate::sys::{call, call_async, device_was_lost, get, global, number, set, text, words};
 
 /// The one runtime that there is a module for.
 const RUNTIME: &str = "ort-web";
@@ -22,8 +24,12 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Loads the runtime for one of its backends.
-    pub(crate) async fn open(backend: Backend, model: &[u8]) -> Result<Self, Failure> {
+    /// Loads the runtime for one of its backends; `dims` are the model's symbolic dimensions.
+    pub(crate) async fn open(
+        backend: Backend,
+        model: &[u8],
+        dims: &BTreeMap<String, u32>,
+    ) -> Result<Self, Failure> {
         let provider = match backend {
             Backend::Wasm => "wasm",
             Backend::WebGpu => "webgpu",
@@ -36,7 +42,11 @@ impl Peer {
                 ));
             }
         };
-        let opened = call_async(&global(), "peer", &[RUNTIME.into(), provider.into()]).await;
+        let bound = Object::new();
+        for (name, size) in dims {
+            set(&bound, name, &(*size).into());
+        }
+        let opened = call_async(&global(), "peer", &[RUNTIME.into(), provider.into(), bound.into()]).await;
         let runtime = opened.map_err(|error| failed("runtime", words(&error)))?;
         Ok(Self { runtime, provider, model: Uint8Array::from(model).into() })
     }
@@ -55,11 +65,8 @@ impl Peer {
         let ops = placed.iter().flat_map(|item| {
             let backend = backend_of(&text(&item, "provider"));
             let ops: Array = get(&item, "ops").dyn_into().unwrap_or_default();
-            let count = |op: JsValue| OpCount {
-                op: text(&op, "op"),
-                backend,
-                count: number(&op, "count") as u64,
-            };
+            let count =
+                |op: JsValue| OpCount { op: text(&op, "op"), backend, count: number(&op, "count") as u64 };
             ops.iter().map(count).collect::<Vec<_>>()
         });
         let ops = ops.collect();

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::files;
 use super::args::{GenerateArgs, GivenArgs, PathArgs, SelectArgs, StoreArgs, Suite, Weights};
+use super::files;
 use crate::collect::{Given, Hub, OwnWeights};
 use crate::discover::{Installed, ThisMachine, UserBrowsers, discover, select};
 use crate::error::{Exit, ExitStatus, Failure};
@@ -225,7 +225,9 @@ pub(super) fn weights(args: &SelectArgs, plan: &Plan) -> Result<OwnWeights, Fail
         return Ok(weights);
     }
     let hub = Hub::from_env().exit(ExitStatus::BadData)?;
-    let own = |class: &ModelClass| plan.runnable().any(|cell| cell.model.class() == Some(*class) && cell.size == Size::Own);
+    let own = |class: &ModelClass| {
+        plan.runnable().any(|cell| cell.model.class() == Some(*class) && cell.size == Size::Own)
+    };
     let mut absent = Vec::new();
     for class in ModelClass::all().filter(own) {
         if weights.contains_key(&class) {

@@ -32,7 +32,8 @@ pub(super) fn read(select: &SelectArgs) -> Result<BTreeMap<FileName, ModelFile>,
     let files = files.into_iter().map(read).collect::<Result<BTreeMap<_, _>, Failure>>()?;
     match args.dim.iter().find(|dim| !files.values().any(|file| file.dims.contains_key(&dim.name))) {
         Some(dim) => {
-            let known: Vec<&str> = files.values().flat_map(|file| file.dims.keys().map(String::as_str)).collect();
+            let known: Vec<&str> =
+                files.values().flat_map(|file| file.dims.keys().map(String::as_str)).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             Err(usage(format!("--dim {}: no model has such a dimension; there are {known}", dim.name)))
         }
@@ -63,9 +64,9 @@ fn refuse_what_is_for_classes(select: &SelectArgs) -> Result<(), Failure> {
         ),
     ];
     match given.iter().find(|(_, given)| *given) {
-        Some((flag, _)) => {
-            Err(usage(format!("--runtime ort-web runs files as they are, and no class of ours: leave {flag} out")))
-        }
+        Some((flag, _)) => Err(usage(format!(
+            "--runtime ort-web runs files as they are, and no class of ours: leave {flag} out"
+        ))),
         None => Ok(()),
     }
 }
@@ -78,7 +79,9 @@ fn asked(args: &FileArgs) -> Result<BTreeMap<FileName, OnnxAsked>, Failure> {
         let dims = args.dim.iter().map(|dim| (dim.name.clone(), dim.size)).collect();
         let asked = OnnxAsked { model: file.path.clone(), dims, ..OnnxAsked::default() };
         if files.insert(name.clone(), asked).is_some() {
-            return Err(usage(format!("two model files are called {name}: give one a name, --model-file NAME=FILE")));
+            return Err(usage(format!(
+                "two model files are called {name}: give one a name, --model-file NAME=FILE"
+            )));
         }
     }
     if files.is_empty() {
@@ -107,7 +110,10 @@ fn of<'f>(
         Some(name) => files.get_mut(name),
         None if files.len() == 1 => files.values_mut().next(),
         None => {
-            return Err(usage(format!("{flag}: say of which model, NAME=FILE; there are {}", known.join(", "))));
+            return Err(usage(format!(
+                "{flag}: say of which model, NAME=FILE; there are {}",
+                known.join(", ")
+            )));
         }
     };
     named.ok_or_else(|| usage(format!("{flag}: no such model; there are {}", known.join(", "))))

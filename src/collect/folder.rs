@@ -146,9 +146,7 @@ fn of_source(folder: &Path, error: SourceError) -> FolderError {
         other @ (SourceError::NoGolden(_)
         | SourceError::NotGiven(_)
         | SourceError::NoFile(_)
-        | SourceError::Onnx(_)) => {
-            FolderError { path: folder.to_owned(), reason: other.to_string() }
-        }
+        | SourceError::Onnx(_)) => FolderError { path: folder.to_owned(), reason: other.to_string() },
     }
 }
 

@@ -287,12 +287,7 @@ impl<'a> Lane<'a> {
     }
 
     /// The cell's model at its precision; making it may take long, and blocks nobody.
-    async fn quantised(
-        &self,
-        class: ModelClass,
-        cell: &Cell,
-        plain: &Material,
-    ) -> Result<Quantised, String> {
+    async fn quantised(&self, class: ModelClass, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
         let (sources, cell, plain) = (self.ctx.sources.clone(), cell.clone(), plain.clone());
         tokio::task::spawn_blocking(move || sources.quantised(class, &cell, &plain))
             .await

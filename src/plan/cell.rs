@@ -177,6 +177,9 @@ mod tests {
         "chromium/bert@tiny+b0/webmatrix/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
         unknown model "bird": use one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr
         "../x/bert@tiny/webmatrix/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
+        "chromium/bert@file/webmatrix/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
+        "chromium/..@file/ort-web/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
+        "chromium/bert@file+b2/ort-web/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
         "#);
     }
 }

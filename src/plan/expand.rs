@@ -317,9 +317,7 @@ impl Block {
     fn models(&self, overrides: &Overrides) -> Vec<(CellModel, Size, Shape)> {
         if !overrides.files.is_empty() {
             let files = overrides.files.keys();
-            return files
-                .map(|name| (CellModel::File(name.clone()), Size::File, Shape::default()))
-                .collect();
+            return files.map(|name| (CellModel::File(name.clone()), Size::File, Shape::default())).collect();
         }
         let mut models = Vec::new();
         for &model in &self.models {

@@ -81,7 +81,9 @@ impl fmt::Display for FileName {
 
 /// Text that names no model file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a model file's name is made of small letters, digits and -._, at most {LONGEST} of them, and begins with a letter or digit")]
+#[error(
+    "a model file's name is made of small letters, digits and -._, at most {LONGEST} of them, and begins with a letter or digit"
+)]
 pub struct FileNameError;
 
 impl FromStr for FileName {
@@ -158,7 +160,20 @@ mod tests {
             "k-means.v2.onnx",
         ];
         let named: Vec<String> = names.iter().map(|name| FileName::of(Path::new(name)).to_string()).collect();
-        insta::assert_snapshot!(named.join("\n"), @"");
+        insta::assert_snapshot!(named.join("\n"), @r"
+        bert
+        passwd
+        model-1-final
+        d
+        script
+        drop-table-cell
+        model
+        model
+        rf
+        model
+        con-xnno
+        k-means.v2
+        ");
     }
 
     proptest! {

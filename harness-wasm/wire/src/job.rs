@@ -1,5 +1,7 @@
 //! What the controller asks of a page.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Backend, Precision, Variant};
@@ -238,6 +240,8 @@ pub enum ModelSource {
         model: String,
         /// Named inputs of the types that it declares, safetensors.
         inputs: String,
+        /// Its symbolic dimensions: backends that know fixed shapes only are told these.
+        dims: BTreeMap<String, u32>,
     },
 }
 

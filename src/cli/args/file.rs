@@ -66,7 +66,8 @@ impl FromStr for BoundDim {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, size) = text.rsplit_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write NAME=N")?;
+        let (name, size) =
+            text.rsplit_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write NAME=N")?;
         match size.parse() {
             Ok(size) if (1..=LONGEST).contains(&size) => Ok(Self { name: name.to_owned(), size }),
             _ => Err(format!("{size:?} is no size: 1 to {LONGEST}")),

@@ -10,9 +10,7 @@ use crate::cli::launcher::LocalLauncher;
 use crate::cli::recording::Recording;
 use crate::cli::reporter::{self, Reporting};
 use crate::cli::{files, out, signals};
-use crate::collect::{
-    self, BrowserSeen, CollectError, Context, Record, Settings, Sources, Stop, peer_files,
-};
+use crate::collect::{self, BrowserSeen, CollectError, Context, Record, Settings, Sources, Stop, peer_files};
 use crate::discover::Installed;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::event::{Events, RunEvent};

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 
-use rten_onnx::onnx::{DataLocation, DataType, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use rten_onnx::onnx::{
+    DataLocation, DataType, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
+};
 use safetensors::Dtype;
 use webmatrix_wire::Precision;
 

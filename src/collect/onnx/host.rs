@@ -23,10 +23,14 @@ pub(super) fn answer(model: Vec<u8>, inputs: Bytes, patience: Duration) -> Resul
     std::thread::spawn(move || done.send(run(model, &inputs)).ok());
     let answer = match answered.recv_timeout(patience) {
         Ok(answer) => answer,
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("gave no answer within {} s", patience.as_secs())),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            Err(format!("gave no answer within {} s", patience.as_secs()))
+        }
         Err(mpsc::RecvTimeoutError::Disconnected) => Err("panicked".to_owned()),
     };
-    answer.map_err(|words| format!("{NAME}, which answers on the host: {words}; give the outputs with --expected"))
+    answer.map_err(|words| {
+        format!("{NAME}, which answers on the host: {words}; give the outputs with --expected")
+    })
 }
 
 fn run(model: Vec<u8>, inputs: &[u8]) -> Result<Bytes, String> {

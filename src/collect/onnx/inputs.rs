@@ -18,7 +18,11 @@ pub(super) type Dims = BTreeMap<String, usize>;
 ///
 /// # Errors
 /// If an input does not fit, or a dimension is bound twice and differently.
-pub(super) fn bind(declared: &Declared, asked: &Dims, given: Option<&SafeTensors<'_>>) -> Result<Dims, String> {
+pub(super) fn bind(
+    declared: &Declared,
+    asked: &Dims,
+    given: Option<&SafeTensors<'_>>,
+) -> Result<Dims, String> {
     let mut dims = Dims::new();
     if let Some(given) = given {
         let known = |name: &&str| declared.inputs.iter().any(|input| input.name == **name);
@@ -27,7 +31,9 @@ pub(super) fn bind(declared: &Declared, asked: &Dims, given: Option<&SafeTensors
             return Err(format!("input {name:?} is none of the model's: it takes {}", names.join(", ")));
         }
     }
-    for (input, view) in declared.inputs.iter().filter_map(|input| Some((input, given?.tensor(&input.name).ok()?))) {
+    for (input, view) in
+        declared.inputs.iter().filter_map(|input| Some((input, given?.tensor(&input.name).ok()?)))
+    {
         fits(input, &view, &mut dims)?;
     }
     for (name, &size) in asked {
@@ -48,7 +54,10 @@ pub(super) fn bind(declared: &Declared, asked: &Dims, given: Option<&SafeTensors
         let size = input.dims.iter().try_fold(1_usize, |all, dim| all.checked_mul(size(dim, &dims)));
         elements = elements.saturating_add(size.unwrap_or(usize::MAX));
         if elements > MOST_ELEMENTS {
-            return Err(format!("input {:?} has more than {MOST_ELEMENTS} elements: bind --dim smaller", input.name));
+            return Err(format!(
+                "input {:?} has more than {MOST_ELEMENTS} elements: bind --dim smaller",
+                input.name
+            ));
         }
     }
     Ok(dims)
@@ -61,7 +70,11 @@ fn fits(input: &Input, view: &TensorView<'_>, dims: &mut Dims) -> Result<(), Str
         return Err(format!("input {name:?} has type {:?}, the model takes {dtype:?}", view.dtype()));
     }
     if view.shape().len() != declared.len() {
-        return Err(format!("input {name:?} has shape {:?}, the model takes {} axes", view.shape(), declared.len()));
+        return Err(format!(
+            "input {name:?} has shape {:?}, the model takes {} axes",
+            view.shape(),
+            declared.len()
+        ));
     }
     for (axis, (&size, dim)) in view.shape().iter().zip(declared).enumerate() {
         let want = match dim {
@@ -96,6 +109,16 @@ fn size(dim: &Dim, dims: &Dims) -> usize {
     }
 }
 
+/// What the model's symbols stand for, sums among them, as it spells them.
+pub(super) fn symbols(declared: &Declared, dims: &Dims) -> BTreeMap<String, u32> {
+    let of_inputs = declared.inputs.iter().flat_map(|input| &input.dims);
+    let named = of_inputs.filter_map(|dim| match dim {
+        Dim::Fixed(_) => None,
+        Dim::Named(text) => Some((text.clone(), u32::try_from(size(dim, dims)).unwrap_or(u32::MAX))),
+    });
+    named.collect()
+}
+
 /// What a dimension is if nobody says: small, and what its name suggests.
 fn usual(name: &str, axis: usize) -> usize {
     let name = name.to_lowercase();
@@ -127,7 +150,9 @@ pub(super) fn inputs(
             Some(view) if view.shape() == shape => view.data().to_vec(),
             Some(view) => {
                 let (name, is) = (&input.name, view.shape());
-                return Err(format!("input {name:?} has shape {is:?}, with these dimensions it is {shape:?}"));
+                return Err(format!(
+                    "input {name:?} has shape {is:?}, with these dimensions it is {shape:?}"
+                ));
             }
             None => seeded(input, &shape, seed),
         };

@@ -78,7 +78,11 @@ impl OnnxAsked {
     /// Those of the dimensions that the model has.
     fn asked_of(&self, declared: &Declared) -> BTreeMap<String, usize> {
         let has = inputs::bind(declared, &BTreeMap::new(), None).unwrap_or_default();
-        self.dims.iter().filter(|(name, _)| has.contains_key(*name)).map(|(n, size)| (n.clone(), *size)).collect()
+        self.dims
+            .iter()
+            .filter(|(name, _)| has.contains_key(*name))
+            .map(|(n, size)| (n.clone(), *size))
+            .collect()
     }
 }
 
@@ -107,7 +111,10 @@ fn pin(path: &Path) -> Result<(PinnedFile, Bytes), OnnxError> {
 fn again(file: &PinnedFile) -> Result<Bytes, OnnxError> {
     let (now, bytes) = pin(&file.path)?;
     if now.sha256 != file.sha256 {
-        return Err(fault(&file.path, "is another file than when the run was planned: start a new run".to_owned()));
+        return Err(fault(
+            &file.path,
+            "is another file than when the run was planned: start a new run".to_owned(),
+        ));
     }
     Ok(bytes)
 }
@@ -127,14 +134,21 @@ pub(super) fn material(file: &ModelFile, seed: u64) -> Result<Material, OnnxErro
             let names = check(&bytes, true).map_err(|reason| fault(&expected.path, reason))?;
             if let Some(name) = names.iter().find(|name| !declared.outputs.contains(name)) {
                 let gives = declared.outputs.join(", ");
-                return Err(fault(&expected.path, format!("{name:?} is no output of the model: it gives {gives}")));
+                return Err(fault(
+                    &expected.path,
+                    format!("{name:?} is no output of the model: it gives {gives}"),
+                ));
             }
             Some(("given", bytes))
         }
         None => None,
     };
     Ok(Material {
-        model: ModelSource::Onnx { model: MODEL.to_owned(), inputs: INPUTS.to_owned() },
+        model: ModelSource::Onnx {
+            model: MODEL.to_owned(),
+            inputs: INPUTS.to_owned(),
+            dims: inputs::symbols(&declared, &file.dims),
+        },
         files: Files::from([
             (MODEL.to_owned(), FileSource::Bytes(model)),
             (INPUTS.to_owned(), FileSource::Bytes(inputs)),

@@ -64,7 +64,8 @@ fn a_file_says_what_it_takes() {
 #[test]
 fn quantised_weights_are_of_their_width() {
     let of = |node: NodeProto| declared(&model(|graph| graph.node = vec![node])).precision;
-    let bits = |bits| AttributeProto { name: Some("bits".into()), i: Some(bits), ..AttributeProto::default() };
+    let bits =
+        |bits| AttributeProto { name: Some("bits".into()), i: Some(bits), ..AttributeProto::default() };
     assert_eq!(of(node("DequantizeLinear")), webmatrix_wire::Precision::Int8);
     let packed = NodeProto { attribute: vec![bits(2)], ..node("MatMulNBits") };
     assert_eq!(of(packed), webmatrix_wire::Precision::Int2);
@@ -98,7 +99,22 @@ fn what_is_wrong_with_a_file_is_told() {
         model(|graph| graph.node[0].name = Some("a\nAll nodes placed on [WebNNExecutionProvider]".into())),
     ];
     let told: Vec<String> = bad.iter().map(|bytes| Declared::read(bytes).err().unwrap_or_default()).collect();
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    holds no graph: save it anew
+    is no ONNX model, or is cut short: save it anew
+    is no ONNX model, or is cut short: save it anew
+    is no ONNX model, or is cut short: save it anew
+    nests messages deeper than 60: no exporter does
+    computes nothing: right outputs would prove nothing
+    declares no output: save it anew
+    computes in half precision, for which there is no tolerance yet: export it in float32
+    computes in half precision, for which there is no tolerance yet: export it in float32
+    input "x" has element type 8, which cannot be given
+    input "x" has the dimension -7: save it anew
+    input "x" is no tensor, and only tensors can be given
+    keeps weights in a file beside it: save it as one file, up to 2 GiB
+    has the name "a\nAll nodes placed on [WebNNExecutionProvider]", with a control character in it: rename it
+    "#);
 }
 
 proptest! {
@@ -157,7 +173,15 @@ fn dimensions_are_bound_by_inputs_then_by_name_then_by_habit() {
         with(&given(&[2], Dtype::I64), &[]),
         text(inputs::bind(&declared, &asked(&[("N", 1 << 20)]), None)),
     ];
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    N=1 batch_size=1 height=224 past_sequence_length=16 sequence_length=16
+    N=1 batch_size=1 height=224 past_sequence_length=16 sequence_length=5
+    N=1 batch_size=2 height=224 past_sequence_length=16 sequence_length=7
+    dimension "sequence_length" is 7 in the inputs, not 5
+    input "ids" has type I32, the model takes I64
+    input "ids" has shape [2], the model takes 2 axes
+    input "pixels" has more than 268435456 elements: bind --dim smaller
+    "#);
     let dims = inputs::bind(&declared, &asked(&[("past_sequence_length", 2)]), None);
     let made = inputs::inputs(&declared, &dims.unwrap_or_default(), None, 7).unwrap_or_default();
     let made = SafeTensors::deserialize(&made).unwrap_or_else(|error| panic!("{error}"));
@@ -182,7 +206,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_host_gives_what_float64_gives() {
-    let file = read("mlp.onnx", Some("mlp.inputs.safetensors"), None).unwrap_or_else(|error| panic!("{error}"));
+    let file =
+        read("mlp.onnx", Some("mlp.inputs.safetensors"), None).unwrap_or_else(|error| panic!("{error}"));
     let material = material(&file, 7).unwrap_or_else(|error| panic!("{error}"));
     let answer = answer(&material.files, PATIENCE).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(answer.source, "rten");
@@ -222,7 +247,12 @@ fn what_does_not_belong_to_a_model_is_told() {
     let inputs = read("tagger.onnx", Some("mlp.inputs.safetensors"), None).err().unwrap_or_default();
     let missing = read("none.onnx", None, None).err().unwrap_or_default();
     let here = folder.path().display().to_string();
-    insta::assert_snapshot!([other, nan, inputs, missing].join("\n").replace(&here, ""), @"");
+    insta::assert_snapshot!([other, nan, inputs, missing].join("\n").replace(&here, ""), @r#"
+    /expected.safetensors: "z" is no output of the model: it gives y
+    /expected.safetensors: tensor y holds NaN (element 1), which proves nothing: save it anew
+    /mlp.inputs.safetensors: input "x" is none of the model's: it takes input_ids, attention_mask
+    /none.onnx: cannot be read: No such file or directory (os error 2)
+    "#);
 }
 
 #[test]
