@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::args::{FileArgs, NamedFile, SelectArgs, Suite, Weights};
 use crate::collect::OnnxAsked;
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{FileName, ModelFile, Plan, Runtime};
+use crate::plan::{FileName, ModelFile, NATIVE, Plan, Runtime};
 
 fn usage(text: impl Into<String>) -> Failure {
     Failure::text(ExitStatus::Usage, text)
@@ -27,6 +27,9 @@ pub(super) fn read(select: &SelectArgs) -> Result<BTreeMap<FileName, ModelFile>,
         };
     }
     refuse_what_is_for_classes(select)?;
+    if select.browsers.iter().flatten().any(|label| label == NATIVE) {
+        return Err(usage(format!("--runtime ort-web runs in pages only: leave {NATIVE} out")));
+    }
     let files = asked(args)?;
     let read = |(name, asked): (FileName, OnnxAsked)| Ok((name, asked.read().exit(ExitStatus::BadData)?));
     let files = files.into_iter().map(read).collect::<Result<BTreeMap<_, _>, Failure>>()?;
