@@ -13,6 +13,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import onnx
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -84,7 +85,9 @@ def export(name, folder):
         # What tracing cannot follow, the newer exporter often can; in one file, as pages want it.
         print(f"{name}: traced: {first_line(traced)}", file=sys.stderr)
         torch.onnx.export(module, tensors, file, **names, dynamo=True, external_data=False)
-    save_file(inputs, folder / f"{name}.inputs.safetensors")
+    # What does not change the outputs, the exporter leaves out.
+    kept = [value.name for value in onnx.load(file).graph.input]
+    save_file({name: inputs[name] for name in kept}, folder / f"{name}.inputs.safetensors")
     save_file(expected, folder / f"{name}.expected.safetensors")
 
 

@@ -4,8 +4,8 @@ use webmatrix_wire::{Backend, BackendFacts, Failed, FailureKind, Precision, Prob
 
 use super::accuracy::accuracy;
 use super::{compare, grade, ops, unsupported};
-use crate::collect::{Case, End, Judge, OpVerdict, OpsRun, Verdict, is_real};
-use crate::plan::Thresholds;
+use crate::collect::{Case, End, GIVEN, Judge, OpVerdict, OpsRun, Verdict, is_real};
+use crate::plan::{CellModel, Thresholds};
 
 /// The rules by which attempts are judged.
 #[derive(Clone, Debug, Default)]
@@ -134,8 +134,15 @@ impl Rules {
         let ok = agreement.ok;
         verdict.agreement = Some(agreement);
         if !ok {
+            let fault = fault.unwrap_or_else(|| "the outputs disagree".to_owned());
             verdict.status = Status::Wrong;
-            verdict.reason = Some(fault.unwrap_or_else(|| "the outputs disagree".to_owned()));
+            verdict.reason = Some(match &case.cell.model {
+                // Another runtime's float32 is no oracle: who is right may be asked of a third.
+                CellModel::File(_) if reference.source != GIVEN => {
+                    format!("{fault}; so says {}, and --expected gives another answer", reference.source)
+                }
+                _ => fault,
+            });
         } else if is_real(verdict.evidence) {
             verdict.status = Status::Pass;
         } else {

@@ -43,14 +43,14 @@ pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use inputs::Given;
 pub use journal::{Journal, JournalError, read, runs};
 pub use lane::{PageSaid, Traced};
-pub use onnx::{OnnxAsked, OnnxError};
+pub use onnx::{OnnxAsked, OnnxError, check_onnx};
 pub use quantised::Quantisation;
 pub use record::{
     AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OpsDecided,
     OutputsReceived, Record, RunStarted, SessionStarted, Versions,
 };
 pub use recorder::{Listener, Recorder};
-pub use source::{OwnWeights, SourceError, Sources};
+pub use source::{GIVEN, OwnWeights, SourceError, Sources};
 pub use stop::Stop;
 pub use subject::{SubjectError, SubjectFolder, peer_files};
 pub use verdict::{

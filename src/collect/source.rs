@@ -122,6 +122,9 @@ pub struct Sources {
     read: Mutex<HashMap<(CellModel, Shape), Material>>,
 }
 
+/// What the answer is called that a person gave with the model.
+pub const GIVEN: &str = "given";
+
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
@@ -303,7 +306,7 @@ pub(super) fn of_folder(
         let expected = read(EXPECTED)?;
         let fit = |reason| SourceError::Expected { class, reason };
         let new_tokens = new_tokens(class, &read(CONFIG)?, &inputs, &expected).map_err(fit)?;
-        (Some(("given", expected)), Some(new_tokens))
+        (Some((GIVEN, expected)), Some(new_tokens))
     } else {
         (None, None)
     };

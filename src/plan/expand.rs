@@ -457,6 +457,10 @@ fn decide(
     if let Err(reason) = takes(cell, generation) {
         return never(Status::NotApplicable, reason);
     }
+    if cell.runtime == Runtime::OrtWeb && !features.is_empty() {
+        let reason = format!("{} are features of our engine, which runs no files", features.join(", "));
+        return never(Status::NotApplicable, reason);
+    }
     let known = |feature: &String| FEATURES.iter().any(|known| feature.starts_with(known));
     if let Some(feature) = features.iter().find(|feature| !known(feature)) {
         return never(Status::NotImplemented, format!("the harness has no feature {feature:?} yet"));

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use webmatrix_wire::ModelSource;
 
 use super::folder::check;
-use super::source::{EXPECTED, INPUTS, Material};
+use super::source::{EXPECTED, GIVEN, INPUTS, Material};
 use super::verdict::Reference;
 use crate::plan::{ModelFile, PinnedFile};
 use crate::serve::{FileSource, Files};
@@ -50,7 +50,7 @@ pub struct OnnxAsked {
 }
 
 impl OnnxAsked {
-    /// Reads the files and binds the model's dimensions; with it, the names of those that it has.
+    /// Reads the files and binds the model's dimensions.
     ///
     /// # Errors
     /// Names the file and what is wrong with it.
@@ -70,9 +70,7 @@ impl OnnxAsked {
                 .map_err(|reason| fault(&self.model, reason))?,
         };
         let (inputs, expected) = (given.map(|(file, _)| file), expected.map(|(file, _)| file));
-        let file = ModelFile { onnx, precision: declared.precision, dims, inputs, expected };
-        // What is to be run is made once here, so that nothing is found wrong in the middle of a run.
-        material(&file, 0).map(|_| file)
+        Ok(ModelFile { onnx, precision: declared.precision, dims, inputs, expected })
     }
 
     /// Those of the dimensions that the model has.
@@ -88,6 +86,14 @@ impl OnnxAsked {
 
 fn fault(path: &Path, reason: String) -> OnnxError {
     OnnxError { path: path.to_owned(), reason }
+}
+
+/// Whether bytes are an ONNX model that can be run.
+///
+/// # Errors
+/// In words that go behind the file's name.
+pub fn check_onnx(bytes: &[u8]) -> Result<(), String> {
+    Declared::read(bytes).map(drop)
 }
 
 fn declare(path: &Path, bytes: &[u8]) -> Result<Declared, OnnxError> {
@@ -139,7 +145,7 @@ pub(super) fn material(file: &ModelFile, seed: u64) -> Result<Material, OnnxErro
                     format!("{name:?} is no output of the model: it gives {gives}"),
                 ));
             }
-            Some(("given", bytes))
+            Some((GIVEN, bytes))
         }
         None => None,
     };

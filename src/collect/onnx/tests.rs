@@ -199,7 +199,8 @@ fn read(model: &str, inputs: Option<&str>, expected: Option<&Path>) -> Result<Mo
         expected: expected.map(Path::to_owned),
         dims: BTreeMap::new(),
     };
-    asked.read().map_err(|error| error.to_string().replace(FIXTURES, ""))
+    let file = asked.read().and_then(|file| material(&file, 7).map(|_| file));
+    file.map_err(|error| error.to_string().replace(FIXTURES, ""))
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
