@@ -1,11 +1,11 @@
 """Exports our classes' golden twins as ONNX: `export.py FOLDER [CLASS ...]`.
 
-Each class gives CLASS.onnx, CLASS.inputs.safetensors and CLASS.expected.safetensors: the golden's own weights, inputs and
-outputs, so that `webmatrix run --runtime ort-web` and our own cell of the class are held to the same answer. One forward
-pass: what a golden generates is no output of one.
+Each class gives CLASS.onnx, CLASS.inputs.safetensors and CLASS.expected.safetensors: the golden's own weights, inputs
+and outputs, so that `webmatrix run --runtime ort-web` and our own cell of the class are held to the same answer. One
+forward pass: what a golden generates is no output of one.
 
-Shapes are the goldens'. Every export is checked before it is written: PyTorch's module that is exported must itself give
-what the golden expects.
+Shapes are the goldens'. Every export is checked before it is written: PyTorch's module that is exported must itself
+give what the golden expects.
 """
 
 import json
