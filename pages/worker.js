@@ -24,7 +24,9 @@ function choose(wanted) {
 }
 
 // The runtimes that ours can be measured beside: a module of the page each, which a job loads when it needs it.
-globalThis.peer = async (name, provider) => (await import(`./${name}.js`)).open(provider);
+globalThis.peer = async (name, ...how) => (await import(`./${name}.js`)).open(...how);
+// Sees what they do to devices.
+globalThis.witness = async () => (await import("./witness.js")).watch();
 
 onmessage = async ({ data: { attempt, token, started } }) => {
   const post = (path, method, type, body) =>

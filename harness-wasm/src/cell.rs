@@ -14,11 +14,15 @@ use webmatrix_wire::{
     OpCount, Phase, StepDown,
 };
 
+use crate::file::File;
 use crate::report::{Failure, Reporter};
 use crate::sys::{breathe, now};
-use crate::{limits, webgpu, webnn};
+use crate::{file, limits, webgpu, webnn};
 
 pub(crate) async fn run(job: &Job, cell: &CellJob, reporter: &Reporter) -> Result<(), Failure> {
+    if let ModelSource::Onnx { model, inputs, dims } = &cell.model {
+        return file::run(job, cell, &File { model, inputs, dims }, reporter).await;
+    }
     reporter.progress("Loading the model", 0.05).await?;
     let start = now();
     let loaded = load(cell, reporter).await?;
@@ -65,6 +69,9 @@ async fn load(cell: &CellJob, reporter: &Reporter) -> Result<Loaded, Failure> {
         ModelSource::Twin { size, seed, batch, tokens } => {
             let (batch, tokens) = (*batch as usize, tokens.map(|tokens| tokens as usize));
             Loaded::twin_of(&cell.class, size.as_str(), *seed, batch, tokens).map_err(engine)
+        }
+        ModelSource::Onnx { .. } => {
+            Err(Failure::new(FailureKind::NotImplemented, "load", "the engine reads no ONNX files"))
         }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Everything that touches JavaScript is in `sys`; the rest is ordinary Rust.
 
+mod arrays;
 mod cell;
 mod client;
+mod file;
 mod limits;
 mod memory;
 mod ops;
@@ -14,6 +16,7 @@ mod report;
 mod sys;
 mod webgpu;
 mod webnn;
+mod witness;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 use webmatrix_wire::{Job, JobKind, Variant, WIRE_VERSION};

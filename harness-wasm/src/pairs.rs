@@ -2,6 +2,8 @@
 //!
 //! Both sides are timed between the same two points: inputs in JavaScript's arrays, outputs in JavaScript's arrays.
 
+use std::collections::BTreeMap;
+
 use webmatrix_engine::NamedTensors;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
@@ -15,7 +17,8 @@ use webmatrix_wire::{
     Backend, BackendFacts, FailureKind, Job, Message, OpCount, Pair, PairsJob, Side, Subject,
 };
 
-use crate::peer::{Arrays, Peer, Session};
+use crate::arrays::Arrays;
+use crate::peer::{Peer, Session};
 use crate::report::{Failure, Reporter};
 use crate::sys::{breathe, now};
 use crate::{webgpu, webnn};
@@ -25,8 +28,9 @@ pub(crate) async fn run(job: &Job, work: &PairsJob, reporter: &Reporter) -> Resu
     reporter.progress("Loading the subject", 0.05).await?;
     let (ours, model) = (load(work, reporter).await?, fetch(&work.onnx, reporter).await?);
     reporter.progress("Opening the other runtime", 0.1).await?;
-    let peer = Peer::open(work.backend, &model).await?;
-    reporter.send(Message::Peer(peer.facts().await?));
+    let peer = Peer::open(work.backend, &model, &BTreeMap::new()).await?;
+    let (facts, _) = peer.facts().await?;
+    reporter.send(Message::Peer(facts));
     let session = peer.session().await?;
     match work.backend {
         Backend::Wasm => {
@@ -75,7 +79,7 @@ pub(crate) async fn cold(
             let began = now();
             let inputs = arrays(work, &fetch(&work.inputs, reporter).await?)?;
             let model = fetch(&work.onnx, reporter).await?;
-            let peer = Peer::open(work.backend, &model).await?;
+            let peer = Peer::open(work.backend, &model, &BTreeMap::new()).await?;
             (began, peer.session().await?.run(&inputs).await?)
         }
     };

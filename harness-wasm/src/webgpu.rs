@@ -97,10 +97,19 @@ impl WebDevice {
         let promise: Promise =
             promise.dyn_into().map_err(|_| "requestDevice() gave no promise".to_owned())?;
         let device = within(DEADLINE_MS, "requestDevice()", &promise).await.map_err(|error| words(&error))?;
+        Ok(Self::of(device))
+    }
+
+    /// A device that is there already, whoever made it.
+    pub(crate) fn of(device: JsValue) -> Self {
         let limits = get(&device, "limits");
         let lost = Rc::new(RefCell::new(None));
         let note = Rc::clone(&lost);
         let on_lost = Closure::once(move |info: JsValue| {
+            // A device that its maker has put away is not lost.
+            if text(&info, "reason") == "destroyed" {
+                return;
+            }
             device_was_lost(Some(true));
             *note.borrow_mut() = Some(format!("{}: {}", text(&info, "reason"), text(&info, "message")));
         });
@@ -108,7 +117,7 @@ impl WebDevice {
         // The promise lives as long as the device; its reaction must too.
         let _ = promise.then(&on_lost);
         on_lost.forget();
-        Ok(Self {
+        Self {
             queue: get(&device, "queue"),
             limits: Limits {
                 storage_binding: number(&limits, "maxStorageBufferBindingSize") as u64,
@@ -118,7 +127,7 @@ impl WebDevice {
             },
             device,
             lost,
-        })
+        }
     }
 
     /// Computes the challenge in a real dispatch.

@@ -69,6 +69,11 @@ impl WebContext {
         within(DEADLINE_MS, "createContext()", &promise).await.map(Self).map_err(|error| words(&error))
     }
 
+    /// A context that is there already, whoever made it.
+    pub(crate) fn seen(context: JsValue) -> Self {
+        Self(context)
+    }
+
     /// Its `opSupportLimits()`; undefined where there are none.
     pub(crate) fn limits(&self) -> JsValue {
         call(&self.0, "opSupportLimits", &[]).unwrap_or(JsValue::UNDEFINED)

@@ -264,7 +264,7 @@ impl<'a> Among<'a> {
 
 /// Whether two cells are of the same model on the same inputs.
 fn same_subject(a: &Cell, b: &Cell) -> bool {
-    (a.model, a.size, a.shape, a.runtime, &a.profile) == (b.model, b.size, b.shape, b.runtime, &b.profile)
+    (&a.model, a.size, a.shape, a.runtime, &a.profile) == (&b.model, b.size, b.shape, b.runtime, &b.profile)
 }
 
 fn same_place(a: &Cell, b: &Cell) -> bool {

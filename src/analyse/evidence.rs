@@ -4,7 +4,7 @@ use webmatrix_wire::{
     AdapterFacts, Backend, BackendFacts, Challenge, EvidenceGrade, Implementation, OpCase, OpCount,
 };
 
-use crate::plan::{Cell, HostOps};
+use crate::plan::{Cell, HostOps, Runtime};
 
 /// Evidence with the kind of implementation, and what keeps it from being better.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +23,21 @@ impl Grade {
     }
 }
 
-/// Ops that only move or name data: a backend that ran nothing else computed nothing.
-const MOVES_ONLY: &[&str] = &["constant", "input", "identity", "reshape", "cast"];
+/// Ops that only move, name or count data, in WebNN's words and ONNX's: a backend that ran nothing else computed nothing.
+const MOVES_ONLY: &[&str] = &[
+    "constant",
+    "input",
+    "identity",
+    "reshape",
+    "cast",
+    "flatten",
+    "memcpyFromHost",
+    "memcpyToHost",
+    "shape",
+    "size",
+    "squeeze",
+    "unsqueeze",
+];
 
 /// Grades what a page says about the backend that ran its model.
 ///
@@ -32,7 +45,24 @@ const MOVES_ONLY: &[&str] = &["constant", "input", "identity", "reshape", "cast"
 /// computation from this attempt's nonce gives, was it the backend asked for, did that backend run
 /// every op but those that `host` lets the host run, and is it hardware.
 pub fn grade(cell: &Cell, nonce: u32, facts: Option<&BackendFacts>, host: HostOps) -> Grade {
-    grade_backend(cell.backend, nonce, facts, host)
+    let grade = grade_backend(cell.backend, nonce, facts, host);
+    match facts {
+        Some(facts) if cell.runtime == Runtime::OrtWeb => with_its_word(facts, grade),
+        _ => grade,
+    }
+}
+
+/// Says what of another runtime's device work is its own word, and what the page saw itself.
+fn with_its_word(facts: &BackendFacts, grade: Grade) -> Grade {
+    if grade.implementation.is_none() || !matches!(facts.backend, Backend::WebGpu | Backend::WebNn) {
+        return grade;
+    }
+    let seen = format!(
+        "which nodes ran there is onnxruntime's word, its {} dispatches the page saw",
+        facts.dispatches
+    );
+    let reasons: Vec<String> = grade.reason.into_iter().chain([seen]).collect();
+    Grade { reason: Some(reasons.join("; ")), ..grade }
 }
 
 /// As [`grade`], of whatever was to run on the backend asked for.
@@ -57,7 +87,7 @@ pub fn grade_backend(asked: Backend, nonce: u32, facts: Option<&BackendFacts>, h
 
 /// Whether an op was run that does more than move or name data.
 fn computes(op: &OpCount) -> bool {
-    op.count > 0 && !MOVES_ONLY.contains(&op.op.as_str())
+    op.count > 0 && !MOVES_ONLY.iter().any(|moves| moves.eq_ignore_ascii_case(&op.op))
 }
 
 /// The ops that ran elsewhere than on the backend asked for.
@@ -326,6 +356,38 @@ mod tests {
         helped.ops[0].op = "reshape".into();
         assert_eq!(of(&helped, 9, 0.9).0, EvidenceGrade::Fallback);
         assert_eq!(of(&facts(Backend::Wasm), 9, 0.9).0, EvidenceGrade::Fallback);
+    }
+
+    /// What onnxruntime-web tells of its nodes, with what the page saw.
+    #[test]
+    fn another_runtimes_word_is_called_its_word() {
+        let cell = "chromium/bert@file/ort-web/webgpu/fp32/default".parse::<Cell>();
+        let cell = cell.unwrap_or_else(|error| panic!("{error}"));
+        let of = |change: fn(&mut BackendFacts)| {
+            let mut facts = facts(Backend::WebGpu);
+            facts.ops = vec![OpCount { op: "node".into(), backend: Backend::WebGpu, count: 4 }];
+            change(&mut facts);
+            let Grade { evidence, reason, .. } = grade(&cell, NONCE, Some(&facts), HostOps::default());
+            format!("{evidence}: {}", reason.unwrap_or_default())
+        };
+        let lines = [
+            of(|_| {}),
+            of(|facts| facts.ops.push(OpCount { op: "Gather".into(), backend: Backend::Wasm, count: 2 })),
+            of(|facts| facts.dispatches = 0),
+            of(|facts| facts.challenge = None),
+            of(|facts| facts.ops.clear()),
+            of(|facts| {
+                facts.ops = vec![OpCount { op: "Reshape".into(), backend: Backend::WebGpu, count: 4 }]
+            }),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        hardware: which nodes ran there is onnxruntime's word, its 10 dispatches the page saw
+        fallback: not all ran on webgpu: Gather x2 on wasm; which nodes ran there is onnxruntime's word, its 10 dispatches the page saw
+        none: no GPU dispatch was made
+        none: no known-answer computation was done
+        none: no computing op was run
+        none: no computing op was run
+        ");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use webmatrix_wire::{Backend, BackendFacts, Failed, FailureKind, Precision, Prob
 
 use super::accuracy::accuracy;
 use super::{compare, grade, ops, unsupported};
-use crate::collect::{Case, End, Judge, OpVerdict, OpsRun, Verdict, is_real};
-use crate::plan::Thresholds;
+use crate::collect::{Case, End, GIVEN, Judge, OpVerdict, OpsRun, Verdict, is_real};
+use crate::plan::{CellModel, Thresholds};
 
 /// The rules by which attempts are judged.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ impl Rules {
 
 impl Judge for Rules {
     fn judge(&self, case: &Case<'_>) -> Verdict {
-        let grade = grade(case.cell, case.nonce, case.facts, self.thresholds.of(case.cell.model));
+        let grade = grade(case.cell, case.nonce, case.facts, self.thresholds.of(&case.cell.model));
         let mut verdict = Verdict {
             status: Status::Error,
             evidence: grade.evidence,
@@ -98,7 +98,9 @@ impl Rules {
             verdict.status = status;
             verdict.reason = Some(reason);
         };
-        if case.cell.precision != Precision::Fp32 {
+        // A file says its precision itself, and nothing was done to it.
+        let is_class = case.cell.model.class().is_some();
+        if is_class && case.cell.precision != Precision::Fp32 {
             if case.quantised.is_none() {
                 return fail(
                     Status::Error,
@@ -132,8 +134,15 @@ impl Rules {
         let ok = agreement.ok;
         verdict.agreement = Some(agreement);
         if !ok {
+            let fault = fault.unwrap_or_else(|| "the outputs disagree".to_owned());
             verdict.status = Status::Wrong;
-            verdict.reason = Some(fault.unwrap_or_else(|| "the outputs disagree".to_owned()));
+            verdict.reason = Some(match &case.cell.model {
+                // Another runtime's float32 is no oracle: who is right may be asked of a third.
+                CellModel::File(_) if reference.source != GIVEN => {
+                    format!("{fault}; so says {}, and --expected gives another answer", reference.source)
+                }
+                _ => fault,
+            });
         } else if is_real(verdict.evidence) {
             verdict.status = Status::Pass;
         } else {

@@ -1,6 +1,7 @@
 //! What was typed. Every flag can be given in the environment as `WEBMATRIX_<FLAG>`.
 
 mod compare;
+mod file;
 mod memory;
 mod model;
 mod quantize;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use webmatrix_wire::{Backend, Precision};
 
 pub(super) use compare::{Compare, CompareArgs, ComparedArgs};
+pub(super) use file::{FileArgs, NamedFile};
 pub(super) use memory::MemoryArgs;
 pub(super) use model::{GenerateArgs, GivenArgs};
 pub(super) use quantize::QuantizeArgs;
@@ -123,6 +125,8 @@ pub(super) struct SelectArgs {
     pub(super) thresholds: Option<PathBuf>,
     #[command(flatten)]
     pub(super) generate: GenerateArgs,
+    #[command(flatten)]
+    pub(super) files: FileArgs,
     #[command(flatten)]
     pub(super) paths: PathArgs,
 }
@@ -236,6 +240,9 @@ pub(super) struct RunArgs {
     pub(super) store: StoreArgs,
     #[command(flatten)]
     pub(super) print: PrintArgs,
+    /// The folder `dist` of the npm package onnxruntime-web, for --runtime ort-web
+    #[arg(long, env = "WEBMATRIX_PEER_DIR", value_name = "DIR")]
+    pub(super) peer_dir: Option<PathBuf>,
     /// Complete a run that was interrupted
     #[arg(long, env = "WEBMATRIX_RESUME", value_name = "RUN|latest")]
     pub(super) resume: Option<String>,

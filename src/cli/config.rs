@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::args::{GenerateArgs, GivenArgs, PathArgs, SelectArgs, StoreArgs, Suite, Weights};
+use super::files;
 use crate::collect::{Given, Hub, OwnWeights};
 use crate::discover::{Installed, ThisMachine, UserBrowsers, discover, select};
 use crate::error::{Exit, ExitStatus, Failure};
@@ -101,6 +102,7 @@ pub(super) fn matrix(name: &str) -> Result<Matrix, Failure> {
 
 /// The plan that the arguments ask for on this machine.
 pub(super) fn plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
+    let files = files::read(args)?;
     if args.suite == Suite::Ops {
         return ops_plan(args, machine);
     }
@@ -113,6 +115,7 @@ pub(super) fn plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure
         precisions: args.precisions.clone(),
         features: args.features.clone(),
         own_weights: own_weights(&args.weights)?,
+        files,
         batches: args.batch.clone(),
         sequence_lengths: args.sequence_length.clone(),
         generation: generation(&args.generate)?,
@@ -227,7 +230,9 @@ pub(super) fn weights(asked: &[Weights], plan: &Plan) -> Result<OwnWeights, Fail
         return Ok(weights);
     }
     let hub = Hub::from_env().exit(ExitStatus::BadData)?;
-    let own = |class: &ModelClass| plan.runnable().any(|cell| cell.model == *class && cell.size == Size::Own);
+    let own = |class: &ModelClass| {
+        plan.runnable().any(|cell| cell.model.class() == Some(*class) && cell.size == Size::Own)
+    };
     let mut absent = Vec::new();
     for class in ModelClass::all().filter(own) {
         if weights.contains_key(&class) {

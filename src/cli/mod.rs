@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod config;
+mod files;
 mod launcher;
 mod machine;
 mod out;

@@ -148,7 +148,11 @@ fn of_source(folder: &Path, error: SourceError) -> FolderError {
         | SourceError::Weights { path, reason, .. } => FolderError { path, reason },
         SourceError::Expected { reason, .. } => FolderError { path: folder.join(EXPECTED), reason },
         SourceError::Inputs { reason, .. } => FolderError { path: folder.join(INPUTS), reason },
-        other @ (SourceError::NoGolden(_) | SourceError::NotGiven(_) | SourceError::Precision { .. }) => {
+        other @ (SourceError::NoGolden(_)
+        | SourceError::NotGiven(_)
+        | SourceError::NoFile(_)
+        | SourceError::Onnx(_)
+        | SourceError::Precision { .. }) => {
             FolderError { path: folder.to_owned(), reason: other.to_string() }
         }
     }
@@ -187,7 +191,7 @@ pub(super) fn class_of(config: &Config) -> Result<ModelClass, String> {
 }
 
 /// Checks every tensor of a file; their names, in order.
-fn check(bytes: &[u8], to_compare: bool) -> Result<Vec<String>, String> {
+pub(super) fn check(bytes: &[u8], to_compare: bool) -> Result<Vec<String>, String> {
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| format!("is not a valid safetensors file ({error}): copy or save it anew"))?;
     let mut names: Vec<String> = file.names().into_iter().map(str::to_owned).collect();

@@ -190,6 +190,7 @@ impl<'a> Lane<'a> {
                 return Ok(None);
             };
             let again = is_unexpected(decided.verdict.status)
+                && prepared.is_answered()
                 && number <= self.ctx.settings.run.retries
                 && !self.total.is_over();
             if !again {
@@ -242,9 +243,9 @@ impl<'a> Lane<'a> {
     }
 
     fn work(&self, cell: &Cell, material: &Material) -> CellJob {
-        let info = cell.model.info();
+        let usual = cell.model.class().map_or(0, |class| class.info().new_tokens);
         CellJob {
-            class: info.name.to_owned(),
+            class: cell.model.as_str().to_owned(),
             backends: vec![cell.backend],
             precision: cell.precision,
             variant: None,
@@ -256,7 +257,7 @@ impl<'a> Lane<'a> {
                 .ctx
                 .settings
                 .generation
-                .asked((info.new_tokens > 0).then(|| material.new_tokens.unwrap_or(info.new_tokens))),
+                .asked((usual > 0).then(|| material.new_tokens.unwrap_or(usual))),
         }
     }
 
@@ -325,9 +326,10 @@ impl<'a> Lane<'a> {
             })),
         };
         let answer = match (prepared, &watch.outputs) {
-            (Some(Prepared { cell, material, .. }), Some(outputs)) => {
-                said(cell.model, material, outputs).await
-            }
+            (Some(Prepared { cell, material, .. }), Some(outputs)) => match cell.model.class() {
+                Some(class) => said(class, material, outputs).await,
+                None => Vec::new(),
+            },
             _ => Vec::new(),
         };
         let well = matches!(end, End::Done(_)) && verdict.as_ref().is_none_or(|v| !is_unexpected(v.status));

@@ -16,6 +16,7 @@ mod inputs;
 mod journal;
 mod lane;
 mod native;
+mod onnx;
 mod packed;
 mod quantise;
 mod quantised;
@@ -44,6 +45,7 @@ pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use inputs::Given;
 pub use journal::{Journal, JournalError, read, runs};
 pub use lane::{PageSaid, Traced};
+pub use onnx::{OnnxAsked, OnnxError, check_onnx};
 pub use quantise::{
     QuantiseError, QuantiseOrder, QuantisedModel, RECORD, StoredMatrix, quantise, write as write_quantised,
 };
@@ -53,7 +55,7 @@ pub use record::{
     OutputsReceived, Record, RunStarted, SessionStarted, Versions,
 };
 pub use recorder::{Listener, Recorder};
-pub use source::{OwnWeights, SourceError, Sources, packed_precision};
+pub use source::{GIVEN, OwnWeights, SourceError, Sources, packed_precision};
 pub use stop::Stop;
 pub use subject::{SubjectError, SubjectFolder, peer_files};
 pub use verdict::{

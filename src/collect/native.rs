@@ -299,6 +299,10 @@ pub(super) fn load(class: &str, model: &ModelSource, files: &Files) -> Result<Lo
             let (batch, tokens) = (*batch as usize, tokens.map(|tokens| tokens as usize));
             Loaded::twin_of(class, size.as_str(), *seed, batch, tokens)
         }
+        ModelSource::Onnx { model, .. } => {
+            let reason = "the engine reads no ONNX files".to_owned();
+            Err(Error::Data { file: model.clone(), reason })
+        }
     }
 }
 

@@ -91,15 +91,21 @@ pub(super) struct Shelf {
 
 impl Shelf {
     /// The material at the cell's precision. May take long; ends soon after `stop` is asked for.
-    pub(super) fn get(&self, cell: &Cell, plain: &Material, stop: &Stop) -> Result<Quantised, String> {
+    pub(super) fn get(
+        &self,
+        class: ModelClass,
+        cell: &Cell,
+        plain: &Material,
+        stop: &Stop,
+    ) -> Result<Quantised, String> {
         let told = |error: Error| format!("quantising: {error}");
-        let subject = (cell.model, cell.size, cell.shape);
+        let subject = (class, cell.size, cell.shape);
         once(&self.made, (subject, cell.precision), || {
-            let study = || Studied::new(cell.model, plain).map(Arc::new).map_err(told);
+            let study = || Studied::new(class, plain).map(Arc::new).map_err(told);
             let studied = once(&self.studied, subject, study)?;
             let wish = Wish::of(cell.precision);
             let made = pack(&wish, &studied, &|_| stop.checked()).map_err(told)?;
-            served(cell.model, plain, &studied, &made).map_err(told)
+            served(class, plain, &studied, &made).map_err(told)
         })
     }
 }
@@ -179,6 +185,10 @@ fn served(
                 file(INPUTS, write_safetensors(&studied.inputs)?),
             ]);
             None
+        }
+        ModelSource::Onnx { model, .. } => {
+            let reason = "is of its own precision".to_owned();
+            return Err(Error::Data { file: model.clone(), reason });
         }
     };
     material.model = files_source(preprocessor, vec![WEIGHTS.to_owned()]);

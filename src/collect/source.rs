@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use webmatrix_engine::tensor::read_safetensors;
@@ -13,11 +14,12 @@ use super::generation::new_tokens;
 use super::goldens::golden;
 use super::inputs::{Given, front_end, inputs};
 use super::native;
+use super::onnx::{self, OnnxError};
 use super::packed::{FULL, Packed};
 use super::quantised::{Quantised, Shelf};
 use super::stop::Stop;
 use super::verdict::Reference;
-use crate::plan::{Cell, ModelClass, Plan, Shape, Size};
+use crate::plan::{Cell, CellModel, FileName, ModelClass, ModelFile, Plan, Shape, Size};
 use crate::serve::{FileSource, Files};
 
 /// Weights that the user gives, by class.
@@ -104,6 +106,12 @@ pub enum SourceError {
     /// The size is `own`, but nothing was given.
     #[error("no weights of {0} were given: add --weights {0}=DIR, or --weights hub")]
     NotGiven(ModelClass),
+    /// A model file cannot be run.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// The plan has no such file.
+    #[error("no model file is called {0}")]
+    NoFile(FileName),
 }
 
 /// What a page needs to run a cell.
@@ -134,11 +142,19 @@ pub struct Sources {
     given: Given,
     /// Own weights count only with the answer that comes with them.
     answers_are_given: bool,
-    answers: Mutex<HashMap<(ModelClass, Size, Shape, Precision), Answer>>,
+    /// Files that another runtime runs.
+    files: BTreeMap<FileName, ModelFile>,
+    /// How long the host may take to answer to one of them.
+    patience: Duration,
+    answers: Mutex<HashMap<(CellModel, Size, Shape, Precision), Answer>>,
     quantised: Shelf,
-    /// What was read of folders: once a run, so that all its cells run the same, and sentences become tokens once.
-    folders: Mutex<HashMap<(ModelClass, Shape), Material>>,
+    /// What was read of folders and files: once a run, so that all its cells run the same, and sentences become tokens
+    /// once.
+    read: Mutex<HashMap<(CellModel, Shape), Material>>,
 }
+
+/// What the answer is called that a person gave with the model.
+pub const GIVEN: &str = "given";
 
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
@@ -151,6 +167,12 @@ impl Sources {
     /// Sources with the weights that the user gives.
     pub fn new(own: OwnWeights, given: Given) -> Self {
         Self { own, given, ..Self::default() }
+    }
+
+    /// With the model files of a plan.
+    pub fn with_files(self, plan: &Plan) -> Self {
+        let patience = Duration::from_secs(u64::from(plan.deadlines.attempt_s));
+        Self { files: plan.files.clone(), patience, ..self }
     }
 
     /// A folder that is to be verified: without its answer there is nothing to compare with.
@@ -166,9 +188,16 @@ impl Sources {
 
     /// What a page needs to run the cell.
     pub(super) fn material(&self, cell: &Cell, seed: u64) -> Result<Material, SourceError> {
+        let class = match &cell.model {
+            CellModel::Class(class) => *class,
+            CellModel::File(name) => {
+                let file = self.files.get(name).ok_or_else(|| SourceError::NoFile(name.clone()))?;
+                return self.once(cell, || Ok(onnx::material(file, seed)?));
+            }
+        };
         match (cell.size, cell.size.twin()) {
             // A golden answers for its own inputs only.
-            (Size::Tiny, _) if cell.shape.is_usual() => of_golden(cell.model),
+            (Size::Tiny, _) if cell.shape.is_usual() => of_golden(class),
             (_, Some(size)) => Ok(Material {
                 model: ModelSource::Twin {
                     size,
@@ -184,27 +213,24 @@ impl Sources {
                 packed: None,
             }),
             (_, None) => {
-                let folder = self.own.get(&cell.model).ok_or(SourceError::NotGiven(cell.model))?;
-                let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
-                let fits = |material: Material| match &material.packed {
+                let folder = self.own.get(&class).ok_or(SourceError::NotGiven(class))?;
+                let material = self.once(cell, || {
+                    let material = of_folder(class, folder, cell.shape, &self.given)?;
+                    if self.answers_are_given && material.expected.is_none() {
+                        let reason = "was there and is gone".to_owned();
+                        return Err(SourceError::Expected { class, reason });
+                    }
+                    Ok(material)
+                })?;
+                match &material.packed {
                     Some(packed) if packed.precision != cell.precision => Err(SourceError::Precision {
-                        class: cell.model,
+                        class,
                         path: folder.clone(),
                         holds: packed.precision,
                         asked: cell.precision,
                     }),
                     _ => Ok(material),
-                };
-                if let Some(material) = folders.get(&(cell.model, cell.shape)) {
-                    return fits(material.clone());
                 }
-                let material = of_folder(cell.model, folder, cell.shape, &self.given)?;
-                if self.answers_are_given && material.expected.is_none() {
-                    let reason = "was there and is gone".to_owned();
-                    return Err(SourceError::Expected { class: cell.model, reason });
-                }
-                folders.insert((cell.model, cell.shape), material.clone());
-                fits(material)
             }
         }
     }
@@ -220,12 +246,34 @@ impl Sources {
         Some(ids.as_i32().chunks_exact(tokens.max(1)).map(row).collect())
     }
 
+    /// What was read for the cell's model before, else what is read now.
+    fn once(
+        &self,
+        cell: &Cell,
+        read: impl FnOnce() -> Result<Material, SourceError>,
+    ) -> Result<Material, SourceError> {
+        let key = (cell.model.clone(), cell.shape);
+        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(material) = known.get(&key) {
+            return Ok(material.clone());
+        }
+        let material = read()?;
+        known.insert(key, material.clone());
+        Ok(material)
+    }
+
     /// The cell's material at its precision; `plain` is that of full precision, or what is of the cell's precision already.
     /// May take long; ends soon after `stop` is asked for.
-    pub(super) fn quantised(&self, cell: &Cell, plain: &Material, stop: &Stop) -> Result<Quantised, String> {
+    pub(super) fn quantised(
+        &self,
+        class: ModelClass,
+        cell: &Cell,
+        plain: &Material,
+        stop: &Stop,
+    ) -> Result<Quantised, String> {
         match &plain.packed {
             Some(packed) => Ok(Quantised { material: plain.clone(), how: Arc::clone(&packed.how) }),
-            None => self.quantised.get(cell, plain, stop),
+            None => self.quantised.get(class, cell, plain, stop),
         }
     }
 
@@ -246,11 +294,14 @@ impl Sources {
         if let Some((source, tensors)) = given {
             return Arc::new(Ok(Reference { source: (*source).to_owned(), tensors: tensors.clone() }));
         }
-        let key = (cell.model, cell.size, cell.shape, cell.precision);
+        let key = (cell.model.clone(), cell.size, cell.shape, cell.precision);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = answers
-            .entry(key)
-            .or_insert_with(|| Arc::new(native::oracle(job, &material.files, None).map(of_oracle)));
+        let answer = answers.entry(key).or_insert_with(|| {
+            Arc::new(match cell.model {
+                CellModel::File(_) => onnx::answer(&material.files, self.patience),
+                CellModel::Class(_) => native::oracle(job, &material.files, None).map(of_oracle),
+            })
+        });
         answer.clone()
     }
 }
@@ -345,7 +396,7 @@ pub(super) fn of_folder(
         let expected = read(EXPECTED)?;
         let fit = |reason| SourceError::Expected { class, reason };
         let new_tokens = new_tokens(class, &read(CONFIG)?, &inputs, &expected).map_err(fit)?;
-        (Some(("given", expected)), Some(new_tokens))
+        (Some((GIVEN, expected)), Some(new_tokens))
     } else {
         (None, None)
     };

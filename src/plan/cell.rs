@@ -6,21 +6,23 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use webmatrix_wire::{Backend, Precision, UnknownName};
 
-use super::model::{ModelClass, Runtime, Size};
+use super::file::CellModel;
+use super::model::{Runtime, Size};
 use super::shape::Shape;
 
 /// The label of the host itself, where a browser's would stand.
 pub const NATIVE: &str = "native";
 
 /// One point of the matrix. As text it is its id:
-/// `browser/model@size/runtime/backend/precision/profile`, with the [`Shape`], if it has one, behind the size.
+/// `browser/model@size/runtime/backend/precision/profile`, with the [`Shape`], if it has one, behind the size. The size
+/// of a model that is a file is `file`, and its runtime is not ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cell {
     /// The browser's label, or [`NATIVE`].
     pub browser: String,
-    /// The model's class.
-    pub model: ModelClass,
+    /// The model.
+    pub model: CellModel,
     /// How large the model is.
     pub size: Size,
     /// What its inputs are in place of the usual ones.
@@ -79,12 +81,20 @@ impl FromStr for Cell {
         if !is_label(browser) || !is_label(profile) {
             return Err(shape());
         }
+        let runtime: Runtime = runtime.parse()?;
+        let (model, size) = match (size, runtime) {
+            ("file", Runtime::OrtWeb) if inputs.is_empty() => {
+                (CellModel::File(model.parse().map_err(|_| shape())?), Size::File)
+            }
+            ("file", _) => return Err(shape()),
+            _ => (CellModel::Class(model.parse()?), size.parse()?),
+        };
         Ok(Self {
             browser: browser.to_owned(),
-            model: model.parse()?,
-            size: size.parse()?,
+            model,
+            size,
             shape: inputs.parse().map_err(|()| shape())?,
-            runtime: runtime.parse()?,
+            runtime,
             backend: backend.parse()?,
             precision: precision.parse()?,
             profile: profile.to_owned(),
@@ -112,11 +122,13 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
+    use crate::plan::ModelClass;
 
     prop_compose! {
         fn any_cell()(
             browser in "[a-z0-9][a-z0-9._-]{0,12}",
             model in select(ModelClass::all().collect::<Vec<_>>()),
+            file in proptest::option::of("[a-z0-9][a-z0-9._-]{0,40}"),
             size in select(Size::ALL.to_vec()),
             batch in proptest::option::of(1_u32..100),
             tokens in proptest::option::of(1_u32..1000),
@@ -124,8 +136,11 @@ mod tests {
             precision in select(Precision::ALL),
             profile in "[a-z0-9][a-z0-9._-]{0,12}",
         ) -> Cell {
-            let shape = Shape { batch, tokens };
-            Cell { browser, model, size, shape, runtime: Runtime::WebMatrix, backend, precision, profile }
+            let (model, size, shape, runtime) = match file.map(|name| name.parse()) {
+                Some(Ok(name)) => (CellModel::File(name), Size::File, Shape::default(), Runtime::OrtWeb),
+                _ => (CellModel::Class(model), size, Shape { batch, tokens }, Runtime::WebMatrix),
+            };
+            Cell { browser, model, size, shape, runtime, backend, precision, profile }
         }
     }
 
@@ -149,6 +164,9 @@ mod tests {
             "chromium/bert@tiny+b0/webmatrix/wasm/fp32/default",
             "chromium/bird@tiny/webmatrix/wasm/fp32/default",
             "../x/bert@tiny/webmatrix/wasm/fp32/default",
+            "chromium/bert@file/webmatrix/wasm/fp32/default",
+            "chromium/..@file/ort-web/wasm/fp32/default",
+            "chromium/bert@file+b2/ort-web/wasm/fp32/default",
         ]
         .iter()
         .filter_map(|text| text.parse::<Cell>().err().map(|error| error.to_string()))
@@ -159,6 +177,9 @@ mod tests {
         "chromium/bert@tiny+b0/webmatrix/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
         unknown model "bird": use one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr
         "../x/bert@tiny/webmatrix/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
+        "chromium/bert@file/webmatrix/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
+        "chromium/..@file/ort-web/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
+        "chromium/bert@file+b2/ort-web/wasm/fp32/default" is not a cell id: write browser/model@size/runtime/backend/precision/profile
         "#);
     }
 }

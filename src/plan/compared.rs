@@ -68,7 +68,8 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
     let mut plan = plan(&matrix, &overrides, found)?;
     let comes_at = |class: ModelClass| asked.packed.iter().find(|(packed, _)| *packed == class);
     plan.cells.retain(|planned| {
-        comes_at(planned.cell.model).is_none_or(|(_, precision)| planned.cell.precision == *precision)
+        let comes = planned.cell.model.class().and_then(comes_at);
+        comes.is_none_or(|(_, precision)| planned.cell.precision == *precision)
     });
     if plan.cells.is_empty() {
         return Err(PlanError::Empty(plan.matrix));

@@ -10,6 +10,7 @@ use webmatrix_wire::{Backend, Precision, Status, TwinSize, UnknownName};
 
 use super::axis::BrowserKind;
 use super::cell::{Cell, NATIVE};
+use super::file::{CellModel, FileName, ModelFile};
 use super::generation::Generation;
 use super::matrix::{Deadlines, Exclude, Include, Matrix, RunSettings};
 use super::model::{ModelClass, Runtime, Size};
@@ -34,6 +35,8 @@ pub struct Overrides {
     pub features: Option<Vec<String>>,
     /// Classes whose weights the user gives: their size is `own`.
     pub own_weights: BTreeSet<ModelClass>,
+    /// Files in place of every model: another runtime runs them.
+    pub files: BTreeMap<FileName, ModelFile>,
     /// In place of every `batches`.
     pub batches: Option<Vec<u32>>,
     /// In place of every `sequence_lengths`.
@@ -84,6 +87,9 @@ pub struct Plan {
     pub deadlines: Deadlines,
     /// The features of each profile in use.
     pub profiles: BTreeMap<String, Vec<String>>,
+    /// The model files of its cells.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<FileName, ModelFile>,
     /// Browsers that were asked for by name and cannot be used.
     pub missing: Vec<String>,
 }
@@ -125,6 +131,7 @@ impl Plan {
             thresholds: Thresholds::default(),
             deadlines,
             profiles: BTreeMap::new(),
+            files: BTreeMap::new(),
             missing,
         }
     }
@@ -215,6 +222,7 @@ pub fn plan(matrix: &Matrix, overrides: &Overrides, found: &[Found]) -> Result<P
         thresholds: overrides.thresholds.clone(),
         deadlines,
         profiles,
+        files: overrides.files.clone(),
         missing,
     })
 }
@@ -286,28 +294,33 @@ impl Block {
     fn cells(&self, overrides: &Overrides) -> Vec<Cell> {
         let mut cells = Vec::new();
         for browser in &self.browsers {
-            for &model in &self.models {
-                let own = overrides.own_weights.contains(&model);
-                let sizes = if own { &[Size::Own][..] } else { &self.sizes };
-                for (size, shape) in
-                    sizes.iter().flat_map(|&size| self.shapes.iter().map(move |&shape| (size, shape)))
-                {
-                    for &runtime in &self.runtimes {
-                        for &backend in &self.backends {
-                            for &precision in &self.precisions {
-                                for profile in &self.profiles {
-                                    let (browser, profile) = (browser.clone(), profile.clone());
-                                    cells.push(Cell {
-                                        browser,
-                                        model,
-                                        size,
-                                        shape,
-                                        runtime,
-                                        backend,
-                                        precision,
-                                        profile,
-                                    });
-                                }
+            for (model, size, shape) in self.models(overrides) {
+                let file = match &model {
+                    CellModel::Class(_) => None,
+                    CellModel::File(name) => overrides.files.get(name),
+                };
+                let (runtimes, precisions) = match file {
+                    // A file is of the precision that it is of, and no runtime of the host's reads it.
+                    Some(file) if browser != NATIVE => (&[Runtime::OrtWeb][..], &[file.precision][..]),
+                    Some(_) => continue,
+                    None => (&self.runtimes[..], &self.precisions[..]),
+                };
+                for &runtime in runtimes {
+                    for &backend in self.backends.iter().filter(|b| file.is_none() || !b.is_native()) {
+                        for &precision in precisions {
+                            for profile in &self.profiles {
+                                let (browser, profile) = (browser.clone(), profile.clone());
+                                let model = model.clone();
+                                cells.push(Cell {
+                                    browser,
+                                    model,
+                                    size,
+                                    shape,
+                                    runtime,
+                                    backend,
+                                    precision,
+                                    profile,
+                                });
                             }
                         }
                     }
@@ -315,6 +328,23 @@ impl Block {
             }
         }
         cells
+    }
+
+    /// The models of the block, with their sizes and shapes.
+    fn models(&self, overrides: &Overrides) -> Vec<(CellModel, Size, Shape)> {
+        if !overrides.files.is_empty() {
+            let files = overrides.files.keys();
+            return files.map(|name| (CellModel::File(name.clone()), Size::File, Shape::default())).collect();
+        }
+        let mut models = Vec::new();
+        for &model in &self.models {
+            let own = overrides.own_weights.contains(&model);
+            let sizes = if own { &[Size::Own][..] } else { &self.sizes };
+            for &size in sizes {
+                models.extend(self.shapes.iter().map(|&shape| (CellModel::Class(model), size, shape)));
+            }
+        }
+        models
     }
 }
 
@@ -435,10 +465,18 @@ fn decide(
             Some(_) => {}
         }
     }
+    if cell.runtime == Runtime::OrtWeb && cell.model.class().is_some() {
+        let reason = "ort-web runs files, not classes: give it one with --runtime ort-web --model-file FILE";
+        return never(Status::NotApplicable, reason.to_owned());
+    }
     if let Some(exclude) = matrix.exclude.iter().find(|exclude| exclude.matches(cell)) {
         return never(Status::Skipped, exclude.reason.clone());
     }
     if let Err(reason) = takes(cell, generation) {
+        return never(Status::NotApplicable, reason);
+    }
+    if cell.runtime == Runtime::OrtWeb && !features.is_empty() {
+        let reason = format!("{} are features of our engine, which runs no files", features.join(", "));
         return never(Status::NotApplicable, reason);
     }
     let known = |feature: &String| {
@@ -472,15 +510,15 @@ fn packs(cell: &Cell) -> Result<(), (Status, String)> {
 /// Whether the class takes inputs of the cell's shape and generates as many tokens as are asked for: asked of the engine,
 /// which makes the twin's inputs and nothing else. Of weights that are given nothing is known yet.
 fn takes(cell: &Cell, generation: &Generation) -> Result<(), String> {
-    let Some(size) = cell.size.twin() else { return Ok(()) };
-    let new = match (cell.model.info().new_tokens, generation.max_new_tokens) {
+    let (Some(size), Some(class)) = (cell.size.twin(), cell.model.class()) else { return Ok(()) };
+    let new = match (class.info().new_tokens, generation.max_new_tokens) {
         (0, _) => 0,
         (usual, asked) => asked.unwrap_or(usual) as usize,
     };
     if cell.shape.tokens.is_none() && (new == 0 || generation.max_new_tokens.is_none()) {
         return Ok(());
     }
-    let class = cell.model.as_str();
+    let class = class.as_str();
     let loaded = Loaded::twin_of(class, size.as_str(), 0, 1, cell.shape.tokens.map(|tokens| tokens as usize));
     let loaded = loaded.map_err(|error| {
         let tokens = cell.shape.tokens.unwrap_or_default();
@@ -508,7 +546,7 @@ impl Exclude {
             list.as_ref().is_none_or(|list| list.contains(value))
         }
         on(&self.browsers, &cell.browser)
-            && on(&self.models, &cell.model)
+            && self.models.as_ref().is_none_or(|list| cell.model.class().is_some_and(|m| list.contains(&m)))
             && on(&self.sizes, &cell.size)
             && self.batches.as_ref().is_none_or(|list| cell.shape.batch.is_some_and(|n| list.contains(&n)))
             && self

@@ -6,6 +6,7 @@ mod cell;
 mod checkpoint;
 mod compared;
 mod expand;
+mod file;
 mod generation;
 mod matrix;
 mod model;
@@ -22,6 +23,7 @@ pub use cell::{Cell, CellError, NATIVE, is_label};
 pub use checkpoint::{Checkpoint, CheckpointError, is_commit};
 pub use compared::{Compared, compared};
 pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
+pub use file::{CellModel, FileName, FileNameError, ModelFile, PinnedFile};
 pub use generation::Generation;
 pub use matrix::{
     Axes, BATCHES, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile, RunSettings,

@@ -133,13 +133,16 @@ pub enum Size {
     Base,
     /// A folder that the user gave with `--weights`.
     Own,
+    /// Of a model that is a file of the user's: no matrix names it.
+    #[serde(skip)]
+    File,
 }
 
 impl Size {
-    /// The spelling of each size.
+    /// The spelling of each size of a class.
     pub const NAMES: &'static [&'static str] = &["tiny", "small", "base", "own"];
 
-    /// Every size.
+    /// Every size of a class.
     pub const ALL: [Self; 4] = [Self::Tiny, Self::Small, Self::Base, Self::Own];
 
     /// Its one spelling.
@@ -149,6 +152,7 @@ impl Size {
             Self::Small => "small",
             Self::Base => "base",
             Self::Own => "own",
+            Self::File => "file",
         }
     }
 
@@ -158,7 +162,7 @@ impl Size {
             Self::Tiny => Some(TwinSize::Tiny),
             Self::Small => Some(TwinSize::Small),
             Self::Base => Some(TwinSize::Base),
-            Self::Own => None,
+            Self::Own | Self::File => None,
         }
     }
 }
@@ -187,16 +191,23 @@ impl FromStr for Size {
 pub enum Runtime {
     /// Our own engine.
     WebMatrix,
+    /// onnxruntime-web, which runs files.
+    #[serde(rename = "ort-web")]
+    OrtWeb,
 }
 
 impl Runtime {
     /// The spelling of each runtime.
-    pub const NAMES: &'static [&'static str] = &["webmatrix"];
+    pub const NAMES: &'static [&'static str] = &["webmatrix", "ort-web"];
+
+    /// Every runtime.
+    pub const ALL: [Self; 2] = [Self::WebMatrix, Self::OrtWeb];
 
     /// Its one spelling.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::WebMatrix => "webmatrix",
+            Self::OrtWeb => "ort-web",
         }
     }
 }
@@ -211,10 +222,11 @@ impl FromStr for Runtime {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        match text {
-            "webmatrix" => Ok(Self::WebMatrix),
-            _ => Err(UnknownName { what: "runtime", given: text.to_owned(), known: Self::NAMES }),
-        }
+        Self::ALL.into_iter().find(|runtime| runtime.as_str() == text).ok_or_else(|| UnknownName {
+            what: "runtime",
+            given: text.to_owned(),
+            known: Self::NAMES,
+        })
     }
 }
 

@@ -167,3 +167,51 @@ fn the_hosts_backends_are_its_blocks_business() {
     1 native run
     ");
 }
+
+#[test]
+fn files_are_spanned_over_browsers_and_backends_of_pages() {
+    let file = |precision| ModelFile {
+        onnx: PinnedFile { path: "m.onnx".into(), sha256: String::new() },
+        precision,
+        dims: [("batch".to_owned(), 1)].into(),
+        inputs: None,
+        expected: None,
+    };
+    let name = |text: &str| FileName::of(std::path::Path::new(text));
+    let overrides = Overrides {
+        browsers: strings(&["chromium", "native"]),
+        files: [(name("a.onnx"), file(Precision::Fp32)), (name("b.onnx"), file(Precision::Int8))].into(),
+        ..Overrides::default()
+    };
+    let plan = planned(&overrides, &found(&["chromium"]));
+    let cells: Vec<String> = plan.runnable().map(ToString::to_string).collect();
+    insta::assert_snapshot!(cells.join("\n"), @r"
+    chromium/a@file/ort-web/wasm/fp32/default
+    chromium/a@file/ort-web/webgpu/fp32/default
+    chromium/a@file/ort-web/webnn/fp32/default
+    chromium/b@file/ort-web/wasm/int8/default
+    chromium/b@file/ort-web/webgpu/int8/default
+    chromium/b@file/ort-web/webnn/int8/default
+    ");
+    assert_eq!(plan.files, overrides.files, "a resumed run finds them in its plan");
+    let text = serde_json::to_string(&plan).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(serde_json::from_str::<Plan>(&text).ok(), Some(plan));
+}
+
+#[test]
+fn another_runtime_runs_no_class_and_no_feature_of_ours() {
+    let mut matrix = quick();
+    matrix.axes.runtimes = vec![Runtime::OrtWeb];
+    let overrides = Overrides {
+        browsers: strings(&["chromium"]),
+        models: strings(&["bert"]),
+        backends: Some(vec![Backend::Wasm]),
+        ..Overrides::default()
+    };
+    let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
+    assert!(
+        summary(&plan).starts_with("1 chromium not_applicable: ort-web runs files"),
+        "{}",
+        summary(&plan)
+    );
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::file::CellModel;
 use super::model::ModelClass;
 
 /// The thresholds that evidence is graded by. By default there are none: the strictest.
@@ -76,9 +77,10 @@ impl Thresholds {
         Ok(thresholds)
     }
 
-    /// What the host may run of a class.
-    pub fn of(&self, class: ModelClass) -> HostOps {
-        self.models.get(class.as_str()).copied().unwrap_or(self.host_ops)
+    /// What the host may run of a model. A file may be called like a class, and is none.
+    pub fn of(&self, model: &CellModel) -> HostOps {
+        let of_class = model.class().and_then(|class| self.models.get(class.as_str()));
+        of_class.copied().unwrap_or(self.host_ops)
     }
 
     /// Whether nothing is let pass.
@@ -107,7 +109,9 @@ mod tests {
         let read = parse("[host_ops]\nmost = 2\nshare = 0.1\n[models.detr]\nmost = 40\n");
         let read = read.unwrap_or_else(|error| panic!("{error}"));
         let class = |name: &str| name.parse::<ModelClass>().unwrap_or_else(|error| panic!("{error}"));
-        let [detr, bert] = ["detr", "bert"].map(|name| read.of(class(name)));
+        let [detr, bert] = ["detr", "bert"].map(|name| read.of(&CellModel::Class(class(name))));
+        let file = CellModel::File(crate::plan::FileName::of(std::path::Path::new("detr.onnx")));
+        assert_eq!(read.of(&file), read.host_ops);
         assert!(bert.allow(2, 4) && bert.allow(5, 50) && !bert.allow(5, 49));
         assert!(detr.allow(40, 41) && !detr.allow(41, 1000));
     }

@@ -18,6 +18,7 @@ static PAGES: &[(&str, &[u8])] = &[
     ("worker.js", include_bytes!("../../pages/worker.js")),
     ("heartbeat.js", include_bytes!("../../pages/heartbeat.js")),
     ("ort-web.js", include_bytes!("../../pages/ort-web.js")),
+    ("witness.js", include_bytes!("../../pages/witness.js")),
 ];
 
 /// A file, ready to be sent.

@@ -415,7 +415,8 @@ impl Database {
     /// For each class that ever ran in a cell, whatever came out, the latest run in which it did.
     pub fn latest_by_model(&self) -> Result<Vec<(String, String)>, StoreError> {
         let sql = "SELECT model, max(run) FROM cell
-                   WHERE status IN ('pass', 'wrong', 'error', 'timeout', 'crash', 'device_lost', 'oom')
+                   WHERE runtime = 'webmatrix'
+                       AND status IN ('pass', 'wrong', 'error', 'timeout', 'crash', 'device_lost', 'oom')
                    GROUP BY model ORDER BY model";
         self.rows(sql, params![], |row| Ok((row.get(0)?, row.get(1)?)))
     }

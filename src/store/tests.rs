@@ -80,6 +80,7 @@ fn entries() -> Vec<Entry> {
         thresholds: Thresholds::default(),
         deadlines: Deadlines::default(),
         profiles: BTreeMap::new(),
+        files: BTreeMap::new(),
         missing: vec![],
     };
     let attempt = AttemptId("A1".into());

@@ -114,6 +114,8 @@ fn commands_that_need_no_browser_do_what_the_readme_says() {
     for (place, class) in MODELS {
         put_model(&folder.path().join(place), class);
     }
+    let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/peer/tagger.onnx");
+    std::fs::copy(onnx, folder.path().join("model.onnx")).unwrap_or_else(|error| panic!("{error}"));
     // As they stand, but for their cost: every flag can be set in the environment.
     let cheaply = [("WEBMATRIX_SAMPLES", "1"), ("WEBMATRIX_BACKENDS", "native-cpu")];
     let mut ran = 0;

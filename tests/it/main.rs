@@ -9,6 +9,7 @@ mod deaths;
 mod documents;
 mod fake;
 mod fallback;
+mod files;
 mod http;
 mod hub;
 mod ops;

@@ -1,5 +1,7 @@
 //! What the controller asks of a page.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Backend, Precision, Variant};
@@ -136,7 +138,7 @@ impl Side {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CellJob {
-    /// Model class, such as `bert`.
+    /// Model class, such as `bert`, or the name of a file.
     pub class: String,
     /// Backends in order of preference; every step down is reported with its reason.
     pub backends: Vec<Backend>,
@@ -231,6 +233,15 @@ pub enum ModelSource {
         batch: u32,
         /// Tokens of its text; none for the twin's usual length.
         tokens: Option<u32>,
+    },
+    /// A file that onnxruntime-web runs, by its name among the attempt's files, in place of the engine.
+    Onnx {
+        /// The ONNX model, in one file.
+        model: String,
+        /// Named inputs of the types that it declares, safetensors.
+        inputs: String,
+        /// Its symbolic dimensions: backends that know fixed shapes only are told these.
+        dims: BTreeMap<String, u32>,
     },
 }
 

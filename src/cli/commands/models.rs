@@ -9,7 +9,7 @@ use crate::analyse::view::CellView;
 use crate::cli::args::{ListArgs, ModelsFormat};
 use crate::cli::{out, table};
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{ModelClass, Size};
+use crate::plan::{ModelClass, Runtime, Size};
 use crate::store::{Database, RunSelection, StoreError};
 
 /// The list as a document.
@@ -49,7 +49,9 @@ fn measurements(database: &Database) -> Result<HashMap<String, Measured>, StoreE
     for (model, run) in database.latest_by_model()? {
         let rows = database.runs(&RunSelection::Id(run.clone()))?;
         let started_at = rows.into_iter().map(|row| row.started_at).next().unwrap_or_default();
-        let cells = database.cells(&run)?.into_iter().filter(|cell| cell.model == model);
+        let cells = database.cells(&run)?.into_iter();
+        // A file that another runtime ran may be called like a class.
+        let cells = cells.filter(|cell| cell.model == model && cell.runtime == Runtime::WebMatrix.as_str());
         let cells: Vec<CellView> = cells.map(CellView::of).collect();
         found.extend(measured(&run, &started_at, &cells).map(|measured| (model, measured)));
     }

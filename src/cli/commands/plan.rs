@@ -2,7 +2,7 @@
 
 use crate::cli::args::PlanArgs;
 use crate::cli::config::{self, Machine};
-use crate::cli::{out, table};
+use crate::cli::{files, out, table};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Decision, Plan};
 
@@ -10,6 +10,7 @@ pub(in crate::cli) fn run(args: &PlanArgs) -> Result<ExitStatus, Failure> {
     let machine = Machine::look(&args.select.paths, args.select.browsers.as_deref())?;
     let plan = config::plan(&args.select, &machine)?;
     machine.notes.iter().for_each(|note| out::note(note));
+    files::notes(&plan).iter().for_each(|note| out::note(note));
     print(&plan, args.print.is_json(), args.print.quiet)?;
     Ok(ExitStatus::AsExpected)
 }

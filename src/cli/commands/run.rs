@@ -1,5 +1,6 @@
 //! `webmatrix run`: the main job, from browsers to a proven matrix.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::analyse::{Rules, Tally, exit_status};
@@ -8,12 +9,12 @@ use crate::cli::config::{self, Machine, Places};
 use crate::cli::launcher::LocalLauncher;
 use crate::cli::recording::Recording;
 use crate::cli::reporter::{self, Reporting};
-use crate::cli::{out, signals};
-use crate::collect::{self, BrowserSeen, CollectError, Context, Record, Settings, Sources, Stop};
+use crate::cli::{files, out, signals};
+use crate::collect::{self, BrowserSeen, CollectError, Context, Record, Settings, Sources, Stop, peer_files};
 use crate::discover::Installed;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::event::{Events, RunEvent};
-use crate::plan::{Decision, NATIVE, Plan};
+use crate::plan::{Decision, NATIVE, Plan, Runtime};
 use crate::serve::{self, Attempts, Server};
 
 pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
@@ -24,28 +25,31 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
         super::plan::print(&plan, args.print.is_json(), args.print.quiet)?;
         return Ok(ExitStatus::AsExpected);
     }
-    let (recording, plan, sources) = match &args.resume {
+    let (recording, plan, sources, runtimes) = match &args.resume {
         Some(run) => {
             let (recording, plan) = Recording::resume(&places, run)?;
             let sources = sources(&args, &plan)?;
-            (recording, plan, sources)
+            let runtimes = runtimes(&args, &plan)?;
+            (recording, plan, sources, runtimes)
         }
         None => {
             let plan = config::plan(&args.select, &machine)?;
             let sources = sources(&args, &plan)?;
+            let runtimes = runtimes(&args, &plan)?;
             ready(&plan, &sources)?;
-            (Recording::begin(&places, &plan)?, plan, sources)
+            (Recording::begin(&places, &plan)?, plan, sources, runtimes)
         }
     };
     let reporting = reporter::start(&args.print);
     machine.notes.iter().for_each(|note| reporting.events().note(note.as_str()));
+    files::notes(&plan).into_iter().for_each(|note| reporting.events().note(note));
     let set_up = SetUp {
         machine: &machine,
         plan: &plan,
         places: &places,
         launch: &args.launch,
         sources,
-        attempts: Attempts::default(),
+        attempts: runtimes,
     };
     let under_way = UnderWay::start(recording, reporting, set_up).await?;
     let collected = under_way.collect(args.jobs).await;
@@ -59,7 +63,23 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
 
 /// Where the plan's models come from, and what they work on.
 fn sources(args: &RunArgs, plan: &Plan) -> Result<Sources, Failure> {
-    Ok(Sources::new(config::weights(&args.select.weights, plan)?, config::given(&args.given, plan)?))
+    let sources =
+        Sources::new(config::weights(&args.select.weights, plan)?, config::given(&args.given, plan)?);
+    Ok(sources.with_files(plan))
+}
+
+/// The other runtime that the plan's files need, for pages to import.
+fn runtimes(args: &RunArgs, plan: &Plan) -> Result<Attempts, Failure> {
+    if plan.files.is_empty() {
+        return Ok(Attempts::default());
+    }
+    let Some(dist) = &args.peer_dir else {
+        let text = "--runtime ort-web needs --peer-dir, the folder dist of the npm package onnxruntime-web, which \
+                    `cargo xtask setup` fetches";
+        return Err(Failure::text(ExitStatus::Usage, text));
+    };
+    let files = peer_files(dist).exit(ExitStatus::BadData)?;
+    Ok(Attempts::with_runtimes(BTreeMap::from([(Runtime::OrtWeb.as_str().to_owned(), files)])))
 }
 
 /// What would spoil every cell is told before any browser is started.

@@ -10,7 +10,7 @@ use super::Lane;
 use crate::collect::quantised::{Quantisation, Quantised};
 use crate::collect::source::{self, Material};
 use crate::collect::verdict::Reference;
-use crate::plan::Cell;
+use crate::plan::{Cell, ModelClass};
 
 /// A cell that can be tried.
 pub(super) struct Prepared<'c> {
@@ -31,6 +31,11 @@ pub(super) enum JudgedBy {
 }
 
 impl Prepared<'_> {
+    /// Whether there will be an answer: where there is nothing to compare with, a further try changes nothing.
+    pub(super) fn is_answered(&self) -> bool {
+        !matches!(&self.judged_by, JudgedBy::Answer(answer) if answer.is_err())
+    }
+
     /// The answer to these outputs; computing it may take long, and blocks nobody.
     pub(super) async fn reference(&self, outputs: Option<&Bytes>) -> Arc<Result<Reference, String>> {
         match (&self.judged_by, outputs) {
@@ -60,9 +65,11 @@ impl Lane<'_> {
         let plain =
             CellJob { precision: Precision::Fp32, features: Vec::new(), ..self.work(cell, &material) };
         let mut quantised = None;
-        if cell.precision != Precision::Fp32 {
+        // A file is of its own precision: nothing is done to it.
+        let class = cell.model.class().filter(|_| cell.precision != Precision::Fp32);
+        if let Some(class) = class {
             let full = self.full(cell, &plain, &material).await;
-            let made = self.quantise(cell, &material).await?;
+            let made = self.quantise(class, cell, &material).await?;
             material = made.material;
             quantised = Some((made.how, full));
         }
@@ -106,10 +113,10 @@ impl Lane<'_> {
     }
 
     /// The cell's model at its precision; making it may take long, and blocks nobody.
-    async fn quantise(&self, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
+    async fn quantise(&self, class: ModelClass, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
         let (sources, cell, plain) = (self.ctx.sources.clone(), cell.clone(), plain.clone());
         let stop = self.ctx.stop.clone();
-        tokio::task::spawn_blocking(move || sources.quantised(&cell, &plain, &stop))
+        tokio::task::spawn_blocking(move || sources.quantised(class, &cell, &plain, &stop))
             .await
             .unwrap_or_else(|error| Err(format!("quantising failed: {error}")))
     }
