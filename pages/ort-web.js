@@ -4,10 +4,10 @@ const FOLDER = "/runtime/ort-web/";
 const BUNDLES = { wasm: "ort.wasm.min.mjs", webgpu: "ort.webgpu.min.mjs", webnn: "ort.webgpu.min.mjs" };
 const CONSOLE = ["debug", "error", "info", "log", "warn"];
 
-// Loads the runtime. One thread, which is what our engine has.
-export async function open(provider) {
+// Loads the runtime, with as many threads as our engine has.
+export async function open(provider, threads) {
   const ort = await import(FOLDER + BUNDLES[provider]);
-  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.numThreads = threads;
   ort.env.wasm.proxy = false;
   ort.env.wasm.wasmPaths = FOLDER;
   return new Runtime(ort, provider);

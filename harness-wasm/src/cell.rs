@@ -1,6 +1,5 @@
 //! A cell's job: load the model, step down the backends until one stands, measure, upload.
 
-use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
 use webmatrix_engine::backend::{self, Split};
@@ -15,7 +14,7 @@ use webmatrix_wire::{
 
 use crate::report::{Failure, Reporter};
 use crate::sys::{breathe, now};
-use crate::{limits, webgpu, webnn};
+use crate::{limits, threads, webgpu, webnn};
 
 pub(crate) async fn run(job: &Job, cell: &CellJob, reporter: &Reporter) -> Result<(), Failure> {
     reporter.progress("Loading the model", 0.05).await?;
@@ -83,8 +82,9 @@ async fn on_backend(
     };
     match backend {
         Backend::Wasm => {
+            let cpu = threads::cpu(&cell.features).await?;
             let facts = created(BackendFacts::new(backend));
-            finish(cell, loaded, Cpu::new(Kernels::Simd), facts, reporter).await
+            finish(cell, loaded, cpu, facts, reporter).await
         }
         Backend::WebGpu => {
             let (device, facts) = webgpu::WebDevice::create(job.nonce).await?;
@@ -125,7 +125,8 @@ async fn finish<B: backend::Backend>(
     for refusal in measured.refusals {
         reporter.log(LogLevel::Warn, format!("run on the host: {refusal}"));
     }
-    reporter.send(Message::Backend(Box::new(BackendFacts { ops, dispatches: measured.dispatches, ..facts })));
+    let (dispatches, threads) = (measured.dispatches, measured.threads);
+    reporter.send(Message::Backend(Box::new(BackendFacts { ops, dispatches, threads, ..facts })));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(measured.outputs.into_keys().collect(), &bytes).await
 }
@@ -148,7 +149,7 @@ pub(crate) async fn trace(job: &Job, cell: &CellJob, reporter: &Reporter) -> Res
     let loaded = load(cell, reporter).await?;
     reporter.progress("Tracing", 0.3).await?;
     match cell.backends.first() {
-        Some(Backend::Wasm) => traced(cell, &loaded, Cpu::new(Kernels::Simd), reporter).await,
+        Some(Backend::Wasm) => traced(cell, &loaded, threads::cpu(&cell.features).await?, reporter).await,
         Some(Backend::WebGpu) => {
             let (device, _) = webgpu::WebDevice::create(job.nonce).await?;
             traced(cell, &loaded, WebGpu::new(device), reporter).await

@@ -67,8 +67,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Loads the runtime for one of its backends.
-    pub(crate) async fn open(backend: Backend, model: &[u8]) -> Result<Self, Failure> {
+    /// Loads the runtime for one of its backends, with so many threads of its own.
+    pub(crate) async fn open(backend: Backend, threads: u32, model: &[u8]) -> Result<Self, Failure> {
         let provider = match backend {
             Backend::Wasm => "wasm",
             Backend::WebGpu => "webgpu",
@@ -81,7 +81,7 @@ impl Peer {
                 ));
             }
         };
-        let opened = call_async(&global(), "peer", &[RUNTIME.into(), provider.into()]).await;
+        let opened = call_async(&global(), "peer", &[RUNTIME.into(), provider.into(), threads.into()]).await;
         let runtime = opened.map_err(|error| failed("runtime", words(&error)))?;
         Ok(Self { runtime, provider, model: Uint8Array::from(model).into() })
     }

@@ -255,7 +255,6 @@ impl<'a> Lane<'a> {
             class: info.name.to_owned(),
             backends: vec![cell.backend],
             precision: cell.precision,
-            variant: None,
             features: self.ctx.settings.profiles.get(&cell.profile).cloned().unwrap_or_default(),
             model: material.model.clone(),
             warmup: self.ctx.settings.run.warmup,
@@ -297,6 +296,7 @@ impl<'a> Lane<'a> {
             attempt: AttemptId(ulid::Ulid::generate().to_string()),
             title,
             deadline_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
+            variant: kind.variant(),
             nonce: getrandom::u32().map_err(|error| CollectError::Random(error.to_string()))?,
             kind,
         })
@@ -345,6 +345,7 @@ impl<'a> Lane<'a> {
         let verdict = tried.map(|Tried { cell, reference, quantised, .. }| {
             self.ctx.judge.judge(&Case {
                 cell,
+                features: if let JobKind::Cell(work) = &job.kind { &work.features } else { &[] },
                 nonce: job.nonce,
                 end: &end,
                 facts: watch.facts.as_ref(),

@@ -12,15 +12,15 @@ use bytes::Bytes;
 use pollster::block_on;
 use sha2::{Digest, Sha256};
 use webmatrix_engine::backend;
-use webmatrix_engine::backend::cpu::{Cpu, Kernels};
+use webmatrix_engine::backend::cpu::{Cpu, Crew, Kernels};
 use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu, known_answer};
 use webmatrix_engine::run::{Loaded, Options, Runner, Sampling, Schedule, Span, Witness, measure, trace};
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
     AdapterFacts, AttemptId, Backend, BackendFacts, CellJob, Challenge, Done, Envelope, Failed, FailureKind,
-    Generation, Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Progress, Sample, Timing,
-    Tokens, Variant,
+    Feature, Generation, Hello, Job, JobKind, Message, Metric, ModelSource, OpCount, Phase, Progress, Sample,
+    Timing, Tokens, Variant,
 };
 
 use crate::serve::{FileSource, Files, Inbox};
@@ -144,7 +144,9 @@ pub(super) fn work(job: &Job, files: &Files, voice: &mut Voice<'_>) -> io::Resul
     let outcome = match &job.kind {
         JobKind::Cell(cell) => block_on(cell_job(cell, job.nonce, files, &Scribe(RefCell::new(voice)))),
         JobKind::Trace(cell) => trace_job(cell, files, &Scribe(RefCell::new(voice))),
-        JobKind::Ops { backend } => block_on(ops::job(*backend, job.nonce, &Scribe(RefCell::new(voice)))),
+        JobKind::Ops { backend, features } => {
+            block_on(ops::job(*backend, features, job.nonce, &Scribe(RefCell::new(voice))))
+        }
         JobKind::Probe {} | JobKind::Pairs(_) | JobKind::Cold { .. } => {
             let text = "the host is not probed, and has no other runtime beside it".to_owned();
             Err(Failed { kind: FailureKind::NotImplemented, stage: "start".into(), text })
@@ -178,7 +180,7 @@ async fn cell_job(
     match facts.backend {
         Backend::NativeCpu => {
             scribe.timing(Phase::Device, 0.0);
-            finish(cell, &loaded, Cpu::new(Kernels::Simd), facts, scribe).await
+            finish(cell, &loaded, cpu(&cell.features)?, facts, scribe).await
         }
         Backend::NativeGpu => {
             let device = challenged(nonce, &mut facts).await?;
@@ -190,6 +192,17 @@ async fn cell_job(
             Err(Failed { kind: FailureKind::Unsupported, stage: "backend".into(), text })
         }
     }
+}
+
+/// The CPU's executor with the threads that a job's features ask for.
+fn cpu(features: &[String]) -> std::result::Result<Cpu, Failed> {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    let crew = Crew::spawned(Feature::threads(features, cores) as usize).map_err(|error| Failed {
+        kind: FailureKind::Error,
+        stage: "threads".into(),
+        text: error.to_string(),
+    })?;
+    Ok(Cpu::with_crew(Kernels::Simd, crew))
 }
 
 /// A device that has answered the job's challenge; what that says is put with the facts.
@@ -212,7 +225,8 @@ async fn finish<B: backend::Backend>(
     let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
     let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
     let ops = OpCount::of(measured.tally, facts.backend);
-    scribe.say(Message::Backend(Box::new(BackendFacts { ops, dispatches: measured.dispatches, ..facts })));
+    let (dispatches, threads) = (measured.dispatches, measured.threads);
+    scribe.say(Message::Backend(Box::new(BackendFacts { ops, dispatches, threads, ..facts })));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| failed("outputs", &error))?;
     scribe.0.borrow_mut().hand_in(bytes);
     Ok(measured.outputs.into_keys().collect())

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::{Deserialize, Serialize};
 use webmatrix_engine::models::Prompt;
 use webmatrix_engine::run::Loaded;
-use webmatrix_wire::{Backend, Precision, Status, UnknownName};
+use webmatrix_wire::{Backend, Feature, Precision, Status, UnknownName};
 
 use super::axis::BrowserKind;
 use super::cell::{Cell, NATIVE};
 use super::generation::Generation;
-use super::matrix::{Deadlines, Exclude, Include, Matrix, RunSettings};
+use super::matrix::{DEFAULT_PROFILE, Deadlines, Exclude, Include, Matrix, RunSettings};
 use super::model::{ModelClass, Runtime, Size};
 use super::ops::{OpsTarget, PlannedOps};
 use super::shape::Shape;
@@ -343,7 +343,7 @@ fn blocks(
             }
         };
         let profiles = match &overrides.features {
-            Some(features) if features.is_empty() => vec!["default".to_owned()],
+            Some(features) if features.is_empty() => vec![DEFAULT_PROFILE.to_owned()],
             Some(features) => vec![features.join("-")],
             None => include.profiles.clone().unwrap_or_else(|| matrix.axes.profiles.clone()),
         };
@@ -390,10 +390,6 @@ fn resolve_models(names: &[String]) -> Result<Vec<ModelClass>, UnknownName> {
     Ok(models)
 }
 
-/// Features that the harness can switch on, by how their names begin. `webnn-host-OP` has the host run an op of
-/// WebNN cells, which are then graded as fallback: for an op that a browser has but gets wrong.
-const FEATURES: &[&str] = &["webnn-host-"];
-
 /// The first reason against running the cell wins: impossible, absent, not built, not wanted.
 fn decide(
     cell: &Cell,
@@ -424,11 +420,22 @@ fn decide(
     if let Err(reason) = takes(cell, generation) {
         return never(Status::NotApplicable, reason);
     }
-    let known = |feature: &String| FEATURES.iter().any(|known| feature.starts_with(known));
-    if let Some(feature) = features.iter().find(|feature| !known(feature)) {
-        return never(Status::NotImplemented, format!("the harness has no feature {feature:?} yet"));
-    }
-    Decision::Run
+    features_of(cell.backend, features).unwrap_or(Decision::Run)
+}
+
+/// Why a backend cannot run with these features.
+pub(super) fn features_of(backend: Backend, features: &[String]) -> Option<Decision> {
+    features.iter().find_map(|name| {
+        let (status, reason) = match name.parse::<Feature>() {
+            Err(unknown) => (Status::NotImplemented, unknown.to_string()),
+            Ok(feature) if feature.backends().contains(&backend) => return None,
+            Ok(feature) => {
+                let names: Vec<&str> = feature.backends().iter().map(|known| known.as_str()).collect();
+                (Status::NotApplicable, format!("{feature} is a feature of {}", names.join(" and ")))
+            }
+        };
+        Some(Decision::Never { status, reason })
+    })
 }
 
 /// Whether the class takes inputs of the cell's shape and generates as many tokens as are asked for: asked of the engine,

@@ -8,11 +8,13 @@
 //! one: whoever changes the wire must also raise [`WIRE_VERSION`].
 
 mod axis;
+mod feature;
 mod job;
 mod message;
 mod probe;
 
 pub use axis::{Backend, EvidenceGrade, Implementation, Precision, Status, UnknownName, Variant};
+pub use feature::{Feature, MOST_THREADS, USUAL_THREADS, UnknownFeature};
 pub use job::{
     AttemptId, CellJob, Generation, Job, JobKind, ModelSource, PairsJob, Sampling, Side, Subject, TwinSize,
 };
@@ -26,7 +28,7 @@ pub use probe::{
 };
 
 /// The version of everything in this crate. Controller and page refuse to talk across versions.
-pub const WIRE_VERSION: u32 = 5;
+pub const WIRE_VERSION: u32 = 6;
 
 #[cfg(test)]
 mod tests {

@@ -175,6 +175,9 @@ pub struct BackendFacts {
     pub ops: Vec<OpCount>,
     /// GPU dispatches or WebNN graph dispatches over the whole job.
     pub dispatches: u64,
+    /// Threads that computed a part of something; none where only the job's own was there to.
+    #[serde(default)]
+    pub threads: Option<u32>,
 }
 
 impl BackendFacts {
@@ -188,6 +191,7 @@ impl BackendFacts {
             challenge: None,
             ops: Vec::new(),
             dispatches: 0,
+            threads: None,
         }
     }
 }

@@ -68,6 +68,11 @@ pub trait Backend {
 
     /// Dispatches to a device since the backend was made; 0 where there is none.
     fn dispatches(&self) -> u64;
+
+    /// Threads that have computed a part of something; none where no other than the caller's was there to.
+    fn threads(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Finds and checks one input of a run.

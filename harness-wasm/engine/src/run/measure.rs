@@ -68,6 +68,8 @@ pub struct Measured {
     pub refusals: Vec<String>,
     /// Dispatches to a device over the whole measurement.
     pub dispatches: u64,
+    /// Threads that computed, where there were several to.
+    pub threads: Option<u32>,
 }
 
 /// Compiles, infers once, then warms up and takes samples.
@@ -128,6 +130,10 @@ pub async fn measure<B: Backend, W: Witness>(
         witness.metric("items_per_second", count * 1000.0 / timed_ms, "1/s");
     }
     let backend = runner.into_backend();
+    let threads = backend.threads().map(|threads| threads as u32);
+    if let Some(threads) = threads {
+        witness.metric("threads", f64::from(threads), "threads");
+    }
     let (dispatches, refusals) = (backend.dispatches(), backend.refusals().to_vec());
-    Ok(Measured { outputs, tally, host_tally, refusals, dispatches })
+    Ok(Measured { outputs, tally, host_tally, refusals, dispatches, threads })
 }
