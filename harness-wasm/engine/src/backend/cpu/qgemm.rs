@@ -38,6 +38,10 @@ pub(super) fn run(crew: &Crew, op: Qgemm, inputs: &[&Tensor]) -> Tensor {
         }),
         _ => None,
     };
+    let pairs = match packing.scheme {
+        Scheme::Half if m < MANY => half_pairs(packing, x),
+        _ => Vec::new(),
+    };
     let mut out = vec![0.0; m * n];
     let units = crew.split(n.div_ceil(gemm::NR), gemm::NR * m * packing.columns);
     let columns: Vec<_> = units.iter().map(|at| at.start * gemm::NR..(at.end * gemm::NR).min(n)).collect();
@@ -52,7 +56,7 @@ pub(super) fn run(crew: &Crew, op: Qgemm, inputs: &[&Tensor]) -> Tensor {
                 Bits::Eight => grouped::<8>(&part, x, &mut rows),
             },
             _ if m >= MANY => unpacked(&part, x, &mut rows),
-            _ => halves(&part, x, &mut rows),
+            _ => halves(&part, &pairs, &mut rows),
         }
         for row in &mut rows {
             if let Some(bias) = inputs.get(3) {
@@ -74,15 +78,55 @@ struct Part<'w> {
     count: usize,
 }
 
-fn halves(part: &Part<'_>, x: &[f32], out: &mut [&mut [f32]]) {
-    let k = part.weight.packing.columns;
-    let (mut scales, mut row) = (Scales::new(part.weight.packing), vec![0.0; k]);
-    for column in 0..part.count {
-        part.weight.dequantise(&mut scales, part.first + column, &mut row);
-        for (x, out) in x.chunks_exact(k.max(1)).zip(out.iter_mut()) {
-            out[column] = dot(x, &row);
+/// A word's lower half goes with one activation, its upper half with the next.
+type HalfPairs = [[f32; 4]; 2];
+
+/// What float16 are divided by as they are read, in two parts: activations carry one, so that products are of a size
+/// that float32 holds, and sums the other. What an activation above 2^79 comes to is infinite.
+const HALF_UNIT: [f32; 2] = [(1_u64 << 48) as f32, (1_u128 << 64) as f32];
+
+/// Rows of activations, each filled up with zeros.
+fn half_pairs(packing: Packing, x: &[f32]) -> Vec<Vec<HalfPairs>> {
+    let pairs = |x: &[f32]| -> HalfPairs {
+        from_fn(|half| from_fn(|i| x.get(2 * i + half).map_or(0.0, |x| x * HALF_UNIT[0])))
+    };
+    x.chunks_exact(packing.columns.max(1)).map(|row| row.chunks(8).map(pairs).collect()).collect()
+}
+
+/// Half-precision weights by few rows.
+fn halves(part: &Part<'_>, x: &[Vec<HalfPairs>], out: &mut [&mut [f32]]) {
+    for first in (0..part.count).step_by(COLUMNS) {
+        let columns = COLUMNS.min(part.count - first);
+        let words = from_fn(|c| part.weight.words(part.first + first + c.min(columns - 1)));
+        for (x, out) in x.iter().zip(out.iter_mut()) {
+            out[first..first + columns].copy_from_slice(&half_tile(x, words)[..columns]);
         }
     }
+}
+
+/// A row of activations by some rows of weights.
+#[inline(always)]
+fn half_tile(x: &[HalfPairs], words: [&[u32]; COLUMNS]) -> [f32; COLUMNS] {
+    let mut sums = [[F32x4::splat(0.0); 2]; COLUMNS];
+    let add = |sum: &mut [F32x4; 2], x: &HalfPairs, words: &[u32; 4]| {
+        let [low, high] = F32x4::half_pairs(words);
+        sum[0] = low.mul_add(F32x4::load(&x[0]), sum[0]);
+        sum[1] = high.mul_add(F32x4::load(&x[1]), sum[1]);
+    };
+    let whole = words[0].len() / 4;
+    let quads = words.map(|words| &words.as_chunks::<4>().0[..whole]);
+    for (at, x) in x[..whole].iter().enumerate() {
+        for (sum, quads) in sums.iter_mut().zip(&quads) {
+            add(sum, x, &quads[at]);
+        }
+    }
+    if let Some(x) = x.get(whole) {
+        for (sum, words) in sums.iter_mut().zip(words) {
+            let rest = words.get(4 * whole..).unwrap_or_default();
+            add(sum, x, &from_fn(|i| rest.get(i).copied().unwrap_or(0)));
+        }
+    }
+    sums.map(|[low, high]| low.add(high).sum() * HALF_UNIT[1])
 }
 
 /// Unpacks some columns at a time and multiplies all rows by them.
