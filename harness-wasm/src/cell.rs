@@ -87,7 +87,7 @@ async fn on_backend(
             finish(cell, loaded, cpu, facts, reporter).await
         }
         Backend::WebGpu => {
-            let (device, facts) = webgpu::WebDevice::create(job.nonce).await?;
+            let (device, facts) = webgpu::WebDevice::create(job.nonce, &cell.features).await?;
             finish(cell, loaded, WebGpu::new(device), created(facts), reporter).await
         }
         Backend::WebNn => {
@@ -125,8 +125,9 @@ async fn finish<B: backend::Backend>(
     for refusal in measured.refusals {
         reporter.log(LogLevel::Warn, format!("run on the host: {refusal}"));
     }
-    let (dispatches, threads) = (measured.dispatches, measured.threads);
-    reporter.send(Message::Backend(Box::new(BackendFacts { ops, dispatches, threads, ..facts })));
+    let (dispatches, threads, kernels) = (measured.dispatches, measured.threads, measured.kernels);
+    let told = BackendFacts { ops, dispatches, threads, kernels, ..facts };
+    reporter.send(Message::Backend(Box::new(told)));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(measured.outputs.into_keys().collect(), &bytes).await
 }
@@ -151,7 +152,7 @@ pub(crate) async fn trace(job: &Job, cell: &CellJob, reporter: &Reporter) -> Res
     match cell.backends.first() {
         Some(Backend::Wasm) => traced(cell, &loaded, threads::cpu(&cell.features).await?, reporter).await,
         Some(Backend::WebGpu) => {
-            let (device, _) = webgpu::WebDevice::create(job.nonce).await?;
+            let (device, _) = webgpu::WebDevice::create(job.nonce, &cell.features).await?;
             traced(cell, &loaded, WebGpu::new(device), reporter).await
         }
         Some(Backend::WebNn) => {

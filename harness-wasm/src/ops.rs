@@ -20,7 +20,7 @@ pub(crate) async fn run(
     match backend {
         Backend::Wasm => every(threads::cpu(features).await?, BackendFacts::new(backend), reporter).await,
         Backend::WebGpu => {
-            let (device, facts) = webgpu::WebDevice::create(job.nonce).await?;
+            let (device, facts) = webgpu::WebDevice::create(job.nonce, features).await?;
             every(WebGpu::new(device), facts, reporter).await
         }
         Backend::WebNn => {
@@ -50,8 +50,9 @@ async fn every<B: backend::Backend>(
     });
     let (results, total) = told.await?;
     let threads = backend.threads().map(|threads| threads as u32);
+    let kernels = backend.kernels().clone();
     let (dispatches, ops) = (backend.dispatches(), OpCount::of(total, facts.backend));
-    reporter.send(Message::Backend(Box::new(BackendFacts { dispatches, ops, threads, ..facts })));
+    reporter.send(Message::Backend(Box::new(BackendFacts { dispatches, ops, threads, kernels, ..facts })));
     let bytes = write_safetensors(&results).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(results.into_keys().collect(), &bytes).await
 }

@@ -34,7 +34,7 @@ pub(crate) async fn run(job: &Job, work: &PairsJob, reporter: &Reporter) -> Resu
             pairs(work, cpu(work).await?, facts, &ours, &session, reporter).await
         }
         Backend::WebGpu => {
-            let (device, facts) = webgpu::WebDevice::create(job.nonce).await?;
+            let (device, facts) = webgpu::WebDevice::create(job.nonce, &[]).await?;
             pairs(work, WebGpu::new(device), facts, &ours, &session, reporter).await
         }
         Backend::WebNn => {
@@ -60,7 +60,7 @@ pub(crate) async fn cold(
             let outputs = match work.backend {
                 Backend::Wasm => once(cpu(work).await?, &ours).await?,
                 Backend::WebGpu => {
-                    let (device, _) = webgpu::WebDevice::create(job.nonce).await?;
+                    let (device, _) = webgpu::WebDevice::create(job.nonce, &[]).await?;
                     once(WebGpu::new(device), &ours).await?
                 }
                 Backend::WebNn => {

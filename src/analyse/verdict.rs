@@ -96,6 +96,10 @@ fn switched_on(feature: &Feature, facts: Option<&BackendFacts>) -> bool {
     let threads = || facts.and_then(|facts| facts.threads).unwrap_or(1);
     match feature {
         Feature::Threads(number) => *number == Some(1) || threads() > 1,
+        Feature::ShaderF16 | Feature::Subgroups => {
+            let variant = format!("+{feature}");
+            facts.is_some_and(|facts| facts.kernels.keys().any(|kernel| kernel.ends_with(&variant)))
+        }
         // The evidence names every op that the host ran.
         Feature::WebNnHost(_) => true,
     }
@@ -205,6 +209,7 @@ mod tests {
                     ops: vec![OpCount { op: "matmul".into(), backend: Backend::Wasm, count: 1 }],
                     dispatches: 0,
                     threads: None,
+                    kernels: Default::default(),
                 }),
                 outputs: Some(tensors([1.0, 2.0])),
                 reference: Ok(Reference { source: "test".into(), tensors: tensors([1.0, 2.0]).into() }),

@@ -13,7 +13,7 @@ use pollster::block_on;
 use sha2::{Digest, Sha256};
 use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Crew, Kernels};
-use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu, known_answer};
+use webmatrix_engine::backend::webgpu::{Extension, NativeDevice, WebGpu, known_answer};
 use webmatrix_engine::run::{Loaded, Options, Runner, Sampling, Schedule, Span, Witness, measure, trace};
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_engine::{Error, Result};
@@ -183,7 +183,7 @@ async fn cell_job(
             finish(cell, &loaded, cpu(&cell.features)?, facts, scribe).await
         }
         Backend::NativeGpu => {
-            let device = challenged(nonce, &mut facts).await?;
+            let device = challenged(nonce, &cell.features, &mut facts).await?;
             scribe.timing(Phase::Device, scribe.now() - start);
             finish(cell, &loaded, WebGpu::new(device), facts, scribe).await
         }
@@ -206,8 +206,13 @@ fn cpu(features: &[String]) -> std::result::Result<Cpu, Failed> {
 }
 
 /// A device that has answered the job's challenge; what that says is put with the facts.
-async fn challenged(nonce: u32, facts: &mut BackendFacts) -> std::result::Result<NativeDevice, Failed> {
-    let device = NativeDevice::create().await.map_err(|error| failed("device", &error))?;
+async fn challenged(
+    nonce: u32,
+    features: &[String],
+    facts: &mut BackendFacts,
+) -> std::result::Result<NativeDevice, Failed> {
+    let device =
+        NativeDevice::with(&Extension::named(features)).await.map_err(|error| failed("device", &error))?;
     let (a, b) = Challenge::operands(nonce);
     let answer = known_answer(&device, &a, &b).await.map_err(|error| failed("known answer", &error))?;
     facts.challenge = Some(Challenge { answer });
@@ -225,8 +230,9 @@ async fn finish<B: backend::Backend>(
     let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
     let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
     let ops = OpCount::of(measured.tally, facts.backend);
-    let (dispatches, threads) = (measured.dispatches, measured.threads);
-    scribe.say(Message::Backend(Box::new(BackendFacts { ops, dispatches, threads, ..facts })));
+    let (dispatches, threads, kernels) = (measured.dispatches, measured.threads, measured.kernels);
+    let told = BackendFacts { ops, dispatches, threads, kernels, ..facts };
+    scribe.say(Message::Backend(Box::new(told)));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| failed("outputs", &error))?;
     scribe.0.borrow_mut().hand_in(bytes);
     Ok(measured.outputs.into_keys().collect())
@@ -242,7 +248,7 @@ fn trace_job(
         let loaded = load(&cell.class, &cell.model, files)?;
         let results = match cell.backends.first() {
             Some(Backend::NativeGpu) => {
-                let device = block_on(NativeDevice::create())?;
+                let device = block_on(NativeDevice::with(&Extension::named(&cell.features)))?;
                 block_on(trace(&loaded, WebGpu::new(device), options(cell)))?
             }
             _ => block_on(trace(&loaded, Cpu::new(Kernels::Simd), options(cell)))?,

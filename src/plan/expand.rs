@@ -420,14 +420,21 @@ fn decide(
     if let Err(reason) = takes(cell, generation) {
         return never(Status::NotApplicable, reason);
     }
-    features_of(cell.backend, features).unwrap_or(Decision::Run)
+    features_of(cell.backend, Some(cell.precision), features).unwrap_or(Decision::Run)
 }
 
-/// Why a backend cannot run with these features.
-pub(super) fn features_of(backend: Backend, features: &[String]) -> Option<Decision> {
+/// Why a backend cannot run with these features, of a model whose weights are of this precision.
+pub(super) fn features_of(
+    backend: Backend,
+    precision: Option<Precision>,
+    features: &[String],
+) -> Option<Decision> {
     features.iter().find_map(|name| {
         let (status, reason) = match name.parse::<Feature>() {
             Err(unknown) => (Status::NotImplemented, unknown.to_string()),
+            Ok(Feature::ShaderF16) if precision.is_some_and(|precision| precision != Precision::Fp16) => {
+                (Status::NotApplicable, "shader-f16 is for weights in fp16".to_owned())
+            }
             Ok(feature) if feature.backends().contains(&backend) => return None,
             Ok(feature) => {
                 let names: Vec<&str> = feature.backends().iter().map(|known| known.as_str()).collect();

@@ -92,7 +92,9 @@ pub fn ops_suite(asked: &OpsSuite, found: &[Found]) -> Result<Plan, PlanError> {
         .map(|planned| PlannedOps {
             target: OpsTarget { browser: planned.cell.browser, backend: planned.cell.backend },
             decision: match planned.decision {
-                Decision::Run => features_of(planned.cell.backend, &asked.features).unwrap_or(Decision::Run),
+                Decision::Run => {
+                    features_of(planned.cell.backend, None, &asked.features).unwrap_or(Decision::Run)
+                }
                 never => never,
             },
         })

@@ -18,17 +18,23 @@ pub enum Feature {
     /// `webnn-host-OP`: the host runs an op of WebNN cells, which are then graded as fallback: for an op that a browser
     /// has but gets wrong.
     WebNnHost(String),
+    /// `shader-f16`: half-precision weights are read as such by WGSL kernels, rather than unpacked from words.
+    ShaderF16,
+    /// `subgroups`: WGSL kernels bring sums and maxima together by subgroups.
+    Subgroups,
 }
 
 impl Feature {
     /// How names are spelled, for those who got one wrong.
-    pub const NAMES: &'static [&'static str] = &["threads", "threads-N", "webnn-host-OP"];
+    pub const NAMES: &'static [&'static str] =
+        &["threads", "threads-N", "webnn-host-OP", "shader-f16", "subgroups"];
 
     /// The backends that it means something to.
     pub const fn backends(&self) -> &'static [Backend] {
         match self {
             Self::Threads(_) => &[Backend::Wasm, Backend::NativeCpu],
             Self::WebNnHost(_) => &[Backend::WebNn],
+            Self::ShaderF16 | Self::Subgroups => &[Backend::WebGpu, Backend::NativeGpu],
         }
     }
 
@@ -42,7 +48,7 @@ impl Feature {
         let asked = Self::all(names).find_map(|feature| match feature {
             // Two at least: on one core, they take turns.
             Self::Threads(number) => Some(number.unwrap_or(cores.clamp(2, USUAL_THREADS))),
-            Self::WebNnHost(_) => None,
+            _ => None,
         });
         asked.unwrap_or(1).max(1)
     }
@@ -59,6 +65,8 @@ impl fmt::Display for Feature {
             Self::Threads(None) => f.write_str("threads"),
             Self::Threads(Some(number)) => write!(f, "threads-{number}"),
             Self::WebNnHost(op) => write!(f, "webnn-host-{op}"),
+            Self::ShaderF16 => f.write_str("shader-f16"),
+            Self::Subgroups => f.write_str("subgroups"),
         }
     }
 }
@@ -80,8 +88,11 @@ impl FromStr for Feature {
 
     fn from_str(name: &str) -> Result<Self, UnknownFeature> {
         let unknown = || UnknownFeature(name.to_owned());
-        if name == "threads" {
-            return Ok(Self::Threads(None));
+        match name {
+            "threads" => return Ok(Self::Threads(None)),
+            "shader-f16" => return Ok(Self::ShaderF16),
+            "subgroups" => return Ok(Self::Subgroups),
+            _ => {}
         }
         if let Some(number) = name.strip_prefix("threads-") {
             let number: Option<u32> = number.parse().ok();
@@ -101,7 +112,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["threads", "threads-3", "webnn-host-softmax"] {
+        for name in ["threads", "threads-3", "webnn-host-softmax", "shader-f16", "subgroups"] {
             assert_eq!(name.parse::<Feature>().map(|feature| feature.to_string()), Ok(name.to_owned()));
         }
         for name in ["", "thread", "threads-", "threads-0", "threads-65", "threads-x", "webnn-host-"] {

@@ -1,5 +1,7 @@
 //! What a page tells the controller.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{AttemptId, Backend, ProbeReport, Variant};
@@ -178,6 +180,10 @@ pub struct BackendFacts {
     /// Threads that computed a part of something; none where only the job's own was there to.
     #[serde(default)]
     pub threads: Option<u32>,
+    /// GPU dispatches over the whole job by our kernel's name and, behind a plus, what its variant uses beyond core
+    /// WebGPU, such as `gemv+subgroups`.
+    #[serde(default)]
+    pub kernels: BTreeMap<String, u64>,
 }
 
 impl BackendFacts {
@@ -192,6 +198,7 @@ impl BackendFacts {
             ops: Vec::new(),
             dispatches: 0,
             threads: None,
+            kernels: BTreeMap::new(),
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) async fn job(
     match backend {
         Backend::NativeCpu => every(cpu(features)?, facts, scribe).await,
         Backend::NativeGpu => {
-            let device = challenged(nonce, &mut facts).await?;
+            let device = challenged(nonce, features, &mut facts).await?;
             every(WebGpu::new(device), facts, scribe).await
         }
         other => {
@@ -45,8 +45,9 @@ async fn every<B: backend::Backend>(
     });
     let (results, total) = told.await?;
     let threads = backend.threads().map(|threads| threads as u32);
+    let kernels = backend.kernels().clone();
     let (dispatches, ops) = (backend.dispatches(), OpCount::of(total, facts.backend));
-    scribe.say(Message::Backend(Box::new(BackendFacts { dispatches, ops, threads, ..facts })));
+    scribe.say(Message::Backend(Box::new(BackendFacts { dispatches, ops, threads, kernels, ..facts })));
     let bytes = write_safetensors(&results).map_err(|error| failed("outputs", &error))?;
     scribe.0.borrow_mut().hand_in(bytes);
     Ok(results.into_keys().collect())

@@ -69,6 +69,13 @@ pub trait Backend {
     /// Dispatches to a device since the backend was made; 0 where there is none.
     fn dispatches(&self) -> u64;
 
+    /// Dispatches since the backend was made, by the kernel's name and, behind a plus, what its variant uses beyond core
+    /// WebGPU; none where kernels are not ours.
+    fn kernels(&self) -> &BTreeMap<String, u64> {
+        const NONE: &BTreeMap<String, u64> = &BTreeMap::new();
+        NONE
+    }
+
     /// Threads that have computed a part of something; none where no other than the caller's was there to.
     fn threads(&self) -> Option<usize> {
         None

@@ -1,5 +1,7 @@
 //! The one procedure by which a model is measured, in a page and on the host alike.
 
+use std::collections::BTreeMap;
+
 use crate::backend::{Backend, Tally};
 use crate::error::Error;
 use crate::models::items;
@@ -70,6 +72,8 @@ pub struct Measured {
     pub dispatches: u64,
     /// Threads that computed, where there were several to.
     pub threads: Option<u32>,
+    /// Dispatches over the whole measurement, by kernel and variant.
+    pub kernels: BTreeMap<String, u64>,
 }
 
 /// Compiles, infers once, then warms up and takes samples.
@@ -135,5 +139,6 @@ pub async fn measure<B: Backend, W: Witness>(
         witness.metric("threads", f64::from(threads), "threads");
     }
     let (dispatches, refusals) = (backend.dispatches(), backend.refusals().to_vec());
-    Ok(Measured { outputs, tally, host_tally, refusals, dispatches, threads })
+    let kernels = backend.kernels().clone();
+    Ok(Measured { outputs, tally, host_tally, refusals, dispatches, threads, kernels })
 }
