@@ -6,24 +6,25 @@ const BUNDLES = { wasm: "ort.wasm.min.mjs", webgpu: "ort.webgpu.min.mjs", webnn:
 const DEVICE_TYPE = "cpu";
 const CONSOLE = ["debug", "error", "info", "log", "warn"];
 
-// Loads the runtime; `dims` are a model's symbolic dimensions. One thread, which is what our engine has.
-export async function open(provider, dims) {
-  return new Runtime(await load(provider, ""), provider, dims);
+// Loads the runtime, with as many threads as our engine has; `dims` are a model's symbolic dimensions.
+export async function open(provider, threads, dims) {
+  return new Runtime(await load(provider, threads, ""), provider, threads, dims);
 }
 
 // An `instance` of its own has its own memory, devices and settings.
-async function load(provider, instance) {
+async function load(provider, threads, instance) {
   const ort = await import(FOLDER + BUNDLES[provider] + instance);
-  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.numThreads = threads;
   ort.env.wasm.proxy = false;
   ort.env.wasm.wasmPaths = FOLDER;
   return ort;
 }
 
 class Runtime {
-  constructor(ort, provider, dims) {
+  constructor(ort, provider, threads, dims) {
     this.ort = ort;
     this.provider = provider;
+    this.threads = threads;
     this.dims = dims;
   }
 
@@ -47,7 +48,7 @@ class Runtime {
   // Where it puts the nodes of a model: what no provider asked for takes, its CPU provider runs without a word
   // outside this log. In an instance of its own, because logging costs time and is settled with the first session.
   async placed(model) {
-    const ort = await load(this.provider, "?placed");
+    const ort = await load(this.provider, this.threads, "?placed");
     ort.env.logLevel = "verbose";
     const kept = CONSOLE.map((name) => [name, console[name]]);
     const lines = [];

@@ -16,8 +16,21 @@ const relaxed = [
   65, 0, 253, 15, 65, 0, 253, 15, 65, 0, 253, 15, 253, 133, 2, 11,
 ];
 
+// Shared memory; () -> i32: i32.atomic.load
+const shared = [
+  ...header, 1, 5, 1, 96, 0, 1, 127, 3, 2, 1, 0, 5, 4, 1, 3, 1, 1, 10, 10, 1, 8, 0, 65, 0, 254, 16, 2, 0, 11,
+];
+
+const unsupported = (text) => Object.assign(new Error(text), { kind: "unsupported" });
+
 function choose(wanted) {
   if (!validates(simd)) throw new Error("this browser does not validate WebAssembly SIMD128");
+  if (wanted === "threads") {
+    if (!globalThis.crossOriginIsolated) throw unsupported("threads share memory: crossOriginIsolated is false here");
+    if (!validates(shared)) throw unsupported("a module with shared memory and atomics does not validate");
+    if (!validates(relaxed)) return { variant: "threads", reason: "threads were asked for; a relaxed SIMD module does not validate" };
+    return { variant: "relaxed-threads", reason: "threads were asked for; a relaxed SIMD module validates" };
+  }
   if (wanted) return { variant: wanted, reason: "asked for" };
   if (!validates(relaxed)) return { variant: "simd", reason: "a relaxed SIMD module does not validate" };
   return { variant: "relaxed", reason: "a relaxed SIMD module validates" };
@@ -27,6 +40,19 @@ function choose(wanted) {
 globalThis.peer = async (name, ...how) => (await import(`./${name}.js`)).open(...how);
 // Sees what they do to devices.
 globalThis.witness = async () => (await import("./witness.js")).watch();
+
+// Starts the threads of a job but for its own: resolves when all of them are about to wait for work.
+const threads = (script) => (count, module, memory) => {
+  const started = Array.from({ length: count - 1 }, (_, at) => {
+    const worker = new Worker("thread.js", { type: "module" });
+    return new Promise((resolve, reject) => {
+      worker.onmessage = ({ data: { error } }) => (error ? reject(new Error(error)) : resolve(worker));
+      worker.onerror = (event) => reject(new Error(event.message || "the worker of a thread could not be loaded"));
+      worker.postMessage({ script, module, memory, number: at + 1 });
+    });
+  });
+  return Promise.all(started);
+};
 
 onmessage = async ({ data: { attempt, token, started } }) => {
   const post = (path, method, type, body) =>
@@ -40,10 +66,11 @@ onmessage = async ({ data: { attempt, token, started } }) => {
     const response = await fetch(`/api/attempts/${attempt}/job`, { headers: { authorization: `Bearer ${token}` } });
     if (!response.ok) throw new Error(`the job could not be fetched: ${response.status} ${await response.text()}`);
     const job = await response.text();
-    const { cell, trace } = JSON.parse(job).kind;
-    const { variant, reason } = choose((cell ?? trace)?.variant);
+    const { variant, reason } = choose(JSON.parse(job).variant);
+    const script = `/harness/${variant}/harness.js`;
+    globalThis.threads = threads(script);
     const before = performance.now();
-    harness = await import(`/harness/${variant}/harness.js`);
+    harness = await import(script);
     await harness.default({ module_or_path: `/harness/${variant}/harness_bg.wasm` });
     await harness.run(job, token, variant, reason, performance.timeOrigin + performance.now() - started, before, (update) =>
       postMessage(JSON.parse(update)),
@@ -59,7 +86,7 @@ onmessage = async ({ data: { attempt, token, started } }) => {
     batch ??= JSON.stringify({
       wire_version: 6,
       attempt,
-      messages: [{ seq: 0, at_ms: performance.now(), message: { failed: { kind: "error", stage: "start", text } } }],
+      messages: [{ seq: 0, at_ms: performance.now(), message: { failed: { kind: error?.kind ?? "error", stage: "start", text } } }],
     });
     await post("messages", "POST", "application/json", batch).catch(() => {});
   }

@@ -1,6 +1,5 @@
 //! A cell's job: load the model, step down the backends until one stands, measure, upload.
 
-use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
 use webmatrix_engine::backend::{self, Split};
@@ -17,7 +16,7 @@ use webmatrix_wire::{
 use crate::file::File;
 use crate::report::{Failure, Reporter};
 use crate::sys::{breathe, now};
-use crate::{file, limits, webgpu, webnn};
+use crate::{file, limits, threads, webgpu, webnn};
 
 pub(crate) async fn run(job: &Job, cell: &CellJob, reporter: &Reporter) -> Result<(), Failure> {
     if let ModelSource::Onnx { model, inputs, dims } = &cell.model {
@@ -91,11 +90,12 @@ async fn on_backend(
     };
     match backend {
         Backend::Wasm => {
+            let cpu = threads::cpu(&cell.features).await?;
             let facts = created(BackendFacts::new(backend));
-            finish(cell, loaded, Cpu::new(Kernels::Simd), facts, reporter).await
+            finish(cell, loaded, cpu, facts, reporter).await
         }
         Backend::WebGpu => {
-            let (device, facts) = webgpu::WebDevice::create(job.nonce).await?;
+            let (device, facts) = webgpu::WebDevice::create(job.nonce, &cell.features).await?;
             finish(cell, loaded, WebGpu::new(device), created(facts), reporter).await
         }
         Backend::WebNn => {
@@ -133,7 +133,9 @@ async fn finish<B: backend::Backend>(
     for refusal in measured.refusals {
         reporter.log(LogLevel::Warn, format!("run on the host: {refusal}"));
     }
-    reporter.send(Message::Backend(Box::new(BackendFacts { ops, dispatches: measured.dispatches, ..facts })));
+    let (dispatches, threads, kernels) = (measured.dispatches, measured.threads, measured.kernels);
+    let told = BackendFacts { ops, dispatches, threads, kernels, ..facts };
+    reporter.send(Message::Backend(Box::new(told)));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(measured.outputs.into_keys().collect(), &bytes).await
 }
@@ -157,9 +159,9 @@ pub(crate) async fn trace(job: &Job, cell: &CellJob, reporter: &Reporter) -> Res
     let loaded = load(cell, reporter).await?;
     reporter.progress("Tracing", 0.3).await?;
     match cell.backends.first() {
-        Some(Backend::Wasm) => traced(cell, &loaded, Cpu::new(Kernels::Simd), reporter).await,
+        Some(Backend::Wasm) => traced(cell, &loaded, threads::cpu(&cell.features).await?, reporter).await,
         Some(Backend::WebGpu) => {
-            let (device, _) = webgpu::WebDevice::create(job.nonce).await?;
+            let (device, _) = webgpu::WebDevice::create(job.nonce, &cell.features).await?;
             traced(cell, &loaded, WebGpu::new(device), reporter).await
         }
         Some(Backend::WebNn) => {

@@ -37,7 +37,7 @@ pub(crate) async fn run(
     reporter.progress("Loading the runtime", 0.15).await?;
     let witness = Witness::watch().await?;
     let start = now();
-    let peer = Peer::open(backend, &model, file.dims).await?;
+    let peer = Peer::open(backend, 1, &model, file.dims).await?;
     reporter.metric("runtime_ms", now() - start, "ms");
 
     // The runtime makes its device when it prepares its first model: both are this one number.

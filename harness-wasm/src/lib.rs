@@ -14,6 +14,7 @@ mod peer;
 mod probe;
 mod report;
 mod sys;
+mod threads;
 mod webgpu;
 mod webnn;
 mod witness;
@@ -59,12 +60,24 @@ pub async fn run(
         JobKind::Probe {} => probe::run(&job, &reporter).await,
         JobKind::Cell(cell) => cell::run(&job, cell, &reporter).await,
         JobKind::Trace(cell) => cell::trace(&job, cell, &reporter).await,
-        JobKind::Ops { backend } => ops::run(&job, *backend, &reporter).await,
+        JobKind::Ops { backend, features } => ops::run(&job, *backend, features, &reporter).await,
         JobKind::Pairs(work) => pairs::run(&job, work, &reporter).await,
         JobKind::Cold { side, work } => pairs::cold(&job, *side, work, module_asked, &reporter).await,
     };
     reporter.finish(outcome, now() - start).await?;
     Ok(())
+}
+
+/// Takes part in the kernels of the job as thread `number`, until the job is over. Blocks.
+#[wasm_bindgen]
+pub fn work(number: usize) {
+    threads::work(number);
+}
+
+/// Tells the job that thread `number` has trapped, in the browser's words.
+#[wasm_bindgen]
+pub fn thread_failed(number: usize, text: &str) {
+    threads::failed(number, text);
 }
 
 /// The batch that tells the controller of a death, for a worker whose instance has trapped.

@@ -8,22 +8,19 @@ use webmatrix_engine::backend::Refusal;
 use webmatrix_engine::backend::webnn::{self, ElementType};
 use webmatrix_engine::ir::{Graph, Node, Source};
 use webmatrix_engine::ops::Op;
-use webmatrix_wire::OpSupport;
+use webmatrix_wire::{Feature, OpSupport};
 
 use crate::sys::get;
-
-/// A feature of this name, with an op's name behind it, has the host run that op in WebNN cells.
-const HOST_OP: &str = "webnn-host-";
 
 /// Why a context refuses a node: its limits lack the op or the element type, or a feature asks for the host.
 pub(crate) fn refusal(limits: &JsValue, features: &[String]) -> Refusal {
     let supported = ops(limits);
-    let asked: Vec<String> =
-        features.iter().filter_map(|feature| feature.strip_prefix(HOST_OP)).map(str::to_owned).collect();
+    let asked: Vec<Feature> = Feature::all(features).collect();
     Box::new(move |graph, node| {
         let op = node.op.name();
-        if asked.iter().any(|name| name == op) {
-            return Some(format!("{HOST_OP}{op} was asked for"));
+        let by_host = |feature: &&Feature| matches!(feature, Feature::WebNnHost(name) if name == op);
+        if let Some(feature) = asked.iter().find(by_host) {
+            return Some(format!("{feature} was asked for"));
         }
         let (op, packed) = match packed_weights(&node.op) {
             Some((op, element)) => (op, Some(("input", element))),

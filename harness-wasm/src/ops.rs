@@ -2,7 +2,6 @@
 //! to hold against the oracle.
 
 use webmatrix_engine::backend;
-use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
 use webmatrix_engine::run::run_cases;
@@ -10,17 +9,18 @@ use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_wire::{Backend, BackendFacts, FailureKind, Job, Message, OpCase, OpCount};
 
 use crate::report::{Failure, Reporter};
-use crate::{webgpu, webnn};
+use crate::{threads, webgpu, webnn};
 
 pub(crate) async fn run(
     job: &Job,
     backend: Backend,
+    features: &[String],
     reporter: &Reporter,
 ) -> std::result::Result<(), Failure> {
     match backend {
-        Backend::Wasm => every(Cpu::new(Kernels::Simd), BackendFacts::new(backend), reporter).await,
+        Backend::Wasm => every(threads::cpu(features).await?, BackendFacts::new(backend), reporter).await,
         Backend::WebGpu => {
-            let (device, facts) = webgpu::WebDevice::create(job.nonce).await?;
+            let (device, facts) = webgpu::WebDevice::create(job.nonce, features).await?;
             every(WebGpu::new(device), facts, reporter).await
         }
         Backend::WebNn => {
@@ -49,8 +49,10 @@ async fn every<B: backend::Backend>(
         }));
     });
     let (results, total) = told.await?;
+    let threads = backend.threads().map(|threads| threads as u32);
+    let kernels = backend.kernels().clone();
     let (dispatches, ops) = (backend.dispatches(), OpCount::of(total, facts.backend));
-    reporter.send(Message::Backend(Box::new(BackendFacts { dispatches, ops, ..facts })));
+    reporter.send(Message::Backend(Box::new(BackendFacts { dispatches, ops, threads, kernels, ..facts })));
     let bytes = write_safetensors(&results).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(results.into_keys().collect(), &bytes).await
 }

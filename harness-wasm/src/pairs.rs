@@ -21,24 +21,24 @@ use crate::arrays::Arrays;
 use crate::peer::{Peer, Session};
 use crate::report::{Failure, Reporter};
 use crate::sys::{breathe, now};
-use crate::{webgpu, webnn};
+use crate::{threads, webgpu, webnn};
 
 /// Measures pairs, after both sides have said what they are.
 pub(crate) async fn run(job: &Job, work: &PairsJob, reporter: &Reporter) -> Result<(), Failure> {
     reporter.progress("Loading the subject", 0.05).await?;
     let (ours, model) = (load(work, reporter).await?, fetch(&work.onnx, reporter).await?);
     reporter.progress("Opening the other runtime", 0.1).await?;
-    let peer = Peer::open(work.backend, &model, &BTreeMap::new()).await?;
+    let peer = Peer::open(work.backend, work.threads, &model, &BTreeMap::new()).await?;
     let (facts, _) = peer.facts().await?;
     reporter.send(Message::Peer(facts));
     let session = peer.session().await?;
     match work.backend {
         Backend::Wasm => {
             let facts = BackendFacts::new(work.backend);
-            pairs(work, Cpu::new(Kernels::Simd), facts, &ours, &session, reporter).await
+            pairs(work, cpu(work).await?, facts, &ours, &session, reporter).await
         }
         Backend::WebGpu => {
-            let (device, facts) = webgpu::WebDevice::create(job.nonce).await?;
+            let (device, facts) = webgpu::WebDevice::create(job.nonce, &[]).await?;
             pairs(work, WebGpu::new(device), facts, &ours, &session, reporter).await
         }
         Backend::WebNn => {
@@ -62,9 +62,9 @@ pub(crate) async fn cold(
         Side::Ours => {
             let ours = load(work, reporter).await?;
             let outputs = match work.backend {
-                Backend::Wasm => once(Cpu::new(Kernels::Simd), &ours).await?,
+                Backend::Wasm => once(cpu(work).await?, &ours).await?,
                 Backend::WebGpu => {
-                    let (device, _) = webgpu::WebDevice::create(job.nonce).await?;
+                    let (device, _) = webgpu::WebDevice::create(job.nonce, &[]).await?;
                     once(WebGpu::new(device), &ours).await?
                 }
                 Backend::WebNn => {
@@ -79,12 +79,16 @@ pub(crate) async fn cold(
             let began = now();
             let inputs = arrays(work, &fetch(&work.inputs, reporter).await?)?;
             let model = fetch(&work.onnx, reporter).await?;
-            let peer = Peer::open(work.backend, &model, &BTreeMap::new()).await?;
+            let peer = Peer::open(work.backend, work.threads, &model, &BTreeMap::new()).await?;
             (began, peer.session().await?.run(&inputs).await?)
         }
     };
     reporter.sample(0, false, now() - began);
     hand_in([(side, &outputs)], reporter).await
+}
+
+async fn cpu(work: &PairsJob) -> Result<Cpu, Failure> {
+    Ok(Cpu::with_crew(Kernels::Simd, threads::crew(work.threads).await?))
 }
 
 fn no_page() -> Failure {
@@ -220,7 +224,9 @@ async fn pairs<B: backend::Backend>(
             let mut ops = OpCount::of(ready.backend().take_tally(), facts.backend);
             ops.extend(OpCount::of(ready.backend().take_host_tally(), Backend::Wasm));
             let dispatches = ready.backend().dispatches();
-            reporter.send(Message::Backend(Box::new(BackendFacts { ops, dispatches, ..facts.clone() })));
+            let threads = ready.backend().threads().map(|threads| threads as u32);
+            let told = BackendFacts { ops, dispatches, threads, ..facts.clone() };
+            reporter.send(Message::Backend(Box::new(told)));
         }
         latest = outputs.0.zip(outputs.1);
     }

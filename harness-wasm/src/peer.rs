@@ -24,9 +24,10 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Loads the runtime for one of its backends; `dims` are the model's symbolic dimensions.
+    /// Loads the runtime for one of its backends, with so many threads of its own; `dims` are the model's symbolic dimensions.
     pub(crate) async fn open(
         backend: Backend,
+        threads: u32,
         model: &[u8],
         dims: &BTreeMap<String, u32>,
     ) -> Result<Self, Failure> {
@@ -46,7 +47,8 @@ impl Peer {
         for (name, size) in dims {
             set(&bound, name, &(*size).into());
         }
-        let opened = call_async(&global(), "peer", &[RUNTIME.into(), provider.into(), bound.into()]).await;
+        let how = [RUNTIME.into(), provider.into(), threads.into(), bound.into()];
+        let opened = call_async(&global(), "peer", &how).await;
         let runtime = opened.map_err(|error| failed("runtime", words(&error)))?;
         Ok(Self { runtime, provider, model: Uint8Array::from(model).into() })
     }

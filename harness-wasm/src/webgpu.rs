@@ -6,7 +6,7 @@ use std::rc::Rc;
 use js_sys::{Array, ArrayBuffer, Object, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use webmatrix_engine::backend::webgpu::{Binding, Device, Limits, Usage, Work, known_answer};
+use webmatrix_engine::backend::webgpu::{Binding, Device, Extension, Limits, Usage, Work, known_answer};
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{AdapterFacts, Backend, BackendFacts, Challenge, FailureKind};
 
@@ -35,6 +35,9 @@ pub(crate) struct WebDevice {
     device: JsValue,
     queue: JsValue,
     limits: Limits,
+    extensions: Vec<Extension>,
+    /// The compiler takes the line that enables subgroups.
+    knows_subgroups: bool,
     lost: Rc<RefCell<Option<String>>>,
 }
 
@@ -68,13 +71,24 @@ pub(crate) fn adapter_facts(adapter: &JsValue) -> AdapterFacts {
     }
 }
 
+/// Whether a shader of this text compiles.
+async fn compiles(device: &JsValue, wgsl: &str) -> bool {
+    let module = object(&[("code", wgsl.into())]);
+    let _ = call(device, "pushErrorScope", &["validation".into()]);
+    let _ = call(device, "createShaderModule", &[module.into()]);
+    call_async(device, "popErrorScope", &[]).await.is_ok_and(|error| error.is_null())
+}
+
 impl WebDevice {
-    /// A device of the fastest adapter, proven by a known-answer dispatch.
-    pub(crate) async fn create(nonce: u32) -> std::result::Result<(Self, BackendFacts), Failure> {
+    /// A device of the fastest adapter with what features ask for, proven by a known-answer dispatch.
+    pub(crate) async fn create(
+        nonce: u32,
+        features: &[String],
+    ) -> std::result::Result<(Self, BackendFacts), Failure> {
         let unsupported = |text: String| Failure::new(FailureKind::Unsupported, "device", text);
         let options = object(&[("powerPreference", "high-performance".into())]);
         let adapter = request_adapter(&options).await.map_err(unsupported)?;
-        let device = Self::from_adapter(&adapter).await.map_err(unsupported)?;
+        let device = Self::from_adapter(&adapter, &Extension::named(features)).await.map_err(unsupported)?;
         let answer =
             device.challenge(nonce).await.map_err(|error| Failure::engine("known answer", &error))?;
         let facts = BackendFacts {
@@ -85,19 +99,33 @@ impl WebDevice {
         Ok((device, facts))
     }
 
-    /// A device with all the limits that the engine cares for.
-    pub(crate) async fn from_adapter(adapter: &JsValue) -> std::result::Result<Self, String> {
+    /// A device with all the limits that the engine cares for, and these extensions.
+    pub(crate) async fn from_adapter(
+        adapter: &JsValue,
+        extensions: &[Extension],
+    ) -> std::result::Result<Self, String> {
+        let wanted = Array::new();
+        for extension in extensions {
+            let name = JsValue::from_str(extension.name());
+            let has = call(&get(adapter, "features"), "has", std::slice::from_ref(&name));
+            if !has.is_ok_and(|has| has.is_truthy()) {
+                return Err(format!("GPUAdapter.features has no {}", extension.name()));
+            }
+            wanted.push(&name);
+        }
         let offered = get(adapter, "limits");
         let required = Object::new();
         for name in ["maxStorageBufferBindingSize", "maxBufferSize", "maxComputeWorkgroupsPerDimension"] {
             set(&required, name, &get(&offered, name));
         }
-        let descriptor = object(&[("requiredLimits", required.into())]);
+        let descriptor = object(&[("requiredLimits", required.into()), ("requiredFeatures", wanted.into())]);
         let promise = call(adapter, "requestDevice", &[descriptor.into()]).map_err(|error| words(&error))?;
         let promise: Promise =
             promise.dyn_into().map_err(|_| "requestDevice() gave no promise".to_owned())?;
         let device = within(DEADLINE_MS, "requestDevice()", &promise).await.map_err(|error| words(&error))?;
-        Ok(Self::of(device))
+        let knows_subgroups = extensions.contains(&Extension::Subgroups)
+            && compiles(&device, Extension::Subgroups.enable()).await;
+        Ok(Self { extensions: extensions.to_vec(), knows_subgroups, ..Self::of(device) })
     }
 
     /// A device that is there already, whoever made it.
@@ -118,6 +146,8 @@ impl WebDevice {
         let _ = promise.then(&on_lost);
         on_lost.forget();
         Self {
+            extensions: Vec::new(),
+            knows_subgroups: false,
             queue: get(&device, "queue"),
             limits: Limits {
                 storage_binding: number(&limits, "maxStorageBufferBindingSize") as u64,
@@ -190,6 +220,19 @@ impl Device for WebDevice {
 
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn extensions(&self) -> &[Extension] {
+        &self.extensions
+    }
+
+    fn enable(&self, extension: Extension) -> &'static str {
+        match extension {
+            Extension::ShaderF16 => extension.enable(),
+            Extension::Subgroups if self.knows_subgroups => extension.enable(),
+            // Some compilers knew the operations before the line.
+            Extension::Subgroups => "",
+        }
     }
 
     fn buffer(&self, label: &str, size: u64, usage: Usage) -> JsValue {

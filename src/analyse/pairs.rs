@@ -91,6 +91,12 @@ pub fn pairs_row(
     let mut notes = graded(backend, said.nonce, said.facts.as_ref())?;
     let peer = said.peer.as_ref().ok_or("the other runtime never said what it is")?;
     notes.extend(elsewhere(backend, peer));
+    if backend == Backend::Wasm {
+        let ours = said.facts.as_ref().and_then(|facts| facts.threads).unwrap_or(1);
+        if ours != peer.threads {
+            notes.push(format!("{ours} threads of ours computed, the other has {}", peer.threads));
+        }
+    }
     let times: Vec<(f64, f64)> =
         said.pairs.iter().map(|Pair { ours_ms, peer_ms, .. }| (*ours_ms, *peer_ms)).collect();
     let note = (!notes.is_empty()).then(|| notes.join("; "));

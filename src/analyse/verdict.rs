@@ -1,6 +1,6 @@
 //! The verdict on one attempt.
 
-use webmatrix_wire::{Backend, BackendFacts, Failed, FailureKind, Precision, ProbeReport, Status};
+use webmatrix_wire::{Backend, BackendFacts, Failed, FailureKind, Feature, Precision, ProbeReport, Status};
 
 use super::accuracy::accuracy;
 use super::{compare, grade, ops, unsupported};
@@ -91,6 +91,23 @@ fn reads_packed(facts: &BackendFacts) -> bool {
     facts.ops.iter().any(|op| op.count > 0 && READERS.contains(&op.op.as_str()))
 }
 
+/// Whether what ran made use of a feature, where that can be told.
+fn switched_on(feature: &Feature, facts: Option<&BackendFacts>) -> bool {
+    let threads = || facts.and_then(|facts| facts.threads).unwrap_or(1);
+    match feature {
+        Feature::Threads(number) => *number == Some(1) || threads() > 1,
+        Feature::ShaderF16 | Feature::Subgroups => {
+            let variant = format!("+{feature}");
+            facts.is_some_and(|facts| facts.kernels.keys().any(|kernel| kernel.ends_with(&variant)))
+        }
+        Feature::Caches(_) => {
+            facts.is_some_and(|facts| facts.ops.iter().any(|op| op.op == "quantize" && op.count > 0))
+        }
+        // The evidence names every op that the host ran.
+        Feature::WebNnHost(_) => true,
+    }
+}
+
 impl Rules {
     /// A page that says it is done passes only if its outputs agree and what made them is proven.
     fn judge_outputs(&self, case: &Case<'_>, promised: &[String], verdict: &mut Verdict) {
@@ -110,6 +127,12 @@ impl Rules {
             if !case.facts.is_some_and(reads_packed) {
                 return fail(Status::Error, "no op that ran reads packed weights".to_owned());
             }
+        }
+        if let Some(feature) = Feature::all(case.features).find(|feature| !switched_on(feature, case.facts)) {
+            return fail(
+                Status::Error,
+                format!("{feature} was asked for, and nothing that ran made use of it"),
+            );
         }
         let Some(outputs) = case.outputs else {
             return fail(Status::Wrong, format!("no outputs came (promised: {})", promised.join(", ")));
@@ -173,6 +196,7 @@ mod tests {
     /// An attempt that passes, to be spoilt.
     struct Attempt {
         cell: Cell,
+        features: Vec<String>,
         end: End,
         facts: Option<BackendFacts>,
         outputs: Option<Vec<u8>>,
@@ -186,6 +210,7 @@ mod tests {
                 cell: "chromium/bert@tiny/webmatrix/wasm/fp32/default"
                     .parse()
                     .unwrap_or_else(|e| panic!("{e}")),
+                features: Vec::new(),
                 end: End::Done(Done { page_ms: 1.0, outputs: vec!["y".into()] }),
                 facts: Some(BackendFacts {
                     backend: Backend::Wasm,
@@ -195,6 +220,8 @@ mod tests {
                     challenge: Some(Challenge { answer: Challenge::expected(NONCE) }),
                     ops: vec![OpCount { op: "matmul".into(), backend: Backend::Wasm, count: 1 }],
                     dispatches: 0,
+                    threads: None,
+                    kernels: Default::default(),
                 }),
                 outputs: Some(tensors([1.0, 2.0])),
                 reference: Ok(Reference { source: "test".into(), tensors: tensors([1.0, 2.0]).into() }),
@@ -205,6 +232,7 @@ mod tests {
         fn verdict(&self) -> Verdict {
             Rules::default().judge(&Case {
                 cell: &self.cell,
+                features: &self.features,
                 nonce: NONCE,
                 end: &self.end,
                 facts: self.facts.as_ref(),
@@ -232,6 +260,28 @@ mod tests {
             (verdict.status, verdict.evidence, verdict.reason),
             (Status::Pass, EvidenceGrade::Cpu, None)
         );
+    }
+
+    #[test]
+    fn threads_are_believed_when_more_than_one_computed() {
+        let on = |threads: Option<u32>, feature: &str| {
+            let mut attempt = Attempt::good();
+            attempt.features = vec![feature.to_owned()];
+            attempt.facts.as_mut().unwrap_or_else(|| panic!("facts")).threads = threads;
+            attempt.verdict()
+        };
+        assert!(on(Some(2), "threads").is_green());
+        assert!(on(None, "threads-1").is_green());
+        for threads in [None, Some(1)] {
+            let verdict = on(threads, "threads");
+            assert_eq!(verdict.status, Status::Error);
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(
+                    verdict.reason.unwrap_or_default(),
+                    @"threads was asked for, and nothing that ran made use of it"
+                );
+            }
+        }
     }
 
     #[test]

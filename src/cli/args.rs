@@ -382,6 +382,9 @@ pub(super) struct BenchArgs {
     /// Timed pairs of inferences, one of each side
     #[arg(long, default_value_t = 20, env = "WEBMATRIX_PAIRS", value_name = "N", value_parser = clap::value_parser!(u32).range(10..=10_000))]
     pub(super) pairs: u32,
+    /// Threads of each side, on wasm
+    #[arg(long, default_value_t = 1, env = "WEBMATRIX_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(webmatrix_wire::MOST_THREADS)))]
+    pub(super) threads: u32,
     /// What to print: a table, or one line for each subject, backend and browser as it is measured
     #[arg(long, value_enum, default_value_t = VerifyFormat::Table, env = "WEBMATRIX_BENCH_FORMAT")]
     pub(super) format: VerifyFormat,

@@ -175,7 +175,6 @@ fn ops_plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
         ("--models", args.models.is_some()),
         ("--size", args.size.is_some()),
         ("--precisions", args.precisions.is_some()),
-        ("--features", args.features.is_some()),
         ("--weights", !args.weights.is_empty()),
         ("--samples", args.samples.is_some()),
         ("--batch", args.batch.is_some()),
@@ -190,6 +189,7 @@ fn ops_plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
     let asked = OpsSuite {
         browsers: machine.labels.clone(),
         backends: args.backends.clone(),
+        features: args.features.clone().unwrap_or_default(),
         retries: args.retries,
         attempt_s: args.deadline,
         total_s: args.total_deadline,

@@ -248,7 +248,6 @@ impl<'a> Lane<'a> {
             class: cell.model.as_str().to_owned(),
             backends: vec![cell.backend],
             precision: cell.precision,
-            variant: None,
             features: self.ctx.settings.profiles.get(&cell.profile).cloned().unwrap_or_default(),
             model: material.model.clone(),
             warmup: self.ctx.settings.run.warmup,
@@ -268,6 +267,7 @@ impl<'a> Lane<'a> {
             attempt: AttemptId(ulid::Ulid::generate().to_string()),
             title,
             deadline_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
+            variant: kind.variant(),
             nonce: getrandom::u32().map_err(|error| CollectError::Random(error.to_string()))?,
             kind,
         })
@@ -317,6 +317,7 @@ impl<'a> Lane<'a> {
             None => None,
             Some(prepared) => Some(self.ctx.judge.judge(&Case {
                 cell: prepared.cell,
+                features: &prepared.work.features,
                 nonce: job.nonce,
                 end: &end,
                 facts: watch.facts.as_ref(),

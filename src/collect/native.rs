@@ -12,16 +12,16 @@ use bytes::Bytes;
 use pollster::block_on;
 use sha2::{Digest, Sha256};
 use webmatrix_engine::backend;
-use webmatrix_engine::backend::cpu::{Cpu, Kernels};
-use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu, known_answer};
+use webmatrix_engine::backend::cpu::{Cpu, Crew, Kernels};
+use webmatrix_engine::backend::webgpu::{Extension, NativeDevice, WebGpu, known_answer};
 use webmatrix_engine::plan::caches::Caches;
 use webmatrix_engine::run::{Loaded, Options, Runner, Sampling, Schedule, Span, Witness, measure, trace};
 use webmatrix_engine::tensor::{read_safetensors, write_safetensors};
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
     AdapterFacts, AttemptId, Backend, BackendFacts, CellJob, Challenge, Done, Envelope, Failed, FailureKind,
-    Generation, Hello, Job, JobKind, Memory, Message, Metric, ModelSource, OpCount, Phase, Progress, Sample,
-    Timing, Tokens, Variant,
+    Feature, Generation, Hello, Job, JobKind, Memory, Message, Metric, ModelSource, OpCount, Phase, Progress,
+    Sample, Timing, Tokens, Variant,
 };
 
 use crate::serve::{FileSource, Files, Inbox};
@@ -150,7 +150,9 @@ pub(super) fn work(job: &Job, files: &Files, voice: &mut Voice<'_>) -> io::Resul
     let outcome = match &job.kind {
         JobKind::Cell(cell) => block_on(cell_job(cell, job.nonce, files, &Scribe(RefCell::new(voice)))),
         JobKind::Trace(cell) => trace_job(cell, files, &Scribe(RefCell::new(voice))),
-        JobKind::Ops { backend } => block_on(ops::job(*backend, job.nonce, &Scribe(RefCell::new(voice)))),
+        JobKind::Ops { backend, features } => {
+            block_on(ops::job(*backend, features, job.nonce, &Scribe(RefCell::new(voice))))
+        }
         JobKind::Probe {} | JobKind::Pairs(_) | JobKind::Cold { .. } => {
             let text = "the host is not probed, and has no other runtime beside it".to_owned();
             Err(Failed { kind: FailureKind::NotImplemented, stage: "start".into(), text })
@@ -184,10 +186,10 @@ async fn cell_job(
     match facts.backend {
         Backend::NativeCpu => {
             scribe.timing(Phase::Device, 0.0);
-            finish(cell, &loaded, Cpu::new(Kernels::Simd), facts, scribe).await
+            finish(cell, &loaded, cpu(&cell.features)?, facts, scribe).await
         }
         Backend::NativeGpu => {
-            let device = challenged(nonce, &mut facts).await?;
+            let device = challenged(nonce, &cell.features, &mut facts).await?;
             scribe.timing(Phase::Device, scribe.now() - start);
             finish(cell, &loaded, WebGpu::new(device), facts, scribe).await
         }
@@ -198,9 +200,25 @@ async fn cell_job(
     }
 }
 
+/// The CPU's executor with the threads that a job's features ask for.
+fn cpu(features: &[String]) -> std::result::Result<Cpu, Failed> {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    let crew = Crew::spawned(Feature::threads(features, cores) as usize).map_err(|error| Failed {
+        kind: FailureKind::Error,
+        stage: "threads".into(),
+        text: error.to_string(),
+    })?;
+    Ok(Cpu::with_crew(Kernels::Simd, crew))
+}
+
 /// A device that has answered the job's challenge; what that says is put with the facts.
-async fn challenged(nonce: u32, facts: &mut BackendFacts) -> std::result::Result<NativeDevice, Failed> {
-    let device = NativeDevice::create().await.map_err(|error| failed("device", &error))?;
+async fn challenged(
+    nonce: u32,
+    features: &[String],
+    facts: &mut BackendFacts,
+) -> std::result::Result<NativeDevice, Failed> {
+    let device =
+        NativeDevice::with(&Extension::named(features)).await.map_err(|error| failed("device", &error))?;
     let (a, b) = Challenge::operands(nonce);
     let answer = known_answer(&device, &a, &b).await.map_err(|error| failed("known answer", &error))?;
     facts.challenge = Some(Challenge { answer });
@@ -218,7 +236,9 @@ async fn finish<B: backend::Backend>(
     let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
     let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
     let ops = OpCount::of(measured.tally, facts.backend);
-    scribe.say(Message::Backend(Box::new(BackendFacts { ops, dispatches: measured.dispatches, ..facts })));
+    let (dispatches, threads, kernels) = (measured.dispatches, measured.threads, measured.kernels);
+    let told = BackendFacts { ops, dispatches, threads, kernels, ..facts };
+    scribe.say(Message::Backend(Box::new(told)));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| failed("outputs", &error))?;
     scribe.0.borrow_mut().hand_in(bytes);
     Ok(measured.outputs.into_keys().collect())
@@ -234,7 +254,7 @@ fn trace_job(
         let loaded = load(&cell.class, &cell.model, files)?;
         let results = match cell.backends.first() {
             Some(Backend::NativeGpu) => {
-                let device = block_on(NativeDevice::create())?;
+                let device = block_on(NativeDevice::with(&Extension::named(&cell.features)))?;
                 block_on(trace(&loaded, WebGpu::new(device), options(cell)))?
             }
             _ => block_on(trace(&loaded, Cpu::new(Kernels::Simd), options(cell)))?,

@@ -237,7 +237,6 @@ fn job(class: ModelClass, material: &Material, precision: Precision, new_tokens:
         class: class.as_str().to_owned(),
         backends: vec![Backend::NativeCpu],
         precision,
-        variant: None,
         features: Vec::new(),
         model: material.model.clone(),
         warmup: 0,

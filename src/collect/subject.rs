@@ -83,9 +83,9 @@ impl SubjectFolder {
     }
 
     /// The job of both sides; none if ours is not built.
-    pub fn job(&self, backend: Backend, warmup: u32, pairs: u32) -> Option<PairsJob> {
+    pub fn job(&self, backend: Backend, threads: u32, warmup: u32, pairs: u32) -> Option<PairsJob> {
         let ours = self.ours.clone()?;
-        Some(PairsJob { backend, ours, onnx: ONNX.into(), inputs: INPUTS.into(), warmup, pairs })
+        Some(PairsJob { backend, ours, onnx: ONNX.into(), inputs: INPUTS.into(), threads, warmup, pairs })
     }
 }
 

@@ -259,6 +259,8 @@ pub struct Reference {
 pub struct Case<'a> {
     /// The cell.
     pub cell: &'a Cell,
+    /// The features of its profile.
+    pub features: &'a [String],
     /// The number that known-answer computations started from.
     pub nonce: u32,
     /// How the attempt ended.

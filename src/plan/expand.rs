@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 use webmatrix_engine::models::Prompt;
-use webmatrix_engine::plan::caches::Caches;
 use webmatrix_engine::run::{Loaded, no_packed_caches};
-use webmatrix_wire::{Backend, Precision, Status, TwinSize, UnknownName};
+use webmatrix_wire::{Backend, Feature, Precision, Status, TwinSize, UnknownName};
 
 use super::axis::BrowserKind;
 use super::cell::{Cell, NATIVE};
 use super::file::{CellModel, FileName, ModelFile};
 use super::generation::Generation;
-use super::matrix::{Deadlines, Exclude, Include, Matrix, RunSettings};
+use super::matrix::{DEFAULT_PROFILE, Deadlines, Exclude, Include, Matrix, RunSettings};
 use super::model::{ModelClass, Runtime, Size};
 use super::ops::{OpsTarget, PlannedOps};
 use super::shape::Shape;
@@ -389,7 +388,7 @@ fn blocks(
             }
         };
         let profiles = match &overrides.features {
-            Some(features) if features.is_empty() => vec!["default".to_owned()],
+            Some(features) if features.is_empty() => vec![DEFAULT_PROFILE.to_owned()],
             Some(features) => vec![features.join("-")],
             None => include.profiles.clone().unwrap_or_else(|| matrix.axes.profiles.clone()),
         };
@@ -436,11 +435,6 @@ fn resolve_models(names: &[String]) -> Result<Vec<ModelClass>, UnknownName> {
     Ok(models)
 }
 
-/// Features that the harness can switch on, by how their names begin. `webnn-host-OP` has the host run an op of
-/// WebNN cells, which are then graded as fallback: for an op that a browser has but gets wrong. Features of [`Caches`] keep
-/// keys and values packed.
-const FEATURES: &[&str] = &["webnn-host-"];
-
 /// The first reason against running the cell wins: impossible, absent, not built, not wanted.
 fn decide(
     cell: &Cell,
@@ -479,32 +473,46 @@ fn decide(
         let reason = format!("{} are features of our engine, which runs no files", features.join(", "));
         return never(Status::NotApplicable, reason);
     }
-    let known = |feature: &String| {
-        FEATURES.iter().any(|known| feature.starts_with(known)) || Caches::of_feature(feature).is_some()
-    };
-    if let Some(feature) = features.iter().find(|feature| !known(feature)) {
-        return never(Status::NotImplemented, format!("the harness has no feature {feature:?} yet"));
+    if let Some(decision) = features_of(cell.backend, Some(cell.precision), features) {
+        return decision;
     }
-    match Caches::asked(features).map(|_| packs(cell)) {
-        Some(Err((status, reason))) => never(status, reason),
-        _ => Decision::Run,
+    if Feature::all(features).any(|feature| matches!(feature, Feature::Caches(_)))
+        && let Err(reason) = packs(cell)
+    {
+        return never(Status::NotApplicable, reason);
     }
+    Decision::Run
 }
 
-/// Whether the cell can keep its caches packed.
-fn packs(cell: &Cell) -> Result<(), (Status, String)> {
+/// Whether the cell's class can keep its caches packed.
+fn packs(cell: &Cell) -> Result<(), String> {
     let class = cell.model.as_str();
-    if cell.backend == Backend::WebNn {
-        let reason = "packed caches are built for wasm, webgpu and the host: WebNN has no ops on bits";
-        return Err((Status::NotImplemented, reason.to_owned()));
-    }
     // What a class keeps does not depend on its size.
-    let twin = Loaded::twin(class, TwinSize::Tiny.as_str(), 0);
-    let twin = twin.map_err(|error| (Status::NotApplicable, format!("{class}: {error}")))?;
-    match no_packed_caches(&*twin.model) {
-        None => Ok(()),
-        Some(why) => Err((Status::NotApplicable, format!("{class}: {why}"))),
-    }
+    let twin =
+        Loaded::twin(class, TwinSize::Tiny.as_str(), 0).map_err(|error| format!("{class}: {error}"))?;
+    no_packed_caches(&*twin.model).map_or(Ok(()), |why| Err(format!("{class}: {why}")))
+}
+
+/// Why a backend cannot run with these features, of a model whose weights are of this precision.
+pub(super) fn features_of(
+    backend: Backend,
+    precision: Option<Precision>,
+    features: &[String],
+) -> Option<Decision> {
+    features.iter().find_map(|name| {
+        let (status, reason) = match name.parse::<Feature>() {
+            Err(unknown) => (Status::NotImplemented, unknown.to_string()),
+            Ok(Feature::ShaderF16) if precision.is_some_and(|precision| precision != Precision::Fp16) => {
+                (Status::NotApplicable, "shader-f16 is for weights in fp16".to_owned())
+            }
+            Ok(feature) if feature.backends().contains(&backend) => return None,
+            Ok(feature) => {
+                let names: Vec<&str> = feature.backends().iter().map(|known| known.as_str()).collect();
+                (Status::NotApplicable, format!("{feature} is a feature of {}", names.join(" and ")))
+            }
+        };
+        Some(Decision::Never { status, reason })
+    })
 }
 
 /// Whether the class takes inputs of the cell's shape and generates as many tokens as are asked for: asked of the engine,

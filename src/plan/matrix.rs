@@ -187,6 +187,9 @@ impl Default for Deadlines {
     }
 }
 
+/// The profile that needs no name.
+pub const DEFAULT_PROFILE: &str = "default";
+
 /// A named set of features.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -211,7 +214,7 @@ mod defaults {
     }
 
     pub(super) fn profiles() -> Vec<String> {
-        vec!["default".to_owned()]
+        vec![super::DEFAULT_PROFILE.to_owned()]
     }
 }
 
@@ -296,7 +299,7 @@ impl Matrix {
         let used =
             self.axes.profiles.iter().chain(self.include.iter().flat_map(|i| i.profiles.iter().flatten()));
         for profile in used {
-            if profile != "default" && !self.profiles.contains_key(profile) {
+            if profile != DEFAULT_PROFILE && !self.profiles.contains_key(profile) {
                 return refuse(
                     "profiles",
                     format!("{profile:?} is used but not defined: add [profiles.{profile}]"),

@@ -26,8 +26,8 @@ pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan}
 pub use file::{CellModel, FileName, FileNameError, ModelFile, PinnedFile};
 pub use generation::Generation;
 pub use matrix::{
-    Axes, BATCHES, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile, RunSettings,
-    SEQUENCE_LENGTHS, parse,
+    Axes, BATCHES, DEFAULT_PROFILE, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile,
+    RunSettings, SEQUENCE_LENGTHS, parse,
 };
 pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
 pub use ops::{OpsSuite, OpsTarget, PlannedOps, ops_suite};

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use webmatrix_wire::{Backend, Precision};
 
 use super::cell::NATIVE;
-use super::expand::{Decision, Found, Plan, PlanError};
+use super::expand::{Decision, Found, Plan, PlanError, features_of};
+use super::matrix::DEFAULT_PROFILE;
 use super::verification::{Verification, verification};
 
 /// Where every op case is run together: on one backend of one browser.
@@ -49,6 +50,8 @@ pub struct OpsSuite {
     pub browsers: Option<Vec<String>>,
     /// Backends; without, all that there are.
     pub backends: Option<Vec<Backend>>,
+    /// Features to switch on.
+    pub features: Vec<String>,
     /// In place of the default number of further tries.
     pub retries: Option<u32>,
     /// In place of the default seconds for one attempt: all cases on one backend.
@@ -89,11 +92,19 @@ pub fn ops_suite(asked: &OpsSuite, found: &[Found]) -> Result<Plan, PlanError> {
         .into_iter()
         .map(|planned| PlannedOps {
             target: OpsTarget { browser: planned.cell.browser, backend: planned.cell.backend },
-            decision: planned.decision,
+            decision: match planned.decision {
+                Decision::Run => {
+                    features_of(planned.cell.backend, None, &asked.features).unwrap_or(Decision::Run)
+                }
+                never => never,
+            },
         })
         .collect();
     plan.matrix = "ops".to_owned();
     plan.profiles.clear();
+    if !asked.features.is_empty() {
+        plan.profiles.insert(DEFAULT_PROFILE.to_owned(), asked.features.clone());
+    }
     plan.run.retries = asked.retries.unwrap_or(super::RunSettings::default().retries);
     if asked.browsers.is_none() {
         // Nobody asked for these by name: that they cannot be used is a line, not a failure.

@@ -16,6 +16,7 @@ static PAGES: &[(&str, &[u8])] = &[
     ("harness.css", include_bytes!("../../pages/harness.css")),
     ("harness.js", include_bytes!("../../pages/harness.js")),
     ("worker.js", include_bytes!("../../pages/worker.js")),
+    ("thread.js", include_bytes!("../../pages/thread.js")),
     ("heartbeat.js", include_bytes!("../../pages/heartbeat.js")),
     ("ort-web.js", include_bytes!("../../pages/ort-web.js")),
     ("witness.js", include_bytes!("../../pages/witness.js")),

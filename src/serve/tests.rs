@@ -57,6 +57,7 @@ fn with(attempts: Attempts) -> Bench {
         title: "probe".to_owned(),
         deadline_ms: 1000,
         nonce: 5,
+        variant: None,
         kind: JobKind::Probe {},
     };
     let files = Files::from([

@@ -90,6 +90,7 @@ fn entries() -> Vec<Entry> {
         title: "t".into(),
         deadline_ms: 1000,
         nonce: 1,
+        variant: None,
         kind: JobKind::Probe {},
     };
     let mut verdict = Verdict::nothing_ran(Status::Pass, "");
@@ -103,6 +104,8 @@ fn entries() -> Vec<Entry> {
         challenge: Some(Challenge { answer: vec![] }),
         ops: vec![webmatrix_wire::OpCount { op: "matmul".into(), backend: Backend::Wasm, count: 3 }],
         dispatches: 0,
+        threads: None,
+        kernels: BTreeMap::new(),
     };
     vec![
         entry(Record::RunStarted(Box::new(RunStarted {

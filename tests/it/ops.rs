@@ -61,7 +61,8 @@ async fn run(label: &str, backend: Backend) -> Option<(Vec<String>, Vec<String>)
         title: format!("op cases on {backend}"),
         deadline_ms: 240_000,
         nonce,
-        kind: JobKind::Ops { backend },
+        variant: None,
+        kind: JobKind::Ops { backend, features: Vec::new() },
     };
     let token = attempts.open(job, Files::new()).expect("randomness");
     let logs = tempfile::tempdir().expect("a temporary folder");

@@ -8,7 +8,7 @@ use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::ops::cases::all;
 use webmatrix_engine::weights::Weights;
 
-fn run_all<B: Backend>(mut backend: B) {
+fn run_all<B: Backend>(mut backend: B) -> B {
     let weights = Weights::Twin { seed: 0 };
     let mut faults = Vec::new();
     for case in all() {
@@ -26,6 +26,7 @@ fn run_all<B: Backend>(mut backend: B) {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+    backend
 }
 
 #[test]
@@ -47,6 +48,23 @@ fn cases_have_unique_names() {
 fn wgsl_agrees_with_the_oracle() {
     use webmatrix_engine::backend::webgpu::{NativeDevice, WebGpu};
     run_all(WebGpu::new(pollster::block_on(NativeDevice::create()).unwrap()));
+}
+
+/// Kernels that use what an adapter has beyond core WebGPU, where this machine's has it.
+#[cfg(feature = "native-gpu")]
+#[test]
+fn variants_of_kernels_agree_with_the_oracle() {
+    use webmatrix_engine::backend::webgpu::{Extension, NativeDevice, WebGpu};
+    for extension in Extension::ALL {
+        match pollster::block_on(NativeDevice::with(&[extension])) {
+            Ok(device) => {
+                let ran = run_all(WebGpu::new(device));
+                let used = ran.kernels().keys().filter(|name| name.ends_with(extension.name())).count();
+                assert!(used > 0, "{}: {:?}", extension.name(), ran.kernels());
+            }
+            Err(error) => eprintln!("not tested: {error}"),
+        }
+    }
 }
 
 /// The oracle on decomposed graphs: what the extensions mean is what they compute.

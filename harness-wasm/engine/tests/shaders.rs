@@ -1,18 +1,37 @@
 //! Every shader is valid WGSL, whatever machine the tests run on.
 
-use naga::valid::{Capabilities, ValidationFlags, Validator};
-use webmatrix_engine::backend::webgpu::Kernel;
+use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
+use webmatrix_engine::backend::webgpu::{Extension, Kernel};
 
 /// What core WebGPU has: two halves of a word as floats need no extension there, which naga counts as a capability.
 const CORE: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
 
+const fn capability(extension: Extension) -> Capabilities {
+    match extension {
+        Extension::ShaderF16 => Capabilities::SHADER_FLOAT16,
+        Extension::Subgroups => Capabilities::SUBGROUP,
+    }
+}
+
+fn validates(kernel: Kernel, extension: Option<Extension>, capabilities: Capabilities) {
+    // naga knows subgroups without the line that the standard asks for.
+    let enable =
+        extension.filter(|extension| *extension != Extension::Subgroups).map_or("", Extension::enable);
+    let (name, wgsl) = (kernel.name(), enable.to_owned() + &kernel.wgsl(extension));
+    let module = naga::front::wgsl::parse_str(&wgsl)
+        .unwrap_or_else(|error| panic!("{name} {extension:?}: {}", error.emit_to_string(&wgsl)));
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
+    validator.validate(&module).unwrap_or_else(|error| panic!("{name} {extension:?}: {error:?}"));
+}
+
 #[test]
 fn every_shader_validates() {
     for kernel in Kernel::ALL {
-        let module = naga::front::wgsl::parse_str(&kernel.wgsl())
-            .unwrap_or_else(|error| panic!("{}: {}", kernel.name(), error.emit_to_string(&kernel.wgsl())));
         // No capability beyond core WebGPU: what needs one must be a variant of its own.
-        let mut validator = Validator::new(ValidationFlags::all(), CORE);
-        validator.validate(&module).unwrap_or_else(|error| panic!("{}: {error:?}", kernel.name()));
+        validates(kernel, None, CORE);
+        for extension in Extension::ALL.into_iter().filter(|extension| kernel.has(*extension)) {
+            validates(kernel, Some(extension), CORE | capability(extension));
+        }
     }
 }

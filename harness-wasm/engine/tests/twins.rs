@@ -1,19 +1,13 @@
 //! Every twin: the small ones run, and the graphs of the base ones, whose weights are too many for a test, type-check.
 
+mod classes;
+
 use std::collections::BTreeMap;
 
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::ir::TensorType;
 use webmatrix_engine::run::{Loaded, Options, Runner};
 use webmatrix_engine::{DType, NamedTensors};
-
-/// The classes that have twins.
-fn classes() -> Vec<String> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/models/twins");
-    let names =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter_map(|name| name.strip_suffix("-tiny.json").map(str::to_owned)).collect()
-}
 
 fn run(class: &str, size: &str, seed: u64) -> NamedTensors {
     let loaded = Loaded::twin(class, size, seed).unwrap();
@@ -24,7 +18,7 @@ fn run(class: &str, size: &str, seed: u64) -> NamedTensors {
 
 #[test]
 fn small_twins_compute_something() {
-    for class in classes() {
+    for class in classes::classes() {
         for size in ["tiny", "small"] {
             let (one, other) = (run(&class, size, 1), run(&class, size, 2));
             for (name, tensor) in one.iter().filter(|(_, tensor)| tensor.dtype() == DType::F32) {
@@ -37,7 +31,7 @@ fn small_twins_compute_something() {
 
 #[test]
 fn base_twins_type_check() {
-    for class in classes() {
+    for class in classes::classes() {
         let loaded = Loaded::twin(&class, "base", 1).unwrap();
         let inputs = loaded.model.prepare(&loaded.inputs).unwrap_or_else(|error| panic!("{class}: {error}"));
         let types: BTreeMap<String, TensorType> =

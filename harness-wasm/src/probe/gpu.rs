@@ -41,7 +41,7 @@ async fn adapter(name: &str, options: &Object, nonce: u32) -> Capability<WebGpuF
                 .unwrap_or_default(),
             challenge: None,
         });
-        let device = WebDevice::from_adapter(&adapter).await?;
+        let device = WebDevice::from_adapter(&adapter, &[]).await?;
         let answer = device.challenge(nonce).await.map_err(|error| error.to_string())?;
         let right = answer == Challenge::expected(nonce);
         facts.challenge = Some(Challenge { answer });

@@ -112,6 +112,8 @@ names! {
         Relaxed = "relaxed",
         /// SIMD128, atomics and shared memory.
         Threads = "threads",
+        /// SIMD128 and relaxed SIMD, atomics and shared memory.
+        RelaxedThreads = "relaxed-threads",
     }
 }
 

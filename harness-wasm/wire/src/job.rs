@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Backend, Precision, Variant};
+use crate::{Backend, Feature, Precision, Variant};
 
 /// One try at a cell; unique across runs and machines.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,8 +34,23 @@ pub struct Job {
     /// A number drawn for this attempt: known-answer dispatches start from it, so that their
     /// answers cannot be canned.
     pub nonce: u32,
+    /// The harness build asked for; none lets the page choose the best that validates. The page takes the best build
+    /// that has as much: `relaxed-threads` for `threads`.
+    pub variant: Option<Variant>,
     /// The work.
     pub kind: JobKind,
+}
+
+impl JobKind {
+    /// The harness build that it needs; none if any will do.
+    pub fn variant(&self) -> Option<Variant> {
+        match self {
+            Self::Cell(cell) | Self::Trace(cell) => Feature::variant(&cell.features),
+            Self::Ops { features, .. } => Feature::variant(features),
+            Self::Pairs(work) | Self::Cold { work, .. } => (work.threads > 1).then_some(Variant::Threads),
+            Self::Probe {} => None,
+        }
+    }
 }
 
 /// The kinds of work.
@@ -53,6 +68,8 @@ pub enum JobKind {
     Ops {
         /// On this backend, and no other.
         backend: Backend,
+        /// Feature names, as of a cell's profile.
+        features: Vec<String>,
     },
     /// Run a subject here and in another runtime, in turn.
     Pairs(PairsJob),
@@ -78,6 +95,8 @@ pub struct PairsJob {
     pub onnx: String,
     /// Named inputs of both, safetensors.
     pub inputs: String,
+    /// Threads of each side, where it computes on the CPU.
+    pub threads: u32,
     /// Pairs before the timed ones.
     pub warmup: u32,
     /// Timed pairs.
@@ -144,8 +163,6 @@ pub struct CellJob {
     pub backends: Vec<Backend>,
     /// Precision of the weights.
     pub precision: Precision,
-    /// The harness build asked for; none lets the page choose the best that validates.
-    pub variant: Option<Variant>,
     /// Feature names of the profile.
     pub features: Vec<String>,
     /// Where config, weights and inputs come from.

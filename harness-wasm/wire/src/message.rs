@@ -1,5 +1,7 @@
 //! What a page tells the controller.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{AttemptId, Backend, Memory, ProbeReport, Variant};
@@ -177,6 +179,13 @@ pub struct BackendFacts {
     pub ops: Vec<OpCount>,
     /// GPU dispatches or WebNN graph dispatches over the whole job.
     pub dispatches: u64,
+    /// Threads that computed a part of something; none where only the job's own was there to.
+    #[serde(default)]
+    pub threads: Option<u32>,
+    /// GPU dispatches over the whole job by our kernel's name and, behind a plus, what its variant uses beyond core
+    /// WebGPU, such as `gemv+subgroups`.
+    #[serde(default)]
+    pub kernels: BTreeMap<String, u64>,
 }
 
 impl BackendFacts {
@@ -190,6 +199,8 @@ impl BackendFacts {
             challenge: None,
             ops: Vec::new(),
             dispatches: 0,
+            threads: None,
+            kernels: BTreeMap::new(),
         }
     }
 }

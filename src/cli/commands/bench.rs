@@ -136,7 +136,7 @@ impl Bench<'_> {
             self.tell(without(&why));
             return Ok(());
         }
-        let Some(job) = subject.folder.job(backend, WARMUP, self.args.pairs) else {
+        let Some(job) = subject.folder.job(backend, self.args.threads, WARMUP, self.args.pairs) else {
             self.tell(without("ours is not built yet"));
             return Ok(());
         };

@@ -51,7 +51,9 @@ impl Lane<'_> {
                     None => Ok(None),
                 };
             }
-            let kind = JobKind::Ops { backend: target.backend };
+            let features =
+                self.ctx.settings.profiles.get(crate::plan::DEFAULT_PROFILE).cloned().unwrap_or_default();
+            let kind = JobKind::Ops { backend: target.backend, features };
             let job = self.job(target.to_string(), self.ctx.settings.deadlines.attempt_s, kind)?;
             self.started(&job, None, number, session)?;
             let over = self.send(&job, Files::new()).await;

@@ -18,8 +18,19 @@ pub(crate) struct Variant {
     default: bool,
 }
 
+const SHARED_MEMORY: &[&str] = &[
+    "--shared-memory",
+    "--import-memory",
+    "--max-memory=4294967296",
+    // wasm-bindgen sets up each thread's stack and locals through these.
+    "--export=__wasm_init_tls",
+    "--export=__tls_size",
+    "--export=__tls_align",
+    "--export=__tls_base",
+];
+
 /// All variants.
-pub(crate) const VARIANTS: [Variant; 3] = [
+pub(crate) const VARIANTS: [Variant; 4] = [
     Variant {
         name: "simd",
         features: "+simd128",
@@ -38,21 +49,19 @@ pub(crate) const VARIANTS: [Variant; 3] = [
     },
     Variant {
         name: "threads",
+        features: "+simd128,+atomics,+bulk-memory,+mutable-globals",
+        link_args: SHARED_MEMORY,
+        rebuilds_std: true,
+        opt_features: &["threads"],
+        default: true,
+    },
+    Variant {
+        name: "relaxed-threads",
         features: "+simd128,+relaxed-simd,+atomics,+bulk-memory,+mutable-globals",
-        link_args: &[
-            "--shared-memory",
-            "--import-memory",
-            "--max-memory=4294967296",
-            // wasm-bindgen sets up each thread's stack and locals through these.
-            "--export=__wasm_init_tls",
-            "--export=__tls_size",
-            "--export=__tls_align",
-            "--export=__tls_base",
-        ],
+        link_args: SHARED_MEMORY,
         rebuilds_std: true,
         opt_features: &["relaxed-simd", "threads"],
-        // The harness starts no threads yet.
-        default: false,
+        default: true,
     },
 ];
 
@@ -83,14 +92,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_binary_ships_the_variants_that_need_no_threads() {
+    fn the_binary_ships_every_variant() {
         let names: Vec<_> = Variant::defaults().iter().map(|v| v.name).collect();
-        assert_eq!(names, ["simd", "relaxed"]);
+        assert_eq!(names, ["simd", "relaxed", "threads", "relaxed-threads"]);
     }
 
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
-        assert_eq!(Variant::named("fast").unwrap_err(), "the variants are simd, relaxed, threads");
+        assert_eq!(
+            Variant::named("fast").unwrap_err(),
+            "the variants are simd, relaxed, threads, relaxed-threads"
+        );
     }
 
     #[test]

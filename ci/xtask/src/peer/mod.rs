@@ -33,6 +33,9 @@ pub(crate) struct Wanted {
     /// Timed pairs
     #[arg(long, requires = "peer", value_name = "N")]
     pairs: Option<u32>,
+    /// Threads of each side, on wasm
+    #[arg(long, requires = "peer", value_name = "N")]
+    threads: Option<u32>,
     /// table or jsonl
     #[arg(long, requires = "peer", value_name = "FORMAT")]
     format: Option<String>,
@@ -63,6 +66,9 @@ pub(crate) fn bench(ws: &Workspace, wanted: &Wanted) -> Result<()> {
     }
     if let Some(pairs) = wanted.pairs {
         command.arg("--pairs").arg(pairs.to_string());
+    }
+    if let Some(threads) = wanted.threads {
+        command.arg("--threads").arg(threads.to_string());
     }
     if let Some(format) = &wanted.format {
         command.arg("--format").arg(format);

@@ -73,6 +73,18 @@ pub trait Backend {
 
     /// What it holds in memory.
     fn held(&self) -> Held;
+
+    /// Dispatches since the backend was made, by the kernel's name and, behind a plus, what its variant uses beyond core
+    /// WebGPU; none where kernels are not ours.
+    fn kernels(&self) -> &BTreeMap<String, u64> {
+        const NONE: &BTreeMap<String, u64> = &BTreeMap::new();
+        NONE
+    }
+
+    /// Threads that have computed a part of something; none where no other than the caller's was there to.
+    fn threads(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Finds and checks one input of a run.

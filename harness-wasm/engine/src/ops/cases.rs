@@ -354,6 +354,18 @@ fn attention(cases: &mut Cases) {
     cases.add("window", Op::Attention(sliding), [qkv(6, 9, 4, 1, 16), vec![position(2)]].concat());
     let sliding = Attention { window: Some(66), ..sliding };
     cases.add("long window", Op::Attention(sliding), [qkv(2, 150, 4, 1, 16), vec![position(140)]].concat());
+    // More keys than a workgroup's part, more queries than a tile or a block.
+    let long = qkv(1, 1100, 4, 2, 16);
+    cases.add("long decode", op(4, 2, false, true), [long.clone(), vec![position(1030)]].concat());
+    let seen = Tensor::i32([2, 1100], (0..2200).map(|i| i32::from(i % 3 != 0 && i != 700)).collect());
+    cases.add("long, masked", op(4, 2, true, false), [long, vec![seen]].concat());
+    cases.add("long prefill", op(4, 2, false, true), [qkv(59, 130, 4, 2, 20), vec![position(70)]].concat());
+    let sliding = Attention { window: Some(40), ..sliding };
+    cases.add(
+        "long prefill, window",
+        Op::Attention(sliding),
+        [qkv(59, 130, 4, 1, 16), vec![position(70)]].concat(),
+    );
     let table = |seed: &str| floats(seed, &[12, 4]);
     let rope = |x: Tensor, at: i32| vec![x, table("cos"), table("sin"), position(at)];
     cases.add("prefill", Op::Rope { heads: 3 }, rope(floats("x", &[2, 5, 24]), 0));

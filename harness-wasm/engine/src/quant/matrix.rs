@@ -1,7 +1,5 @@
 //! A quantised matrix.
 
-use half::f16;
-
 use super::bits;
 use super::fit::{self, Fit};
 use super::scales::{self, Affine, Scales};
@@ -38,8 +36,7 @@ impl Matrix {
         for row in weights.chunks_exact(packing.columns.max(1)) {
             match scheme {
                 Scheme::Half => builder.words.extend(row.chunks(2).map(|pair| {
-                    let half =
-                        |x: Option<&f32>| u32::from(f16::from_f32(x.copied().unwrap_or(0.0)).to_bits());
+                    let half = |x: Option<&f32>| scales::bits_of(x.copied().unwrap_or(0.0));
                     half(pair.first()) | half(pair.get(1)) << 16
                 })),
                 Scheme::Grouped { bits, .. } => {
@@ -76,6 +73,9 @@ impl Matrix {
                 scales.shape(),
                 packing.columns
             ));
+        }
+        if scheme == Scheme::Half && words.as_i32().iter().any(|&word| !finite_halves(word as u32)) {
+            return Err("a weight is no finite number".to_owned());
         }
         Ok(Self { shape: shape.to_vec(), packing, words, scales })
     }
@@ -115,6 +115,12 @@ impl Matrix {
         }
         out
     }
+}
+
+/// Whether neither float16 of a word has the exponent of what is no finite number.
+const fn finite_halves(word: u32) -> bool {
+    const ONES: u32 = 0x7c00;
+    word & ONES != ONES && word >> 16 & ONES != ONES
 }
 
 /// Packed rows, where a graph or a matrix holds them.

@@ -185,7 +185,7 @@ pub(super) fn write(packing: Packing, groups: &[Affine], words: &mut Vec<u32>) {
 }
 
 /// The nearest finite float16: a weight beyond its range is stored as its largest.
-fn bits_of(x: f32) -> u32 {
+pub(super) fn bits_of(x: f32) -> u32 {
     let most = f16::MAX.to_f32();
     u32::from(f16::from_f32(x.clamp(-most, most)).to_bits())
 }

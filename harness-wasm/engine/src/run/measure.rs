@@ -1,5 +1,7 @@
 //! The one procedure by which a model is measured, in a page and on the host alike.
 
+use std::collections::BTreeMap;
+
 use crate::backend::{Backend, Held, Tally};
 use crate::error::Error;
 use crate::models::items;
@@ -71,6 +73,10 @@ pub struct Measured {
     pub refusals: Vec<String>,
     /// Dispatches to a device over the whole measurement.
     pub dispatches: u64,
+    /// Threads that computed, where there were several to.
+    pub threads: Option<u32>,
+    /// Dispatches over the whole measurement, by kernel and variant.
+    pub kernels: BTreeMap<String, u64>,
 }
 
 /// Compiles, infers once, then warms up and takes samples.
@@ -140,6 +146,11 @@ pub async fn measure<B: Backend, W: Witness>(
         witness.metric("items_per_second", count * 1000.0 / timed_ms, "1/s");
     }
     let backend = runner.into_backend();
+    let threads = backend.threads().map(|threads| threads as u32);
+    if let Some(threads) = threads {
+        witness.metric("threads", f64::from(threads), "threads");
+    }
     let (dispatches, refusals) = (backend.dispatches(), backend.refusals().to_vec());
-    Ok(Measured { outputs, tally, host_tally, refusals, dispatches })
+    let kernels = backend.kernels().clone();
+    Ok(Measured { outputs, tally, host_tally, refusals, dispatches, threads, kernels })
 }

@@ -1,111 +1,190 @@
-//! `attention`: a query row at a time, or, where there are several, as two products a head.
+//! `attention`: a query row at a time, or, where there are several, as two products a head and block of queries.
 
-use crate::ops::Attention;
+use std::ops::Range;
+
+use crate::ops::{Attention, AttentionDims};
 use crate::tensor::Tensor;
 
-use super::gemm::{MR, accumulate, pack};
+use super::gemm::{MR, NR, accumulate, accumulate_from, pack};
 use super::normalization::softmax_row;
+use super::parallel::Crew;
 use super::simd::{axpy, dot};
 
-pub(super) fn run(op: &Attention, inputs: &[&Tensor]) -> Tensor {
-    if inputs[0].shape()[1] < MR { rows(op, inputs) } else { heads(op, inputs) }
-}
+/// Queries of a block: their scores over some thousand keys stay in the second-level cache.
+const QUERIES: usize = 48;
 
-/// Head by head: the scores of all queries are one product, what is mixed by them another.
-fn heads(op: &Attention, inputs: &[&Tensor]) -> Tensor {
-    let (q, k, v) = (inputs[0], inputs[1], inputs[2]);
-    let n = op.dims(q.shape(), k.shape(), v.shape());
-    let mask = op.mask_at().map(|at| inputs[at].as_i32());
-    let position = op.position_at().map(|at| inputs[at].as_i32()[0].max(0) as usize);
-    let bias = op.bias_at().map(|at| (inputs[at].shape()[0], inputs[at].as_f32()));
-    let (wq, wk, wv, wo) = (q.shape()[2], k.shape()[2], v.shape()[2], op.heads * n.e);
-    let (q, k, v) = (q.as_f32(), k.as_f32(), v.as_f32());
-    let reach = |t: usize| position.map_or(0..n.keys, |p| op.reach(p + t, n.keys));
-    // A cache is longer than what any query sees of it.
-    let keys = reach(n.tokens - 1).end;
-    let mut out = vec![0.0; n.batch * n.tokens * wo];
-    let mut scores = vec![0.0; n.tokens * keys];
-    let (mut query, mut k_panels, mut v_panels) = (Vec::new(), Vec::new(), Vec::new());
-    for b in 0..n.batch {
-        let seen = |s: usize| mask.is_none_or(|mask| mask[b * n.keys + s] != 0);
-        for h in 0..op.heads {
-            let g = h / n.group;
-            if h % n.group == 0 {
-                pack(&mut k_panels, keys, n.d, |key, i| k[(b * n.keys + key) * wk + g * n.d + i]);
-                pack(&mut v_panels, n.e, keys, |i, key| v[(b * n.keys + key) * wv + g * n.e + i]);
-            }
-            query.clear();
-            for t in 0..n.tokens {
-                let row = &q[(b * n.tokens + t) * wq + h * n.d..][..n.d];
-                query.extend(row.iter().map(|x| op.scale * x));
-            }
-            scores.fill(0.0);
-            accumulate(&query, n.d, &k_panels, keys, &mut scores, keys);
-            for (t, row) in scores.chunks_exact_mut(keys.max(1)).enumerate() {
-                if let Some((sets, bias)) = bias {
-                    let bias = &bias[((b % sets * op.heads + h) * n.tokens + t) * n.keys..][..keys];
-                    row.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
-                }
-                let reach = reach(t);
-                if !reach.clone().any(seen) {
-                    row.fill(0.0);
-                    continue;
-                }
-                if mask.is_some() || reach != (0..keys) {
-                    for (s, score) in row.iter_mut().enumerate() {
-                        if !reach.contains(&s) || !seen(s) {
-                            *score = f32::NEG_INFINITY;
-                        }
-                    }
-                }
-                softmax_row(row);
-            }
-            accumulate(&scores, keys, &v_panels, n.e, &mut out[b * n.tokens * wo + h * n.e..], wo);
+pub(super) fn run(crew: &Crew, op: &Attention, inputs: &[&Tensor]) -> Tensor {
+    let p = Problem::new(op, inputs);
+    let (n, width) = (p.n, op.heads * p.n.e);
+    let mut out = vec![0.0; n.batch * n.tokens * width];
+    // By sequence and head: the head's piece of every row of the result.
+    let mut heads: Vec<Head<'_>> = (0..n.batch * op.heads)
+        .map(|at| Head { b: at / op.heads, h: at % op.heads, out: Vec::new() })
+        .collect();
+    for (at, row) in out.chunks_exact_mut(width.max(1)).enumerate() {
+        let of_sequence = &mut heads[at / n.tokens * op.heads..][..op.heads];
+        for (head, piece) in of_sequence.iter_mut().zip(row.chunks_exact_mut(n.e)) {
+            head.out.push(piece);
         }
     }
-    Tensor::f32([n.batch, n.tokens, wo], out)
+    let ranges = crew.split(heads.len(), n.tokens * n.keys * (n.d + n.e));
+    let mut heads = heads.into_iter();
+    let parts = ranges.iter().map(|range| heads.by_ref().take(range.len()).collect()).collect();
+    crew.each(
+        parts,
+        |heads: Vec<Head<'_>>| if n.tokens < MR { p.by_rows(heads) } else { p.by_blocks(heads) },
+    );
+    Tensor::f32([n.batch, n.tokens, width], out)
 }
 
-/// A query row at a time.
-fn rows(op: &Attention, inputs: &[&Tensor]) -> Tensor {
-    let (q, k, v) = (inputs[0], inputs[1], inputs[2]);
-    let n = op.dims(q.shape(), k.shape(), v.shape());
-    let mask = op.mask_at().map(|at| inputs[at].as_i32());
-    let position = op.position_at().map(|at| inputs[at].as_i32()[0].max(0) as usize);
-    let bias = op.bias_at().map(|at| (inputs[at].shape()[0], inputs[at].as_f32()));
-    let (wq, wk, wv, wo) = (q.shape()[2], k.shape()[2], v.shape()[2], op.heads * n.e);
-    let (q, k, v) = (q.as_f32(), k.as_f32(), v.as_f32());
-    let mut out = vec![0.0; n.batch * n.tokens * wo];
-    let mut scores = Vec::with_capacity(n.keys);
-    for b in 0..n.batch {
-        for t in 0..n.tokens {
-            let reach = position.map_or(0..n.keys, |p| op.reach(p + t, n.keys));
-            let seen = |s: usize| mask.is_none_or(|mask| mask[b * n.keys + s] != 0);
-            if !reach.clone().any(seen) {
-                continue;
+/// A query head of a sequence.
+struct Head<'o> {
+    b: usize,
+    h: usize,
+    /// Its result, by query.
+    out: Vec<&'o mut [f32]>,
+}
+
+/// The operands, and what lies where in them.
+struct Problem<'t> {
+    op: &'t Attention,
+    n: AttentionDims,
+    q: &'t [f32],
+    k: &'t [f32],
+    v: &'t [f32],
+    mask: Option<&'t [i32]>,
+    /// How many sequences take biases of their own, and the biases.
+    bias: Option<(usize, &'t [f32])>,
+    position: Option<usize>,
+}
+
+impl<'t> Problem<'t> {
+    fn new(op: &'t Attention, inputs: &[&'t Tensor]) -> Self {
+        let [q, k, v] = [inputs[0], inputs[1], inputs[2]];
+        Self {
+            op,
+            n: op.dims(q.shape(), k.shape(), v.shape()),
+            q: q.as_f32(),
+            k: k.as_f32(),
+            v: v.as_f32(),
+            mask: op.mask_at().map(|at| inputs[at].as_i32()),
+            bias: op.bias_at().map(|at| (inputs[at].shape()[0], inputs[at].as_f32())),
+            position: op.position_at().map(|at| inputs[at].as_i32()[0].max(0) as usize),
+        }
+    }
+
+    /// The keys that query `t` may see, masks aside.
+    fn reach(&self, t: usize) -> Range<usize> {
+        self.position.map_or(0..self.n.keys, |p| self.op.reach(p + t, self.n.keys))
+    }
+
+    fn seen(&self, b: usize, s: usize) -> bool {
+        self.mask.is_none_or(|mask| mask[b * self.n.keys + s] != 0)
+    }
+
+    fn query(&self, b: usize, t: usize, h: usize) -> &'t [f32] {
+        &self.q[((b * self.n.tokens + t) * self.op.heads + h) * self.n.d..][..self.n.d]
+    }
+
+    fn key(&self, b: usize, s: usize, g: usize) -> &'t [f32] {
+        &self.k[((b * self.n.keys + s) * self.op.kv_heads + g) * self.n.d..][..self.n.d]
+    }
+
+    fn value(&self, b: usize, s: usize, g: usize) -> &'t [f32] {
+        &self.v[((b * self.n.keys + s) * self.op.kv_heads + g) * self.n.e..][..self.n.e]
+    }
+
+    /// What is added to a query's scores, by key.
+    fn added(&self, b: usize, h: usize, t: usize) -> Option<&'t [f32]> {
+        let (sets, bias) = self.bias?;
+        Some(&bias[((b % sets * self.op.heads + h) * self.n.tokens + t) * self.n.keys..][..self.n.keys])
+    }
+
+    /// A block of queries at a time: their scores are one product, what is mixed by them another.
+    fn by_blocks(&self, heads: Vec<Head<'_>>) {
+        let (n, op) = (self.n, self.op);
+        // A cache is longer than what any query sees of it.
+        let keys = self.reach(n.tokens - 1).end;
+        let (mut queries, mut k_panels, mut v_panels) = (Vec::new(), Vec::new(), Vec::new());
+        let mut scores = vec![0.0; QUERIES.min(n.tokens) * keys];
+        let mut packed = None;
+        for Head { b, h, mut out } in heads {
+            let g = h / n.group;
+            if packed != Some((b, g)) {
+                packed = Some((b, g));
+                pack(&mut k_panels, keys, n.d, |key, i| self.key(b, key, g)[i]);
+                pack(&mut v_panels, n.e, keys, |i, key| self.value(b, key, g)[i]);
             }
-            for h in 0..op.heads {
-                let g = h / n.group;
-                let query = &q[(b * n.tokens + t) * wq + h * n.d..][..n.d];
+            for (block, out) in out.chunks_mut(QUERIES).enumerate() {
+                let first = block * QUERIES;
+                // No query of the block sees what lies before or behind: whole panels, from the first that one sees.
+                let start = self.reach(first).start / NR * NR;
+                let span = self.reach(first + out.len() - 1).end - start;
+                queries.clear();
+                for t in first..first + out.len() {
+                    queries.extend(self.query(b, t, h).iter().map(|x| op.scale * x));
+                }
+                let scores = &mut scores[..out.len() * span];
+                scores.fill(0.0);
+                let mut rows: Vec<&mut [f32]> = scores.chunks_exact_mut(span.max(1)).collect();
+                accumulate(&queries, n.d, &k_panels[start * n.d..], &mut rows);
+                for (t, row) in (first..).zip(rows) {
+                    self.weigh(b, h, t, start, row);
+                }
+                accumulate_from(scores, span, &v_panels, start..keys, out);
+            }
+        }
+    }
+
+    /// Turns scores of the keys from `start` on into weights.
+    fn weigh(&self, b: usize, h: usize, t: usize, start: usize, row: &mut [f32]) {
+        let reach = self.reach(t);
+        if !reach.clone().any(|s| self.seen(b, s)) {
+            row.fill(0.0);
+            return;
+        }
+        let within = reach.start - start..reach.end - start;
+        row[..within.start].fill(0.0);
+        row[within.end..].fill(0.0);
+        let row = &mut row[within];
+        if let Some(added) = self.added(b, h, t) {
+            row.iter_mut().zip(&added[reach.clone()]).for_each(|(score, added)| *score += added);
+        }
+        if self.mask.is_some() {
+            for (s, score) in reach.zip(row.iter_mut()) {
+                if !self.seen(b, s) {
+                    *score = f32::NEG_INFINITY;
+                }
+            }
+        }
+        softmax_row(row);
+    }
+
+    /// A query row at a time.
+    fn by_rows(&self, heads: Vec<Head<'_>>) {
+        let mut scores = Vec::with_capacity(self.n.keys);
+        for Head { b, h, out } in heads {
+            let g = h / self.n.group;
+            for (t, mixed) in out.into_iter().enumerate() {
+                let reach = self.reach(t);
+                if !reach.clone().any(|s| self.seen(b, s)) {
+                    continue;
+                }
+                let (query, added) = (self.query(b, t, h), self.added(b, h, t));
                 scores.clear();
-                let added = bias.map(|(sets, bias)| {
-                    &bias[((b % sets * op.heads + h) * n.tokens + t) * n.keys..][..n.keys]
-                });
                 scores.extend(reach.clone().map(|s| {
-                    if seen(s) {
-                        let score = op.scale * dot(query, &k[(b * n.keys + s) * wk + g * n.d..][..n.d]);
+                    if self.seen(b, s) {
+                        let score = self.op.scale * dot(query, self.key(b, s, g));
                         score + added.map_or(0.0, |added| added[s])
                     } else {
                         f32::NEG_INFINITY
                     }
                 }));
                 softmax_row(&mut scores);
-                let mixed = &mut out[(b * n.tokens + t) * wo + h * n.e..][..n.e];
-                for (s, &weight) in reach.clone().zip(&scores).filter(|(s, _)| seen(*s)) {
-                    axpy(weight, &v[(b * n.keys + s) * wv + g * n.e..][..n.e], mixed);
+                for (s, &weight) in reach.zip(&scores).filter(|(s, _)| self.seen(b, *s)) {
+                    axpy(weight, self.value(b, s, g), mixed);
                 }
             }
         }
     }
-    Tensor::f32([n.batch, n.tokens, wo], out)
 }

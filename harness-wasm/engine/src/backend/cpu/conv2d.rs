@@ -4,12 +4,13 @@ use crate::ops::Conv2d;
 use crate::tensor::Tensor;
 
 use super::gemm::{NR, accumulate};
+use super::parallel::{self, Crew};
 
 /// Taps gathered at once: 1 MiB of panels stays in the second-level cache.
 const TILE: usize = 1 << 18;
 
 /// The result has the shape that was inferred for it.
-pub(super) fn run(op: Conv2d, inputs: &[&Tensor], shape: &[usize]) -> Tensor {
+pub(super) fn run(crew: &Crew, op: Conv2d, inputs: &[&Tensor], shape: &[usize]) -> Tensor {
     let (x, filter) = (inputs[0], inputs[1]);
     let &[_, channels, height, width] = x.shape() else { unreachable!("rank 4: inferred") };
     let &[out, per_group, kh, kw] = filter.shape() else { unreachable!("rank 4: inferred") };
@@ -25,23 +26,31 @@ pub(super) fn run(op: Conv2d, inputs: &[&Tensor], shape: &[usize]) -> Tensor {
         return Tensor::f32(shape, y);
     }
     let source = Source { op, size: [height, width], kernel: [kh, kw], columns };
-    // Whole panels, and no more of them than there are pixels.
-    let tile = (TILE / depth).clamp(NR, pixels.next_multiple_of(NR)) / NR * NR;
-    let mut panels = vec![0.0; tile * depth];
-    for (part, y) in y.chunks_exact_mut(out / op.groups * pixels).enumerate() {
-        let (image, group) = (part / op.groups, part % op.groups);
-        let x = &x.as_f32()[(image * channels + group * per_group) * plane..][..per_group * plane];
-        let filter = &filter.as_f32()[group * (out / op.groups) * depth..][..out / op.groups * depth];
-        for first in (0..pixels).step_by(tile) {
-            let count = tile.min(pixels - first);
-            let panels = &mut panels[..count.next_multiple_of(NR) * depth];
-            for (at, panel) in panels.chunks_exact_mut(NR * depth).enumerate() {
-                let start = first + at * NR;
-                source.gather(x, start..(start + NR).min(pixels), panel);
+    // Each thread has its own pixels, of every image and channel.
+    let units = crew.split(pixels.div_ceil(NR), batch * out * NR * depth);
+    let parts: Vec<_> = units.iter().map(|at| at.start * NR..(at.end * NR).min(pixels)).collect();
+    let planes = parallel::columns(&mut y, pixels, &parts);
+    crew.each(parts.into_iter().zip(planes).collect(), |(pixels, mut planes)| {
+        // Whole panels, and no more of them than there are pixels.
+        let tile = (TILE / depth).clamp(NR, pixels.len().next_multiple_of(NR)) / NR * NR;
+        let mut panels = vec![0.0; tile * depth];
+        for (part, planes) in planes.chunks_exact_mut(out / op.groups).enumerate() {
+            let (image, group) = (part / op.groups, part % op.groups);
+            let x = &x.as_f32()[(image * channels + group * per_group) * plane..][..per_group * plane];
+            let filter = &filter.as_f32()[group * (out / op.groups) * depth..][..out / op.groups * depth];
+            for first in (0..pixels.len()).step_by(tile) {
+                let count = tile.min(pixels.len() - first);
+                let panels = &mut panels[..count.next_multiple_of(NR) * depth];
+                for (at, panel) in panels.chunks_exact_mut(NR * depth).enumerate() {
+                    let start = pixels.start + first + at * NR;
+                    source.gather(x, start..(start + NR).min(pixels.end), panel);
+                }
+                let mut y: Vec<&mut [f32]> =
+                    planes.iter_mut().map(|plane| &mut plane[first..first + count]).collect();
+                accumulate(filter, depth, panels, &mut y);
             }
-            accumulate(filter, depth, panels, count, &mut y[first..], pixels);
         }
-    }
+    });
     Tensor::f32(shape, y)
 }
 

@@ -3,18 +3,35 @@
 use crate::ops::{Binary, Op, Unary};
 use crate::tensor::{DType, Tensor};
 
+use super::parallel::{Crew, consecutive};
 use super::simd::{F32x4, map, map2};
+
+/// Lanes of a vector.
+const LANES: usize = 4;
+/// What an element costs, in multiply-adds: as much as comes from memory and goes there.
+const COST: usize = 4;
 
 /// `binary` where both operands have one shape, or the second repeats along the first's leading axes; written over the
 /// first.
-pub(super) fn binary(op: Binary, mut a: Tensor, b: &Tensor) -> Tensor {
+pub(super) fn binary(crew: &Crew, op: Binary, mut a: Tensor, b: &Tensor) -> Tensor {
     let fits = a.dtype() == DType::F32
         && !op.is_comparison()
         && a.shape().ends_with(b.shape())
         && !b.shape().is_empty()
         && !b.is_empty();
+    // In steps of whole vectors, where the second does not repeat, else of whole rows.
+    let repeats = a.len() != b.len();
+    let step = if repeats { b.len() } else { LANES };
     let rows = |a: &mut Tensor, f: fn(&mut [f32], &[f32])| {
-        a.as_f32_mut().chunks_exact_mut(b.len()).for_each(|row| f(row, b.as_f32()));
+        let parts = crew.split(a.len().div_ceil(step), step * COST);
+        let pieces = consecutive(a.as_f32_mut(), &parts, step).into_iter().zip(&parts).collect();
+        crew.each(pieces, |(piece, part): (&mut [f32], _)| {
+            if repeats {
+                piece.chunks_exact_mut(step).for_each(|row| f(row, b.as_f32()));
+            } else {
+                f(piece, &b.as_f32()[(part.start * step).min(b.len())..]);
+            }
+        });
     };
     match op {
         _ if !fits => return Op::Binary(op).eval(&[&a, b]),
@@ -31,8 +48,9 @@ pub(super) fn binary(op: Binary, mut a: Tensor, b: &Tensor) -> Tensor {
 }
 
 /// `unary`, written over its operand.
-pub(super) fn unary(op: Unary, mut x: Tensor) -> Tensor {
-    unary_in_place(op, x.as_f32_mut());
+pub(super) fn unary(crew: &Crew, op: Unary, mut x: Tensor) -> Tensor {
+    let parts = crew.split(x.len().div_ceil(LANES), LANES * 4 * COST);
+    crew.each(consecutive(x.as_f32_mut(), &parts, LANES), |piece| unary_in_place(op, piece));
     x
 }
 

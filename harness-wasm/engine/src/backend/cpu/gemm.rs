@@ -4,6 +4,7 @@ use crate::ops::Unary;
 use crate::tensor::Tensor;
 
 use super::elementwise::unary_in_place;
+use super::parallel::{self, Crew};
 use super::simd::F32x4;
 
 /// Columns in a panel: two vectors.
@@ -80,51 +81,74 @@ pub(super) fn pack_rows(panels: &mut Vec<f32>, columns: &[f32], k: usize) {
 }
 
 /// `activation(a · wᵀ + bias)`.
-pub(super) fn run(a: &Tensor, w: &Packed, bias: Option<&[f32]>, activation: Option<Unary>) -> Tensor {
+pub(super) fn run(
+    crew: &Crew,
+    a: &Tensor,
+    w: &Packed,
+    bias: Option<&[f32]>,
+    activation: Option<Unary>,
+) -> Tensor {
     let (m, k, n) = (a.shape()[0], w.k, w.n);
-    let a = a.as_f32();
     let mut out = vec![0.0; m * n];
-    if let Some(bias) = bias {
-        for row in out.chunks_exact_mut(n.max(1)) {
-            row.copy_from_slice(bias);
+    // By columns: how rows are taken together decides the order of sums, and stays as it is.
+    let panels = crew.split(n.div_ceil(NR), NR * m * k);
+    let columns: Vec<_> = panels.iter().map(|at| at.start * NR..(at.end * NR).min(n)).collect();
+    let rows = parallel::columns(&mut out, n, &columns);
+    crew.each(columns.into_iter().zip(rows).collect(), |(columns, mut rows)| {
+        if let Some(bias) = bias {
+            rows.iter_mut().for_each(|row| row.copy_from_slice(&bias[columns.clone()]));
         }
-    }
-    accumulate(a, k, &w.panels, n, &mut out, n);
-    if let Some(op) = activation {
-        unary_in_place(op, &mut out);
-    }
+        accumulate(a.as_f32(), k, &w.panels[columns.start * k..], &mut rows);
+        if let Some(op) = activation {
+            rows.iter_mut().for_each(|row| unary_in_place(op, row));
+        }
+    });
     Tensor::f32([m, n], out)
 }
 
-/// Adds `a [m, k]` times the panels of `n` columns to the first `n` columns of rows `stride` apart.
-pub(super) fn accumulate(a: &[f32], k: usize, panels: &[f32], n: usize, out: &mut [f32], stride: usize) {
-    let m = a.len().checked_div(k).unwrap_or(0);
+/// Adds `a [m, k]` times panels to rows of the result, all of one length: as many panels as that takes.
+pub(super) fn accumulate(a: &[f32], k: usize, panels: &[f32], out: &mut [&mut [f32]]) {
+    accumulate_from(a, k, panels, 0..k, out);
+}
+
+/// As [`accumulate`], with the first `k` of those steps of panels that `within` has, which reaches to their end.
+pub(super) fn accumulate_from(
+    a: &[f32],
+    k: usize,
+    panels: &[f32],
+    within: std::ops::Range<usize>,
+    out: &mut [&mut [f32]],
+) {
+    let m = a.len().checked_div(k).unwrap_or(0).min(out.len());
+    let Some(n) = out.first().map(|row| row.len()) else { return };
+    let steps = within.end;
+    let panels = || panels[..n.next_multiple_of(NR) * steps].chunks_exact((NR * steps).max(1));
     if m == 1 {
         // Every weight is read once: nothing is gained by blocks, and long runs are read fastest.
-        for (at, panel) in panels.chunks_exact(NR * k).enumerate() {
-            row(a, panel, &mut out[at * NR..(at * NR + NR).min(n)]);
+        for (at, panel) in panels().enumerate() {
+            row(a, &panel[within.start * NR..][..k * NR], &mut out[0][at * NR..(at * NR + NR).min(n)]);
         }
         return;
     }
     for k0 in (0..k).step_by(KC) {
         let depth = KC.min(k - k0);
-        for (at, panel) in panels.chunks_exact(NR * k).enumerate() {
-            let panel = &panel[k0 * NR..(k0 + depth) * NR];
+        for (at, panel) in panels().enumerate() {
+            let panel = &panel[(within.start + k0) * NR..][..depth * NR];
             let columns = at * NR..(at * NR + NR).min(n);
             let mut at = 0;
             while m - at >= MR {
-                let (a, out) = (&a[at * k + k0..], &mut out[at * stride..]);
+                let (a, out) = (&a[at * k + k0..], &mut out[at..]);
                 // Eight are two of four: two rows left alone would cost more.
                 if TALL > MR && m - at >= TALL && m - at != 2 * MR {
-                    block::<TALL>(a, k, panel, out, stride, columns.clone());
+                    block::<TALL>(a, k, panel, out, columns.clone());
                     at += TALL;
                 } else {
-                    block::<MR>(a, k, panel, out, stride, columns.clone());
+                    block::<MR>(a, k, panel, out, columns.clone());
                     at += MR;
                 }
             }
             while at < m {
-                row(&a[at * k + k0..][..depth], panel, &mut out[at * stride..][columns.clone()]);
+                row(&a[at * k + k0..][..depth], panel, &mut out[at][columns.clone()]);
                 at += 1;
             }
         }
@@ -167,8 +191,7 @@ fn block<const R: usize>(
     a: &[f32],
     a_stride: usize,
     panel: &[f32],
-    out: &mut [f32],
-    out_stride: usize,
+    out: &mut [&mut [f32]],
     columns: std::ops::Range<usize>,
 ) {
     /// Steps of depth whose addresses are computed once.
@@ -186,10 +209,9 @@ fn block<const R: usize>(
     for (i, w) in rest.iter().enumerate() {
         step(w, &mut sums, |r| rows[r][steps.len() * STEPS + i]);
     }
-    for (r, sum) in sums.iter().enumerate() {
+    for (sum, out) in sums.iter().zip(out) {
         let [low, high] = sum.map(F32x4::to_array);
-        let out = &mut out[r * out_stride..][columns.clone()];
-        for (to, from) in out.iter_mut().zip(low.iter().chain(&high)) {
+        for (to, from) in out[columns.clone()].iter_mut().zip(low.iter().chain(&high)) {
             *to += from;
         }
     }

@@ -9,6 +9,7 @@ mod elementwise;
 mod gemm;
 mod integer;
 mod normalization;
+mod parallel;
 mod qgather;
 mod qgemm;
 mod quantize;
@@ -28,6 +29,7 @@ use crate::plan::liveness::{last_uses, most_alive};
 use crate::tensor::{NamedTensors, Tensor};
 use crate::weights::Weights;
 
+pub use self::parallel::{Crew, Member};
 use self::slot::Slot;
 
 /// Which kernels execute the ops.
@@ -43,6 +45,7 @@ pub enum Kernels {
 #[derive(Debug)]
 pub struct Cpu {
     kernels: Kernels,
+    crew: Crew,
     programs: Vec<Rc<Program>>,
     weights: HashMap<String, Arc<Tensor>>,
     packed: HashMap<String, Rc<gemm::Packed>>,
@@ -59,10 +62,16 @@ struct Program {
 }
 
 impl Cpu {
-    /// An executor with nothing loaded.
+    /// An executor with nothing loaded, in the caller's thread.
     pub fn new(kernels: Kernels) -> Self {
+        Self::with_crew(kernels, Crew::alone())
+    }
+
+    /// As [`Self::new`], with threads for the SIMD kernels. Whatever their number, results are the same bits.
+    pub fn with_crew(kernels: Kernels, crew: Crew) -> Self {
         Self {
             kernels,
+            crew,
             programs: Vec::new(),
             weights: HashMap::new(),
             packed: HashMap::new(),
@@ -118,7 +127,7 @@ impl Cpu {
                 let x = taken.expect("computed before its use");
                 let rest: Vec<&Tensor> =
                     rest.iter().map(|id| slots[id.index()].as_deref().expect("computed")).collect();
-                return write_over(&node.op, x, &rest);
+                return write_over(&self.crew, &node.op, x, &rest);
             }
             if let Op::Gemm(op) = &node.op
                 && let Source::Weight(name) = &graph.value(node.inputs[1]).source
@@ -126,7 +135,7 @@ impl Cpu {
                 let a = slots[node.inputs[0].index()].as_deref().expect("computed before its use");
                 let bias =
                     node.inputs.get(2).map(|id| slots[id.index()].as_deref().expect("loaded").as_f32());
-                return gemm::run(a, &self.packed[name], bias, op.activation);
+                return gemm::run(&self.crew, a, &self.packed[name], bias, op.activation);
             }
         }
         let inputs: Vec<&Tensor> = node
@@ -136,15 +145,17 @@ impl Cpu {
             .collect();
         match (self.kernels, &node.op) {
             (Kernels::Oracle, op) => op.eval(&inputs),
-            (Kernels::Simd, Op::Attention(op)) => attention::run(op, &inputs),
-            (Kernels::Simd, Op::Conv2d(op)) => conv2d::run(*op, &inputs, &graph.ty(node.output).shape),
+            (Kernels::Simd, Op::Attention(op)) => attention::run(&self.crew, op, &inputs),
+            (Kernels::Simd, Op::Conv2d(op)) => {
+                conv2d::run(&self.crew, *op, &inputs, &graph.ty(node.output).shape)
+            }
             (Kernels::Simd, Op::Dequantize(packing)) => qgather::all(*packing, inputs[0], inputs[1]),
             (Kernels::Simd, Op::Gemm(op)) => {
                 let bias = inputs.get(2).map(|c| c.as_f32());
-                gemm::run(inputs[0], &gemm::Packed::new(inputs[1]), bias, op.activation)
+                gemm::run(&self.crew, inputs[0], &gemm::Packed::new(inputs[1]), bias, op.activation)
             }
             (Kernels::Simd, Op::Qgather(packing)) => qgather::run(*packing, &inputs),
-            (Kernels::Simd, Op::Qgemm(op)) => qgemm::run(*op, &inputs),
+            (Kernels::Simd, Op::Qgemm(op)) => qgemm::run(&self.crew, *op, &inputs),
             (Kernels::Simd, Op::Quantize(op)) => quantize::run(*op, inputs[0]),
             (Kernels::Simd, Op::Stft(op)) => stft::run(*op, &inputs),
             (Kernels::Simd, op) => op.eval(&inputs),
@@ -167,19 +178,21 @@ fn writes_over_first(op: &Op) -> bool {
 }
 
 /// Runs such an op on its first operand and the others.
-fn write_over(op: &Op, x: Slot<'_>, rest: &[&Tensor]) -> Tensor {
+fn write_over(crew: &Crew, op: &Op, x: Slot<'_>, rest: &[&Tensor]) -> Tensor {
     match (op, rest) {
-        (Op::Binary(op), [b]) => elementwise::binary(*op, x.into_tensor(), b),
+        (Op::Binary(op), [b]) => elementwise::binary(crew, *op, x.into_tensor(), b),
         (Op::KvAppend, [new, position]) => {
             let mut cache = x.into_tensor();
             elementwise::kv_append(&mut cache, new, position.as_i32()[0]);
             cache
         }
-        (Op::LayerNormalization { epsilon }, [scale, bias]) => normalization::layer(*epsilon, x, scale, bias),
+        (Op::LayerNormalization { epsilon }, [scale, bias]) => {
+            normalization::layer(crew, *epsilon, x, scale, bias)
+        }
         (Op::Reshape { shape }, []) => x.into_tensor().reshaped(shape.as_slice()),
-        (Op::RmsNormalization { epsilon }, [scale]) => normalization::rms(*epsilon, x, scale),
-        (Op::Softmax { axis }, []) if axis + 1 == x.shape().len() => normalization::softmax(x),
-        (Op::Unary(op), []) => elementwise::unary(*op, x.into_tensor()),
+        (Op::RmsNormalization { epsilon }, [scale]) => normalization::rms(crew, *epsilon, x, scale),
+        (Op::Softmax { axis }, []) if axis + 1 == x.shape().len() => normalization::softmax(crew, x),
+        (Op::Unary(op), []) => elementwise::unary(crew, *op, x.into_tensor()),
         (op, rest) => {
             let inputs: Vec<&Tensor> = std::iter::once(&*x).chain(rest.iter().copied()).collect();
             op.eval(&inputs)
@@ -237,6 +250,10 @@ impl Backend for Cpu {
             states: bytes(&self.states),
             io: 0,
         }
+    }
+
+    fn threads(&self) -> Option<usize> {
+        (self.crew.threads() > 1).then(|| self.crew.worked())
     }
 }
 

@@ -4,11 +4,15 @@ use crate::tensor::Tensor;
 
 use super::Slot;
 use super::elementwise::exp_to_one;
+use super::parallel::Crew;
 use super::simd::{F32x4, dot, map, max, sum};
 
-pub(super) fn softmax(x: Slot<'_>) -> Tensor {
+/// What an element of a row costs, in multiply-adds.
+const COST: usize = 8;
+
+pub(super) fn softmax(crew: &Crew, x: Slot<'_>) -> Tensor {
     let width = x.shape().last().copied().unwrap_or(1);
-    x.rows(width, softmax_row)
+    x.rows(crew, width, 2 * COST, softmax_row)
 }
 
 /// `softmax` of one row, in place. The largest element passes over a NaN, which makes the sum one.
@@ -34,9 +38,9 @@ pub(super) fn softmax_row(row: &mut [f32]) {
     map(row, |x| x.mul(inverse));
 }
 
-pub(super) fn layer(epsilon: f32, x: Slot<'_>, scale: &Tensor, bias: &Tensor) -> Tensor {
+pub(super) fn layer(crew: &Crew, epsilon: f32, x: Slot<'_>, scale: &Tensor, bias: &Tensor) -> Tensor {
     let width = scale.len();
-    x.rows(width, |row| {
+    x.rows(crew, width, COST, |row| {
         // Two passes: subtracting the mean first keeps the variance exact for rows far from 0.
         let mean = F32x4::splat(sum(row) / width as f32);
         map(row, |x| x.sub(mean));
@@ -47,9 +51,9 @@ pub(super) fn layer(epsilon: f32, x: Slot<'_>, scale: &Tensor, bias: &Tensor) ->
     })
 }
 
-pub(super) fn rms(epsilon: f32, x: Slot<'_>, scale: &Tensor) -> Tensor {
+pub(super) fn rms(crew: &Crew, epsilon: f32, x: Slot<'_>, scale: &Tensor) -> Tensor {
     let width = scale.len();
-    x.rows(width, |row| {
+    x.rows(crew, width, COST, |row| {
         let inverse = 1.0 / (dot(row, row) / width as f32 + epsilon).sqrt();
         for (v, s) in row.iter_mut().zip(scale.as_f32()) {
             *v = *v * inverse * s;

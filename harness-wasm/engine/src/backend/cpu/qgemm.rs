@@ -9,6 +9,7 @@ use std::array::from_fn;
 use super::elementwise::unary_in_place;
 use super::gemm;
 use super::integer::{I16x8, I32x4};
+use super::parallel::{self, Crew};
 use super::simd::{F32x4, dot};
 use crate::ops::Qgemm;
 use crate::quant::{BLOCK, Bits, Packing, Rows, Scales, Scheme};
@@ -24,54 +25,124 @@ const UNPACKED: usize = 4 * gemm::NR;
 const PART: f32 = 65534.0;
 
 /// `activation(x · wᵀ + bias)`: operands as [`Qgemm`] says.
-pub(super) fn run(op: Qgemm, inputs: &[&Tensor]) -> Tensor {
+pub(super) fn run(crew: &Crew, op: Qgemm, inputs: &[&Tensor]) -> Tensor {
     let weight = Rows::new(op.packing, inputs[1], inputs[2]);
     let (m, n) = (inputs[0].shape()[0], weight.count);
+    let (x, packing) = (inputs[0].as_f32(), op.packing);
+    let activations = match packing.scheme {
+        Scheme::Grouped { bits, .. } if m < MANY => Some(match bits {
+            Bits::Two => Activations::new::<2>(packing, x),
+            Bits::Three => Activations::new::<3>(packing, x),
+            Bits::Four => Activations::new::<4>(packing, x),
+            Bits::Eight => Activations::new::<8>(packing, x),
+        }),
+        _ => None,
+    };
+    let pairs = match packing.scheme {
+        Scheme::Half if m < MANY => half_pairs(packing, x),
+        _ => Vec::new(),
+    };
     let mut out = vec![0.0; m * n];
-    let x = inputs[0].as_f32();
-    match op.packing.scheme {
-        _ if m >= MANY => unpacked(&weight, x, n, &mut out),
-        Scheme::Half => halves(&weight, x, n, &mut out),
-        Scheme::Grouped { bits: Bits::Two, .. } => grouped::<2>(&weight, x, n, &mut out),
-        Scheme::Grouped { bits: Bits::Three, .. } => grouped::<3>(&weight, x, n, &mut out),
-        Scheme::Grouped { bits: Bits::Four, .. } => grouped::<4>(&weight, x, n, &mut out),
-        Scheme::Grouped { bits: Bits::Eight, .. } => grouped::<8>(&weight, x, n, &mut out),
-    }
-    if let Some(bias) = inputs.get(3) {
-        for row in out.chunks_exact_mut(n.max(1)) {
-            row.iter_mut().zip(bias.as_f32()).for_each(|(y, c)| *y += c);
+    let units = crew.split(n.div_ceil(gemm::NR), gemm::NR * m * packing.columns);
+    let columns: Vec<_> = units.iter().map(|at| at.start * gemm::NR..(at.end * gemm::NR).min(n)).collect();
+    let rows = parallel::columns(&mut out, n, &columns);
+    crew.each(columns.into_iter().zip(rows).collect(), |(columns, mut rows)| {
+        let part = Part { weight: &weight, first: columns.start, count: columns.len() };
+        match (packing.scheme, &activations) {
+            (Scheme::Grouped { bits, .. }, Some(x)) => match bits {
+                Bits::Two => grouped::<2>(&part, x, &mut rows),
+                Bits::Three => grouped::<3>(&part, x, &mut rows),
+                Bits::Four => grouped::<4>(&part, x, &mut rows),
+                Bits::Eight => grouped::<8>(&part, x, &mut rows),
+            },
+            _ if m >= MANY => unpacked(&part, x, &mut rows),
+            _ => halves(&part, &pairs, &mut rows),
         }
-    }
-    if let Some(activation) = op.activation {
-        unary_in_place(activation, &mut out);
-    }
+        for row in &mut rows {
+            if let Some(bias) = inputs.get(3) {
+                let bias = &bias.as_f32()[columns.clone()];
+                row.iter_mut().zip(bias).for_each(|(y, c)| *y += c);
+            }
+            if let Some(activation) = op.activation {
+                unary_in_place(activation, row);
+            }
+        }
+    });
     Tensor::f32([m, n], out)
 }
 
-fn halves(weight: &Rows<'_>, x: &[f32], n: usize, out: &mut [f32]) {
-    let k = weight.packing.columns;
-    let (mut scales, mut row) = (Scales::new(weight.packing), vec![0.0; k]);
-    for column in 0..n {
-        weight.dequantise(&mut scales, column, &mut row);
-        for (x, out) in x.chunks_exact(k.max(1)).zip(out.chunks_exact_mut(n)) {
-            out[column] = dot(x, &row);
+/// Some columns of the result, which are rows of the weight.
+struct Part<'w> {
+    weight: &'w Rows<'w>,
+    first: usize,
+    count: usize,
+}
+
+/// A word's lower half goes with one activation, its upper half with the next.
+type HalfPairs = [[f32; 4]; 2];
+
+/// What float16 are divided by as they are read, in two parts: activations carry one, so that products are of a size
+/// that float32 holds, and sums the other. What an activation above 2^79 comes to is infinite.
+const HALF_UNIT: [f32; 2] = [(1_u64 << 48) as f32, (1_u128 << 64) as f32];
+
+/// Rows of activations, each filled up with zeros.
+fn half_pairs(packing: Packing, x: &[f32]) -> Vec<Vec<HalfPairs>> {
+    let pairs = |x: &[f32]| -> HalfPairs {
+        from_fn(|half| from_fn(|i| x.get(2 * i + half).map_or(0.0, |x| x * HALF_UNIT[0])))
+    };
+    x.chunks_exact(packing.columns.max(1)).map(|row| row.chunks(8).map(pairs).collect()).collect()
+}
+
+/// Half-precision weights by few rows.
+fn halves(part: &Part<'_>, x: &[Vec<HalfPairs>], out: &mut [&mut [f32]]) {
+    for first in (0..part.count).step_by(COLUMNS) {
+        let columns = COLUMNS.min(part.count - first);
+        let words = from_fn(|c| part.weight.words(part.first + first + c.min(columns - 1)));
+        for (x, out) in x.iter().zip(out.iter_mut()) {
+            out[first..first + columns].copy_from_slice(&half_tile(x, words)[..columns]);
         }
     }
 }
 
+/// A row of activations by some rows of weights.
+#[inline(always)]
+fn half_tile(x: &[HalfPairs], words: [&[u32]; COLUMNS]) -> [f32; COLUMNS] {
+    let mut sums = [[F32x4::splat(0.0); 2]; COLUMNS];
+    let add = |sum: &mut [F32x4; 2], x: &HalfPairs, words: &[u32; 4]| {
+        let [low, high] = F32x4::half_pairs(words);
+        sum[0] = low.mul_add(F32x4::load(&x[0]), sum[0]);
+        sum[1] = high.mul_add(F32x4::load(&x[1]), sum[1]);
+    };
+    let whole = words[0].len() / 4;
+    let quads = words.map(|words| &words.as_chunks::<4>().0[..whole]);
+    for (at, x) in x[..whole].iter().enumerate() {
+        for (sum, quads) in sums.iter_mut().zip(&quads) {
+            add(sum, x, &quads[at]);
+        }
+    }
+    if let Some(x) = x.get(whole) {
+        for (sum, words) in sums.iter_mut().zip(words) {
+            let rest = words.get(4 * whole..).unwrap_or_default();
+            add(sum, x, &from_fn(|i| rest.get(i).copied().unwrap_or(0)));
+        }
+    }
+    sums.map(|[low, high]| low.add(high).sum() * HALF_UNIT[1])
+}
+
 /// Unpacks some columns at a time and multiplies all rows by them.
-fn unpacked(weight: &Rows<'_>, x: &[f32], n: usize, out: &mut [f32]) {
-    let k = weight.packing.columns;
-    let mut scales = Scales::new(weight.packing);
+fn unpacked(part: &Part<'_>, x: &[f32], out: &mut [&mut [f32]]) {
+    let k = part.weight.packing.columns;
+    let mut scales = Scales::new(part.weight.packing);
     let (mut rows, mut panels) = (vec![0.0; UNPACKED * k], Vec::new());
-    for first in (0..n).step_by(UNPACKED) {
-        let columns = UNPACKED.min(n - first);
+    for first in (0..part.count).step_by(UNPACKED) {
+        let columns = UNPACKED.min(part.count - first);
         let rows = &mut rows[..columns * k];
         for (c, row) in rows.chunks_exact_mut(k.max(1)).enumerate() {
-            weight.dequantise(&mut scales, first + c, row);
+            part.weight.dequantise(&mut scales, part.first + first + c, row);
         }
         gemm::pack_rows(&mut panels, rows, k);
-        gemm::accumulate(x, k, &panels, columns, &mut out[first..], n);
+        let mut out: Vec<&mut [f32]> = out.iter_mut().map(|row| &mut row[first..first + columns]).collect();
+        gemm::accumulate(x, k, &panels, &mut out);
     }
 }
 
@@ -174,35 +245,34 @@ fn fields<const BITS: usize>(words: &[u32]) -> [I16x8; 4] {
 }
 
 /// Grouped weights by few rows.
-fn grouped<const BITS: usize>(weight: &Rows<'_>, x: &[f32], n: usize, out: &mut [f32]) {
+fn grouped<const BITS: usize>(part: &Part<'_>, x: &Activations, out: &mut [&mut [f32]]) {
     // A group's blocks are a constant of the inner loop.
-    match weight.packing.group() / BLOCK {
-        1 => groups_of::<BITS, 1>(weight, x, n, out),
-        2 => groups_of::<BITS, 2>(weight, x, n, out),
-        _ => groups_of::<BITS, 4>(weight, x, n, out),
+    match part.weight.packing.group() / BLOCK {
+        1 => groups_of::<BITS, 1>(part, x, out),
+        2 => groups_of::<BITS, 2>(part, x, out),
+        _ => groups_of::<BITS, 4>(part, x, out),
     }
 }
 
 fn groups_of<const BITS: usize, const BLOCKS: usize>(
-    weight: &Rows<'_>,
-    x: &[f32],
-    n: usize,
-    out: &mut [f32],
+    part: &Part<'_>,
+    x: &Activations,
+    out: &mut [&mut [f32]],
 ) {
-    let packing = weight.packing;
+    let (weight, packing) = (part.weight, part.weight.packing);
     let groups = packing.groups();
-    let x = Activations::new::<BITS>(packing, x);
     let blocks = x.blocks.as_chunks::<BLOCKS>().0;
     let mut scales: [Scales; COLUMNS] = from_fn(|_| Scales::new(packing));
     let mut factors: [Vec<f32>; COLUMNS] = from_fn(|_| vec![0.0; groups]);
-    for first in (0..n).step_by(COLUMNS) {
-        let columns = COLUMNS.min(n - first);
+    for first in (0..part.count).step_by(COLUMNS) {
+        let columns = COLUMNS.min(part.count - first);
         // Behind the last column it is computed again, and not kept.
-        let words = from_fn(|c| weight.words(first + c.min(columns - 1)));
+        let at = |c: usize| part.first + first + c.min(columns - 1);
+        let words = from_fn(|c| weight.words(at(c)));
         for (c, scales) in scales.iter_mut().enumerate() {
-            scales.read(weight.scales(first + c.min(columns - 1)));
+            scales.read(weight.scales(at(c)));
         }
-        for (row, out) in out.chunks_exact_mut(n).enumerate() {
+        for (row, out) in out.iter_mut().enumerate() {
             let of_row = row * groups..(row + 1) * groups;
             for (factors, scales) in factors.iter_mut().zip(&scales) {
                 for ((factor, scale), unit) in
@@ -294,7 +364,7 @@ mod tests {
         let w = Matrix::quantise("w", &weights, &[1, k], scheme, Fit::Nearest).unwrap();
         let x = Tensor::f32([1, k], vec![1.0; k]);
         let op = Qgemm { packing: w.packing(), activation: None };
-        let y = run(op, &[&x, w.words(), w.scales()]);
+        let y = run(&Crew::alone(), op, &[&x, w.words(), w.scales()]);
         assert!((y.as_f32()[0] - 254.0 * 255.0).abs() < 0.1, "{:?}", y.as_f32());
     }
 
@@ -311,7 +381,7 @@ mod tests {
             let coded = w.dequantised();
             let want: f64 = coded.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
             let size: f64 = coded.iter().zip(&x).map(|(w, x)| f64::from((w * x).abs())).sum();
-            let y = run(op, &[&Tensor::f32([1, k], x), w.words(), w.scales()]).as_f32()[0];
+            let y = run(&Crew::alone(), op, &[&Tensor::f32([1, k], x), w.words(), w.scales()]).as_f32()[0];
             // A unit of the lower integers is 1000 / 32767 / 65534. A minimum makes a term of its own of the large
             // activation, which float32 rounds.
             let asymmetric = matches!(scheme, Scheme::Grouped { asymmetric: true, .. });
@@ -328,7 +398,7 @@ mod tests {
                 let mut x = vec![1.0; 96];
                 x[40] = poison;
                 let op = Qgemm { packing: w.packing(), activation: None };
-                let y = run(op, &[&Tensor::f32([1, 96], x), w.words(), w.scales()]);
+                let y = run(&Crew::alone(), op, &[&Tensor::f32([1, 96], x), w.words(), w.scales()]);
                 assert!(!y.as_f32()[0].is_finite(), "{scheme} {poison}");
             }
         }

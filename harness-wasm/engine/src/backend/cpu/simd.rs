@@ -96,6 +96,18 @@ mod lanes {
             Self(i32x4_shl(i32x4_add(low_bits, i32x4_splat(127)), 23))
         }
 
+        /// Words of two float16 each, as float32 divided by 2^112: the lower ones, and the higher ones. They are finite.
+        #[inline(always)]
+        pub(in super::super) fn half_pairs(from: &[u32; 4]) -> [Self; 2] {
+            // SAFETY: `v128_load` takes any alignment, and four words are there.
+            let words = unsafe { v128_load(from.as_ptr().cast()) };
+            // Sign, exponent and mantissa come to stand as in a float32, whose exponent counts from another start.
+            let kept = i32x4_splat(super::HALF_BITS as i32);
+            let high = v128_and(i32x4_shr(words, 3), kept);
+            let low = v128_and(i32x4_shr(i32x4_shl(words, 16), 3), kept);
+            [Self(low), Self(high)]
+        }
+
         /// `yes` where `self` is less than `bound`, else `no`.
         #[inline(always)]
         pub(in super::super) fn if_less(self, bound: Self, yes: Self, no: Self) -> Self {
@@ -185,6 +197,13 @@ mod lanes {
             Self(self.0.map(|n| f32::from_bits(((n + super::WHOLE).to_bits().wrapping_add(127)) << 23)))
         }
 
+        /// Words of two float16 each, as float32 divided by 2^112: the lower ones, and the higher ones. They are finite.
+        #[inline(always)]
+        pub(in super::super) fn half_pairs(from: &[u32; 4]) -> [Self; 2] {
+            let placed = |word: u32| f32::from_bits((word as i32 >> 3) as u32 & super::HALF_BITS);
+            [Self(from.map(|word| placed(word << 16))), Self(from.map(placed))]
+        }
+
         /// `yes` where `self` is less than `bound`, else `no`.
         #[inline(always)]
         pub(in super::super) fn if_less(self, bound: Self, yes: Self, no: Self) -> Self {
@@ -197,6 +216,9 @@ pub(super) use lanes::F32x4;
 
 /// 1.5 · 2^23: a small number added to it is rounded to a whole one, ties to even, which then stands in the sum's low bits.
 const WHOLE: f32 = 12_582_912.0;
+
+/// Where a float16's bits stand after a shift that repeated its sign: the sign, and what is no repetition of it.
+const HALF_BITS: u32 = 0x8fff_e000;
 
 impl F32x4 {
     /// To whole numbers, of numbers below 2^22 in size.

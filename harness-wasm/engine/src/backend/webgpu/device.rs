@@ -1,6 +1,7 @@
 //! The dozen calls of WebGPU that the engine needs, so that the same code drives a browser's device
 //! and wgpu's.
 
+use super::kernels::Extension;
 use crate::error::Result;
 
 /// Limits that decide what fits.
@@ -77,6 +78,14 @@ pub trait Device: Sized {
 
     /// Its limits.
     fn limits(&self) -> Limits;
+
+    /// What it was given beyond core WebGPU: kernels use nothing else.
+    fn extensions(&self) -> &[Extension];
+
+    /// What a shader that uses one of them begins with.
+    fn enable(&self, extension: Extension) -> &'static str {
+        extension.enable()
+    }
 
     /// A zeroed buffer of `size` bytes.
     fn buffer(&self, label: &str, size: u64, usage: Usage) -> Self::Buffer;

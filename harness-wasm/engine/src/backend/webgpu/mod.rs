@@ -10,10 +10,10 @@ mod known;
 #[cfg(feature = "native-gpu")]
 mod native;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub use device::{Binding, Device, Limits, Usage, Work};
-pub use kernels::{Kernel, Launch, Operand, launches};
+pub use kernels::{Extension, Kernel, Launch, Operand, launches};
 pub use known::known_answer;
 #[cfg(feature = "native-gpu")]
 pub use native::NativeDevice;
@@ -37,11 +37,12 @@ pub struct WebGpu<D: Device> {
     tally: Tally,
     dispatches: u64,
     held: Held,
+    kernels: BTreeMap<String, u64>,
 }
 
-/// A kernel with its override constants.
+/// A kernel's variant with its override constants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct PipelineKey(Kernel, Vec<(&'static str, u64)>);
+struct PipelineKey(Kernel, Option<Extension>, Vec<(&'static str, u64)>);
 
 struct Program<D: Device> {
     inputs: Vec<(String, crate::ir::TensorType, D::Buffer)>,
@@ -49,6 +50,8 @@ struct Program<D: Device> {
     work: Vec<Work<D>>,
     tally: Tally,
     dispatches: u64,
+    /// Dispatches by kernel and variant.
+    kernels: BTreeMap<String, u64>,
 }
 
 impl<D: Device> std::fmt::Debug for Program<D> {
@@ -69,6 +72,7 @@ impl<D: Device> WebGpu<D> {
             tally: Tally::new(),
             dispatches: 0,
             held: Held { activations: Some(0), ..Held::default() },
+            kernels: BTreeMap::new(),
         }
     }
 
@@ -97,12 +101,13 @@ impl<D: Device> WebGpu<D> {
 
     async fn pipeline(&mut self, launch: &Launch) -> Result<D::Pipeline> {
         let bits = launch.constants.iter().map(|(name, value)| (*name, value.to_bits())).collect();
-        let key = PipelineKey(launch.kernel, bits);
+        let key = PipelineKey(launch.kernel, launch.extension, bits);
         if let Some(pipeline) = self.pipelines.get(&key) {
             return Ok(pipeline.clone());
         }
-        let pipeline =
-            self.device.pipeline(launch.kernel.name(), &launch.kernel.wgsl(), &launch.constants).await?;
+        let enable = launch.extension.map_or("", |extension| self.device.enable(extension));
+        let wgsl = enable.to_owned() + &launch.kernel.wgsl(launch.extension);
+        let pipeline = self.device.pipeline(&launch.name(), &wgsl, &launch.constants).await?;
         self.pipelines.insert(key, pipeline.clone());
         Ok(pipeline)
     }
@@ -173,7 +178,8 @@ impl<D: Device> WebGpu<D> {
                 // The kernel writes new rows only: where the old cache lives on, it is copied first.
                 steps.push((kernels::copy(&types[0].shape), node));
             }
-            let launched = launches(D::NAME, &node.op, &types, graph.ty(node.output))?;
+            let extensions = self.device.extensions();
+            let launched = launches(D::NAME, extensions, &node.op, &types, graph.ty(node.output))?;
             if !launched.is_empty() {
                 // A reshape is a new name for the same buffer: the device never hears of it.
                 *tally.entry(node.op.name()).or_default() += 1;
@@ -192,21 +198,30 @@ impl<D: Device> WebGpu<D> {
         self.device.write(&arena, &parameters);
         self.held.io += parameters.len() as u64;
 
+        // A node's dispatches follow each other, so that all nodes can have the same room.
+        let room = steps.iter().map(|(launch, _)| launch.scratch).max().unwrap_or(0);
+        let scratch = if room > 0 { Some(self.allocate("scratch", room)?) } else { None };
+        let scratch = || scratch.clone().expect("there is room for every launch that asks for some");
+
         let mut work = Vec::new();
+        let mut kernels = BTreeMap::new();
         let mut offset = 0;
         for (launch, node) in &steps {
             let pipeline = self.pipeline(launch).await?;
+            *kernels.entry(launch.name()).or_default() += 1;
             let operands: Vec<D::Buffer> = launch
                 .operands
                 .iter()
                 .map(|operand| match operand {
                     Operand::Input(i) => buffer(node.inputs[*i]),
                     Operand::Output => buffer(node.output),
+                    Operand::Scratch => scratch(),
                 })
                 .collect();
             let sizes = launch.operands.iter().map(|operand| match operand {
                 Operand::Input(i) => graph.ty(node.inputs[*i]).bytes() as u64,
                 Operand::Output => graph.ty(node.output).bytes() as u64,
+                Operand::Scratch => room as u64,
             });
             let mut bindings = vec![Binding {
                 buffer: &arena,
@@ -240,6 +255,7 @@ impl<D: Device> WebGpu<D> {
             work,
             tally,
             dispatches: steps.len() as u64,
+            kernels,
         })
     }
 }
@@ -280,6 +296,9 @@ impl<D: Device> Backend for WebGpu<D> {
         for (op, count) in &program.tally {
             *self.tally.entry(op).or_default() += count;
         }
+        for (kernel, count) in &program.kernels {
+            *self.kernels.entry(kernel.clone()).or_default() += count;
+        }
         Ok(outputs)
     }
 
@@ -299,5 +318,9 @@ impl<D: Device> Backend for WebGpu<D> {
 
     fn held(&self) -> Held {
         self.held
+    }
+
+    fn kernels(&self) -> &BTreeMap<String, u64> {
+        &self.kernels
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::mpsc;
 
 use crate::backend::webgpu::device::{Binding, Device, Limits, Usage, Work};
+use crate::backend::webgpu::kernels::Extension;
 use crate::error::{Error, Result};
 
 /// A device of the host's own GPU, or of a software one.
@@ -13,14 +14,23 @@ pub struct NativeDevice {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     scopes: RefCell<Vec<wgpu::ErrorScopeGuard>>,
+    extensions: Vec<Extension>,
 }
 
 impl NativeDevice {
-    /// The first adapter that wgpu finds, with all of its limits.
+    /// The first adapter that wgpu finds, with all of its limits and nothing beyond core WebGPU.
     ///
     /// # Errors
     /// If there is none, in wgpu's words.
     pub async fn create() -> Result<Self> {
+        Self::with(&[]).await
+    }
+
+    /// As [`Self::create`], with extensions.
+    ///
+    /// # Errors
+    /// If there is no adapter, or it lacks one of them.
+    pub async fn with(extensions: &[Extension]) -> Result<Self> {
         let refuse = |reason: String| Error::Unsupported { backend: Self::NAME, reason };
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let options = wgpu::RequestAdapterOptions {
@@ -28,10 +38,31 @@ impl NativeDevice {
             ..Default::default()
         };
         let adapter = instance.request_adapter(&options).await.map_err(|error| refuse(error.to_string()))?;
-        let descriptor = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
+        let mut required_features = wgpu::Features::empty();
+        for extension in extensions {
+            let feature = match extension {
+                Extension::ShaderF16 => wgpu::Features::SHADER_F16,
+                Extension::Subgroups => wgpu::Features::SUBGROUP,
+            };
+            if !adapter.features().contains(feature) {
+                return Err(refuse(format!("the adapter has no {}", extension.name())));
+            }
+            required_features |= feature;
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            required_features,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
         let (device, queue) =
             adapter.request_device(&descriptor).await.map_err(|error| refuse(error.to_string()))?;
-        Ok(Self { device, queue, info: adapter.get_info(), scopes: RefCell::default() })
+        Ok(Self {
+            device,
+            queue,
+            info: adapter.get_info(),
+            scopes: RefCell::default(),
+            extensions: extensions.to_vec(),
+        })
     }
 
     /// What wgpu says of the adapter.
@@ -59,6 +90,18 @@ impl Device for NativeDevice {
             buffer: limits.max_buffer_size,
             workgroups: limits.max_compute_workgroups_per_dimension,
             uniform_alignment: limits.min_uniform_buffer_offset_alignment,
+        }
+    }
+
+    fn extensions(&self) -> &[Extension] {
+        &self.extensions
+    }
+
+    fn enable(&self, extension: Extension) -> &'static str {
+        match extension {
+            Extension::ShaderF16 => extension.enable(),
+            // naga 30 knows the operations, and not the line.
+            Extension::Subgroups => "",
         }
     }
 

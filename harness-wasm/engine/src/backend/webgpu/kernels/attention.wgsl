@@ -1,14 +1,15 @@
 // A workgroup per query and head. Keys go by in blocks of 64, one a lane, with a running maximum and
 // sum (online softmax), so that scores never leave the workgroup; each lane owns up to four channels
-// of the result.
+// of the result. Keys may be shared out among workgroups, in parts: then sums are put together later.
 override MASKED: bool;
 override BIASED: bool;
 override CAUSAL: bool;
+override PARTIAL: bool;
 
 struct Params {
     batch: u32, tokens: u32, keys: u32, heads: u32,
     kv_heads: u32, d: u32, e: u32, scale: f32,
-    window: u32, bias_sets: u32,
+    window: u32, bias_sets: u32, parts: u32, span: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -22,13 +23,13 @@ struct Params {
 
 var<workgroup> query: array<f32, 256>;
 var<workgroup> weights: array<f32, 64>;
-var<workgroup> reduced: array<f32, 64>;
 
 const HIDDEN = -3.4028234e38;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let at = linear_group(group, groups);
+    let number = linear_group(group, groups);
+    let at = number / p.parts;
     if (at >= p.batch * p.tokens * p.heads) {
         return;
     }
@@ -43,19 +44,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var visible = p.keys;
     var earliest = 0u;
     if (CAUSAL) {
-        // Uniform across the workgroup, though the compiler cannot know: the loop below runs to p.keys.
         let end = u32(max(position[0], 0)) + token + 1u;
         visible = min(p.keys, end);
         earliest = end - min(end, p.window);
     }
     workgroupBarrier();
+    let first_key = max(number % p.parts * p.span, earliest / 64u * 64u);
+    let last_key = min(number % p.parts * p.span + p.span, visible);
 
     var top = HIDDEN;
     var sum = 0.0;
     var mixed = vec4<f32>();
-    for (var block = 0u; block < p.keys; block += 64u) {
+    for (var block = first_key; block < last_key; block += 64u) {
         let key = block + lane;
-        var seen = key >= earliest && key < visible;
+        var seen = key >= earliest && key < last_key;
         if (MASKED && seen) {
             seen = mask[batch * p.keys + key] != 0;
         }
@@ -70,30 +72,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
                 score += bias[((batch % p.bias_sets * p.heads + head) * p.tokens + token) * p.keys + key];
             }
         }
-        reduced[lane] = score;
-        workgroupBarrier();
-        for (var step = 32u; step > 0u; step /= 2u) {
-            if (lane < step) {
-                reduced[lane] = max(reduced[lane], reduced[lane + step]);
-            }
-            workgroupBarrier();
-        }
-        let higher = max(top, reduced[0]);
-        workgroupBarrier();
+        let higher = max(top, workgroup_max(lane, score));
         let weight = select(0.0, exp(score - higher), seen);
         weights[lane] = weight;
-        reduced[lane] = weight;
-        workgroupBarrier();
-        for (var step = 32u; step > 0u; step /= 2u) {
-            if (lane < step) {
-                reduced[lane] += reduced[lane + step];
-            }
-            workgroupBarrier();
-        }
+        let more = workgroup_sum(lane, weight);
         let rescale = exp(top - higher);
-        sum = sum * rescale + reduced[0];
+        sum = sum * rescale + more;
         mixed *= rescale;
-        let count = min(64u, p.keys - block);
+        let count = min(64u, last_key - block);
         for (var s = 0u; s < count; s++) {
             let w = weights[s];
             // A hidden key's value may be anything, infinities included.
@@ -109,6 +95,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
         top = higher;
         workgroupBarrier();
+    }
+    if (PARTIAL) {
+        let first = number * (p.e + 2u);
+        for (var c = 0u; c < 4u; c++) {
+            let channel = lane + 64u * c;
+            if (channel < p.e) {
+                y[first + channel] = mixed[c];
+            }
+        }
+        if (lane == 0u) {
+            y[first + p.e] = top;
+            y[first + p.e + 1u] = sum;
+        }
+        return;
     }
     let y_first = ((batch * p.tokens + token) * p.heads + head) * p.e;
     for (var c = 0u; c < 4u; c++) {

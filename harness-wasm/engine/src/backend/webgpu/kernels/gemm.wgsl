@@ -13,14 +13,14 @@ struct Params { m: u32, n: u32, k: u32 }
 
 // By depth, so that the inner loop reads neighbours.
 var<workgroup> a_tile: array<f32, 512>;
-var<workgroup> w_tile: array<f32, 512>;
+var<workgroup> w_tile: array<Stored, 512>;
 
 fn a_quad(at: u32) -> vec4<f32> {
     return vec4<f32>(a_tile[at], a_tile[at + 1u], a_tile[at + 2u], a_tile[at + 3u]);
 }
 
 fn w_quad(at: u32) -> vec4<f32> {
-    return vec4<f32>(w_tile[at], w_tile[at + 1u], w_tile[at + 2u], w_tile[at + 3u]);
+    return vec4<f32>(vec4<Stored>(w_tile[at], w_tile[at + 1u], w_tile[at + 2u], w_tile[at + 3u]));
 }
 
 @compute @workgroup_size(8, 8)
@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
                     x = a[row * p.k + k + i];
                 }
                 a_tile[at] = x;
-                w_tile[at] = select(0.0, w[i], k + i < p.k);
+                w_tile[at] = Stored(select(0.0, w[i], k + i < p.k));
             }
         }
         workgroupBarrier();

@@ -8,8 +8,6 @@ struct Params { m: u32, n: u32, k: u32 }
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-var<workgroup> sums: array<f32, 64>;
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let at = linear_group(group, groups);
@@ -30,16 +28,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             }
         }
     }
-    sums[lane] = sum;
-    workgroupBarrier();
-    for (var step = 32u; step > 0u; step /= 2u) {
-        if (lane < step) {
-            sums[lane] += sums[lane + step];
-        }
-        workgroupBarrier();
-    }
+    var value = workgroup_sum(lane, sum);
     if (lane == 0u) {
-        var value = sums[0];
         if (HAS_BIAS) {
             value += c[column];
         }

@@ -1,155 +1,20 @@
 //! How ops become dispatches: which shader, which parameters, how many workgroups. Pure.
 
+mod attention;
+mod kernel;
 mod products;
 mod shape;
 
 use crate::error::{Error, Result};
 use crate::ir::TensorType;
-use crate::ops::{Attention, Binary, Conv2d, MaxPool2d, Op, Reduce, Stft, Unary};
+use crate::ops::{Binary, Conv2d, MaxPool2d, Op, Reduce, Stft, Unary};
+use crate::quant::Scheme;
 use crate::tensor::{DType, elements};
 
-use products::{packed_rows, product, quantize};
+use attention::attend;
+pub use kernel::{Extension, Kernel};
+use products::{halves, packed_rows, product, quantize};
 use shape::{Axes, axes};
-
-/// The shaders, one file each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kernel {
-    /// `attention`.
-    Attention,
-    /// Elementwise functions of two operands.
-    Binary,
-    /// `cast`.
-    Cast,
-    /// `conv2d`.
-    Conv2d,
-    /// `gather`.
-    Gather,
-    /// `gemm` for many rows.
-    Gemm,
-    /// `gemm` for few rows.
-    Gemv,
-    /// `kvAppend`.
-    KvAppend,
-    /// `matmul`.
-    Matmul,
-    /// `maxPool2d`.
-    MaxPool2d,
-    /// Everything that only moves elements.
-    Move,
-    /// `layerNormalization` and `rmsNormalization`.
-    Normalization,
-    /// `dequantize` and `qgather`.
-    PackedRows,
-    /// `qgemm` for many rows.
-    Qgemm,
-    /// `qgemm` for few rows.
-    Qgemv,
-    /// `quantize`.
-    Quantize,
-    /// `reduceMean` and `reduceMax`.
-    Reduce,
-    /// `rope`.
-    Rope,
-    /// `softmax`.
-    Softmax,
-    /// `stft`.
-    Stft,
-    /// Elementwise functions of one operand.
-    Unary,
-    /// `where`.
-    Where,
-}
-
-impl Kernel {
-    /// Every kernel.
-    pub const ALL: [Self; 22] = [
-        Self::Attention,
-        Self::Binary,
-        Self::Cast,
-        Self::Conv2d,
-        Self::Gather,
-        Self::Gemm,
-        Self::Gemv,
-        Self::KvAppend,
-        Self::Matmul,
-        Self::MaxPool2d,
-        Self::Move,
-        Self::Normalization,
-        Self::PackedRows,
-        Self::Qgemm,
-        Self::Qgemv,
-        Self::Quantize,
-        Self::Reduce,
-        Self::Rope,
-        Self::Softmax,
-        Self::Stft,
-        Self::Unary,
-        Self::Where,
-    ];
-
-    /// The file's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Attention => "attention",
-            Self::Binary => "binary",
-            Self::Cast => "cast",
-            Self::Conv2d => "conv2d",
-            Self::Gather => "gather",
-            Self::Gemm => "gemm",
-            Self::Gemv => "gemv",
-            Self::KvAppend => "kv_append",
-            Self::Matmul => "matmul",
-            Self::MaxPool2d => "max_pool2d",
-            Self::Move => "move",
-            Self::Normalization => "normalization",
-            Self::PackedRows => "packed_rows",
-            Self::Qgemm => "qgemm",
-            Self::Qgemv => "qgemv",
-            Self::Quantize => "quantize",
-            Self::Reduce => "reduce",
-            Self::Rope => "rope",
-            Self::Softmax => "softmax",
-            Self::Stft => "stft",
-            Self::Unary => "unary",
-            Self::Where => "where",
-        }
-    }
-
-    /// The shader's source, with the pieces it shares with others in front.
-    pub fn wgsl(self) -> String {
-        let (index, activation) = (include_str!("index.wgsl"), include_str!("activation.wgsl"));
-        let (plain, packed) = (include_str!("weight_plain.wgsl"), include_str!("weight_packed.wgsl"));
-        let own = match self {
-            Self::Attention => include_str!("attention.wgsl"),
-            Self::Binary => include_str!("binary.wgsl"),
-            Self::Cast => include_str!("cast.wgsl"),
-            Self::Conv2d => include_str!("conv2d.wgsl"),
-            Self::Gather => include_str!("gather.wgsl"),
-            Self::Gemm | Self::Qgemm => include_str!("gemm.wgsl"),
-            Self::Gemv | Self::Qgemv => include_str!("gemv.wgsl"),
-            Self::KvAppend => include_str!("kv_append.wgsl"),
-            Self::Matmul => include_str!("matmul.wgsl"),
-            Self::MaxPool2d => include_str!("max_pool2d.wgsl"),
-            Self::Move => include_str!("move.wgsl"),
-            Self::Normalization => include_str!("normalization.wgsl"),
-            Self::PackedRows => include_str!("packed_rows.wgsl"),
-            Self::Quantize => include_str!("quantize.wgsl"),
-            Self::Reduce => include_str!("reduce.wgsl"),
-            Self::Rope => include_str!("rope.wgsl"),
-            Self::Softmax => include_str!("softmax.wgsl"),
-            Self::Stft => include_str!("stft.wgsl"),
-            Self::Unary => include_str!("unary.wgsl"),
-            Self::Where => include_str!("where.wgsl"),
-        };
-        match self {
-            Self::Gemm | Self::Gemv => [index, activation, plain, own].concat(),
-            Self::Qgemm | Self::Qgemv => [index, activation, packed, own].concat(),
-            Self::PackedRows => [index, packed, own].concat(),
-            Self::Unary => [index, activation, own].concat(),
-            _ => [index, own].concat(),
-        }
-    }
-}
 
 /// A buffer that a kernel is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +23,8 @@ pub enum Operand {
     Input(usize),
     /// The node's result.
     Output,
+    /// Room that one dispatch of a node leaves to its next.
+    Scratch,
 }
 
 /// How the workgroups of a launch are laid out.
@@ -174,12 +41,16 @@ enum Grid {
 pub struct Launch {
     /// The shader.
     pub kernel: Kernel,
+    /// What its variant uses beyond core WebGPU.
+    pub extension: Option<Extension>,
     /// Override constants.
     pub constants: Vec<(&'static str, f64)>,
     /// The uniform block, word by word.
     pub params: Vec<u32>,
     /// Bindings 1, 2, …
     pub operands: Vec<Operand>,
+    /// Bytes of [`Operand::Scratch`].
+    pub scratch: usize,
     grid: Grid,
 }
 
@@ -196,12 +67,30 @@ const MAX_FRAME: usize = 1024;
 
 impl Launch {
     fn linear(kernel: Kernel, threads: usize, params: Vec<u32>, operands: Vec<Operand>) -> Self {
-        let grid = Grid::Linear(threads.div_ceil(LANES));
-        Self { kernel, constants: Vec::new(), params, operands, grid }
+        Self::on(kernel, Grid::Linear(threads.div_ceil(LANES)), params, operands)
     }
 
     fn groups(kernel: Kernel, groups: usize, params: Vec<u32>, operands: Vec<Operand>) -> Self {
-        Self { kernel, constants: Vec::new(), params, operands, grid: Grid::Linear(groups) }
+        Self::on(kernel, Grid::Linear(groups), params, operands)
+    }
+
+    fn on(kernel: Kernel, grid: Grid, params: Vec<u32>, operands: Vec<Operand>) -> Self {
+        Self { kernel, extension: None, constants: Vec::new(), params, operands, scratch: 0, grid }
+    }
+
+    /// The variant that uses subgroups, where there are any and the kernel has one.
+    fn with_subgroups(self, extensions: &[Extension]) -> Self {
+        let variant = Extension::Subgroups;
+        let extension = (extensions.contains(&variant) && self.kernel.has(variant)).then_some(variant);
+        Self { extension: self.extension.or(extension), ..self }
+    }
+
+    /// What is told of it: the kernel and, behind a plus, what its variant uses.
+    pub fn name(&self) -> String {
+        match self.extension {
+            Some(extension) => format!("{}+{}", self.kernel.name(), extension.name()),
+            None => self.kernel.name().to_owned(),
+        }
     }
 
     fn with(mut self, constants: &[(&'static str, f64)]) -> Self {
@@ -235,12 +124,25 @@ impl Launch {
 
 use Operand::{Input, Output};
 
-/// The dispatches of a node: none for a reshape, several for a concatenation.
+/// The dispatches of a node: none for a reshape, several for a concatenation. `extensions` are what the device has
+/// beyond core WebGPU: kernels that have variants for one come in these.
 ///
 /// # Errors
 /// If no kernel takes these shapes.
 pub fn launches(
     backend: &'static str,
+    extensions: &[Extension],
+    op: &Op,
+    inputs: &[&TensorType],
+    output: &TensorType,
+) -> Result<Vec<Launch>> {
+    let portable = portable(backend, extensions, op, inputs, output)?;
+    Ok(portable.into_iter().map(|launch| launch.with_subgroups(extensions)).collect())
+}
+
+fn portable(
+    backend: &'static str,
+    extensions: &[Extension],
     op: &Op,
     inputs: &[&TensorType],
     output: &TensorType,
@@ -329,6 +231,10 @@ pub fn launches(
         Op::Qgemm(gemm) => {
             let shape = [inputs[0].shape[0], inputs[1].shape[0], inputs[0].shape[1]];
             let bias = (inputs.len() > 3).then_some(3);
+            if gemm.packing.scheme == Scheme::Half && extensions.contains(&Extension::ShaderF16) {
+                let launch = product(shape, bias, &[1], None, gemm.activation);
+                return one(halves(launch));
+            }
             one(product(shape, bias, &[1, 2], Some(gemm.packing), gemm.activation))
         }
         Op::Dequantize(packing) => one(packed_rows(*packing, inputs[0].shape[0], None, output)),
@@ -378,7 +284,7 @@ pub fn launches(
             if dims.d > MAX_HEAD || dims.e > MAX_HEAD {
                 return Err(refuse(format!("heads of {} and {} exceed {MAX_HEAD} channels", dims.d, dims.e)));
             }
-            one(attend(attention, inputs))
+            Ok(attend(attention, inputs))
         }
     }
 }
@@ -446,30 +352,6 @@ fn convolution(conv: Conv2d, inputs: &[&TensorType], output: &TensorType) -> Lau
     .to_vec();
     Launch::linear(Kernel::Conv2d, output.len(), params, vec![Input(0), Input(1), Input(bias), Output])
         .with(&[("HAS_BIAS", f64::from(u8::from(bias == 2)))])
-}
-
-fn attend(op: &Attention, inputs: &[&TensorType]) -> Launch {
-    let n = op.dims(&inputs[0].shape, &inputs[1].shape, &inputs[2].shape);
-    let mut params: Vec<u32> =
-        [n.batch, n.tokens, n.keys, op.heads, op.kv_heads, n.d, n.e].map(|n| n as u32).to_vec();
-    params.push(op.scale.to_bits());
-    // A window wider than the keys hides none.
-    params.extend([op.window.unwrap_or(0x7fff_ffff), bias_sets(op, inputs)].map(|n| n as u32));
-    // What is absent is bound to `q`, which the shader then never reads as such.
-    let optional = |at: Option<usize>| Input(at.unwrap_or(0));
-    let operands = [Some(0), Some(1), Some(2), op.mask_at(), op.bias_at(), op.position_at()].map(optional);
-    let operands = [&operands[..], &[Output]].concat();
-    let flag = |flag: bool| f64::from(u8::from(flag));
-    Launch::groups(Kernel::Attention, n.batch * n.tokens * op.heads, params, operands).with(&[
-        ("MASKED", flag(op.masked)),
-        ("BIASED", flag(op.biased)),
-        ("CAUSAL", flag(op.causal)),
-    ])
-}
-
-/// How many sequences take biases of their own.
-fn bias_sets(op: &Attention, inputs: &[&TensorType]) -> usize {
-    op.bias_at().map_or(1, |at| inputs[at].shape[0])
 }
 
 fn max_pool(pool: MaxPool2d, x: &TensorType, output: &TensorType) -> Launch {

@@ -9,22 +9,6 @@ struct Params { rows: u32, width: u32, epsilon: f32 }
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
-var<workgroup> sums: array<f32, 64>;
-
-fn total(lane: u32, value: f32) -> f32 {
-    sums[lane] = value;
-    workgroupBarrier();
-    for (var step = 32u; step > 0u; step /= 2u) {
-        if (lane < step) {
-            sums[lane] += sums[lane + step];
-        }
-        workgroupBarrier();
-    }
-    let sum = sums[0];
-    workgroupBarrier();
-    return sum;
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = linear_group(group, groups);
@@ -38,14 +22,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         for (var i = lane; i < p.width; i += 64u) {
             sum += x[first + i];
         }
-        mean = total(lane, sum) / f32(p.width);
+        mean = workgroup_sum(lane, sum) / f32(p.width);
     }
     var square = 0.0;
     for (var i = lane; i < p.width; i += 64u) {
         let d = x[first + i] - mean;
         square += d * d;
     }
-    let inverse = 1.0 / sqrt(total(lane, square) / f32(p.width) + p.epsilon);
+    let inverse = 1.0 / sqrt(workgroup_sum(lane, square) / f32(p.width) + p.epsilon);
     for (var i = lane; i < p.width; i += 64u) {
         let value = (x[first + i] - mean) * inverse * scale[i];
         if (RMS) {

@@ -1,6 +1,6 @@
 //! Launches of what multiplies by weights, or reads packed ones.
 
-use super::{FEW_ROWS, Grid, Kernel, Launch, Operand, TILE, unary_code};
+use super::{Extension, FEW_ROWS, Grid, Kernel, Launch, Operand, TILE, unary_code};
 use crate::ir::TensorType;
 use crate::ops::{Part, Quantize, Unary};
 use crate::quant::{Packing, Scheme};
@@ -30,7 +30,7 @@ pub(super) fn product(
         Launch::groups(kernel, m * n, params, operands)
     } else {
         let grid = Grid::Tiles(n.div_ceil(TILE), m.div_ceil(TILE));
-        Launch { kernel, constants: Vec::new(), params, operands, grid }
+        Launch::on(kernel, grid, params, operands)
     };
     let activation = activation.map_or(f64::from(u32::MAX), unary_code);
     let launch =
@@ -39,6 +39,12 @@ pub(super) fn product(
         Some(packing) => launch.with(&constants(packing)),
         None => launch,
     }
+}
+
+/// The same product by a weight in half precision, which the shader reads as such.
+pub(super) fn halves(launch: Launch) -> Launch {
+    let kernel = if launch.kernel == Kernel::Gemv { Kernel::Qgemv } else { Kernel::Qgemm };
+    Launch { kernel, extension: Some(Extension::ShaderF16), ..launch }
 }
 
 /// Packed rows as float32: those that operand `picks` says, or all. Words and scales are the first operands.

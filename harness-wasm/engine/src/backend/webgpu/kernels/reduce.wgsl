@@ -7,8 +7,6 @@ struct Params { rows: u32, width: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-var<workgroup> parts: array<f32, 64>;
-
 fn combine(a: f32, b: f32) -> f32 {
     if (MAX) {
         return max(a, b);
@@ -26,15 +24,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var i = lane; i < p.width; i += 64u) {
         part = combine(part, x[row * p.width + i]);
     }
-    parts[lane] = part;
-    workgroupBarrier();
-    for (var step = 32u; step > 0u; step /= 2u) {
-        if (lane < step) {
-            parts[lane] = combine(parts[lane], parts[lane + step]);
-        }
-        workgroupBarrier();
+    if (MAX) {
+        part = workgroup_max(lane, part);
+    } else {
+        part = workgroup_sum(lane, part) / f32(p.width);
     }
     if (lane == 0u) {
-        y[row] = parts[0] / select(f32(p.width), 1.0, MAX);
+        y[row] = part;
     }
 }

@@ -5,8 +5,6 @@ struct Params { width: u32, inner: u32, lanes: u32 }
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-var<workgroup> shared_values: array<f32, 64>;
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let at = linear_group(group, groups);
@@ -18,29 +16,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var i = lane; i < p.width; i += 64u) {
         top = max(top, x[first + i * p.inner]);
     }
-    shared_values[lane] = top;
-    workgroupBarrier();
-    for (var step = 32u; step > 0u; step /= 2u) {
-        if (lane < step) {
-            shared_values[lane] = max(shared_values[lane], shared_values[lane + step]);
-        }
-        workgroupBarrier();
-    }
-    top = shared_values[0];
-    workgroupBarrier();
+    top = workgroup_max(lane, top);
     var sum = 0.0;
     for (var i = lane; i < p.width; i += 64u) {
         sum += exp(x[first + i * p.inner] - top);
     }
-    shared_values[lane] = sum;
-    workgroupBarrier();
-    for (var step = 32u; step > 0u; step /= 2u) {
-        if (lane < step) {
-            shared_values[lane] += shared_values[lane + step];
-        }
-        workgroupBarrier();
-    }
-    let scale = 1.0 / shared_values[0];
+    let scale = 1.0 / workgroup_sum(lane, sum);
     for (var i = lane; i < p.width; i += 64u) {
         y[first + i * p.inner] = exp(x[first + i * p.inner] - top) * scale;
     }

@@ -1,4 +1,6 @@
 // A weight in packed rows (the engine's `quant` says what lies where), and the bias behind it.
+alias Stored = f32;
+
 override BITS: u32;
 override GROUP: u32;
 override ASYMMETRIC: bool;

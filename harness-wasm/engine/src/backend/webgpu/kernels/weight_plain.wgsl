@@ -1,4 +1,6 @@
 // A weight as float32, [n, k], and the bias behind it.
+alias Stored = f32;
+
 @group(0) @binding(3) var<storage, read> weight: array<f32>;
 @group(0) @binding(4) var<storage, read> c: array<f32>;
 

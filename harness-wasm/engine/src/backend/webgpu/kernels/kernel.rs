@@ -1,0 +1,212 @@
+//! The shaders and their variants.
+
+/// What a variant of a kernel uses beyond core WebGPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Extension {
+    /// Half-precision numbers in shaders.
+    ShaderF16,
+    /// Operations across the lanes that run together.
+    Subgroups,
+}
+
+impl Extension {
+    /// Every extension.
+    pub const ALL: [Self; 2] = [Self::ShaderF16, Self::Subgroups];
+
+    /// Those that have their names among these.
+    pub fn named(names: &[String]) -> Vec<Self> {
+        Self::ALL.into_iter().filter(|extension| names.iter().any(|name| name == extension.name())).collect()
+    }
+
+    /// Its name among `GPUAdapter.features`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ShaderF16 => "shader-f16",
+            Self::Subgroups => "subgroups",
+        }
+    }
+
+    /// The line by which a shader says that it uses it. Compilers that do not know the line yet may take shaders without.
+    pub const fn enable(self) -> &'static str {
+        match self {
+            Self::ShaderF16 => "enable f16;\n",
+            Self::Subgroups => "enable subgroups;\n",
+        }
+    }
+}
+
+/// The shaders, one file each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// `attention`, a query at a time.
+    Attention,
+    /// `attention`, of parts of the keys: puts them together.
+    AttentionMerge,
+    /// `attention`, a tile of queries at a time.
+    AttentionTiles,
+    /// Elementwise functions of two operands.
+    Binary,
+    /// `cast`.
+    Cast,
+    /// `conv2d`.
+    Conv2d,
+    /// `gather`.
+    Gather,
+    /// `gemm` for many rows.
+    Gemm,
+    /// `gemm` for few rows.
+    Gemv,
+    /// `kvAppend`.
+    KvAppend,
+    /// `matmul`.
+    Matmul,
+    /// `maxPool2d`.
+    MaxPool2d,
+    /// Everything that only moves elements.
+    Move,
+    /// `layerNormalization` and `rmsNormalization`.
+    Normalization,
+    /// `dequantize` and `qgather`.
+    PackedRows,
+    /// `qgemm` for many rows.
+    Qgemm,
+    /// `qgemm` for few rows.
+    Qgemv,
+    /// `quantize`.
+    Quantize,
+    /// `reduceMean` and `reduceMax`.
+    Reduce,
+    /// `rope`.
+    Rope,
+    /// `softmax`.
+    Softmax,
+    /// `stft`.
+    Stft,
+    /// Elementwise functions of one operand.
+    Unary,
+    /// `where`.
+    Where,
+}
+
+impl Kernel {
+    /// Every kernel.
+    pub const ALL: [Self; 24] = [
+        Self::Attention,
+        Self::AttentionMerge,
+        Self::AttentionTiles,
+        Self::Binary,
+        Self::Cast,
+        Self::Conv2d,
+        Self::Gather,
+        Self::Gemm,
+        Self::Gemv,
+        Self::KvAppend,
+        Self::Matmul,
+        Self::MaxPool2d,
+        Self::Move,
+        Self::Normalization,
+        Self::PackedRows,
+        Self::Qgemm,
+        Self::Qgemv,
+        Self::Quantize,
+        Self::Reduce,
+        Self::Rope,
+        Self::Softmax,
+        Self::Stft,
+        Self::Unary,
+        Self::Where,
+    ];
+
+    /// The file's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attention => "attention",
+            Self::AttentionMerge => "attention_merge",
+            Self::AttentionTiles => "attention_tiles",
+            Self::Binary => "binary",
+            Self::Cast => "cast",
+            Self::Conv2d => "conv2d",
+            Self::Gather => "gather",
+            Self::Gemm => "gemm",
+            Self::Gemv => "gemv",
+            Self::KvAppend => "kv_append",
+            Self::Matmul => "matmul",
+            Self::MaxPool2d => "max_pool2d",
+            Self::Move => "move",
+            Self::Normalization => "normalization",
+            Self::PackedRows => "packed_rows",
+            Self::Qgemm => "qgemm",
+            Self::Qgemv => "qgemv",
+            Self::Quantize => "quantize",
+            Self::Reduce => "reduce",
+            Self::Rope => "rope",
+            Self::Softmax => "softmax",
+            Self::Stft => "stft",
+            Self::Unary => "unary",
+            Self::Where => "where",
+        }
+    }
+
+    /// Whether there is a variant of it that uses an extension.
+    pub const fn has(self, extension: Extension) -> bool {
+        match extension {
+            Extension::ShaderF16 => matches!(self, Self::Qgemm | Self::Qgemv),
+            Extension::Subgroups => self.reduces(),
+        }
+    }
+
+    /// Whether the lanes of a workgroup bring something together.
+    const fn reduces(self) -> bool {
+        matches!(
+            self,
+            Self::Attention | Self::Gemv | Self::Normalization | Self::Qgemv | Self::Reduce | Self::Softmax
+        )
+    }
+
+    /// The shader's source, with the pieces it shares with others in front: of a variant, those that use its extension.
+    /// The line that enables it is left to who knows the compiler.
+    pub fn wgsl(self, extension: Option<Extension>) -> String {
+        let own = match self {
+            Self::Attention => include_str!("attention.wgsl"),
+            Self::AttentionMerge => include_str!("attention_merge.wgsl"),
+            Self::AttentionTiles => include_str!("attention_tiles.wgsl"),
+            Self::Binary => include_str!("binary.wgsl"),
+            Self::Cast => include_str!("cast.wgsl"),
+            Self::Conv2d => include_str!("conv2d.wgsl"),
+            Self::Gather => include_str!("gather.wgsl"),
+            Self::Gemm | Self::Qgemm => include_str!("gemm.wgsl"),
+            Self::Gemv | Self::Qgemv => include_str!("gemv.wgsl"),
+            Self::KvAppend => include_str!("kv_append.wgsl"),
+            Self::Matmul => include_str!("matmul.wgsl"),
+            Self::MaxPool2d => include_str!("max_pool2d.wgsl"),
+            Self::Move => include_str!("move.wgsl"),
+            Self::Normalization => include_str!("normalization.wgsl"),
+            Self::PackedRows => include_str!("packed_rows.wgsl"),
+            Self::Quantize => include_str!("quantize.wgsl"),
+            Self::Reduce => include_str!("reduce.wgsl"),
+            Self::Rope => include_str!("rope.wgsl"),
+            Self::Softmax => include_str!("softmax.wgsl"),
+            Self::Stft => include_str!("stft.wgsl"),
+            Self::Unary => include_str!("unary.wgsl"),
+            Self::Where => include_str!("where.wgsl"),
+        };
+        let weight = match (self, extension) {
+            (Self::Gemm | Self::Gemv, _) => include_str!("weight_plain.wgsl"),
+            (Self::Qgemm | Self::Qgemv, Some(Extension::ShaderF16)) => include_str!("weight_half.wgsl"),
+            (Self::Qgemm | Self::Qgemv | Self::PackedRows, _) => include_str!("weight_packed.wgsl"),
+            _ => "",
+        };
+        let reduction = match extension {
+            Some(Extension::Subgroups) if self.reduces() => include_str!("workgroup_subgroups.wgsl"),
+            _ if self.reduces() => include_str!("workgroup.wgsl"),
+            _ => "",
+        };
+        let activation = match self {
+            Self::Gemm | Self::Gemv | Self::Qgemm | Self::Qgemv | Self::Unary => {
+                include_str!("activation.wgsl")
+            }
+            _ => "",
+        };
+        [include_str!("index.wgsl"), activation, weight, reduction, own].concat()
+    }
+}

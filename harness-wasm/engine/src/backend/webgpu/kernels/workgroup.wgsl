@@ -1,0 +1,30 @@
+// What the 64 lanes of a workgroup have together, by halving: every lane calls, and gets it.
+var<workgroup> parts: array<f32, 64>;
+
+fn workgroup_sum(lane: u32, value: f32) -> f32 {
+    parts[lane] = value;
+    workgroupBarrier();
+    for (var step = 32u; step > 0u; step /= 2u) {
+        if (lane < step) {
+            parts[lane] += parts[lane + step];
+        }
+        workgroupBarrier();
+    }
+    let sum = parts[0];
+    workgroupBarrier();
+    return sum;
+}
+
+fn workgroup_max(lane: u32, value: f32) -> f32 {
+    parts[lane] = value;
+    workgroupBarrier();
+    for (var step = 32u; step > 0u; step /= 2u) {
+        if (lane < step) {
+            parts[lane] = max(parts[lane], parts[lane + step]);
+        }
+        workgroupBarrier();
+    }
+    let top = parts[0];
+    workgroupBarrier();
+    return top;
+}

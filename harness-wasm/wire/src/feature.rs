@@ -1,0 +1,145 @@
+//! What a profile can switch on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Backend, Variant};
+
+/// Threads at most where nobody says how many: more of them wait for memory rather than compute.
+pub const USUAL_THREADS: u32 = 8;
+/// Threads at most.
+pub const MOST_THREADS: u32 = 64;
+
+/// Something that a profile switches on, by the name that users give it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// `threads`, or `threads-N`: kernels of the CPU on several threads.
+    Threads(Option<u32>),
+    /// `webnn-host-OP`: the host runs an op of WebNN cells, which are then graded as fallback: for an op that a browser
+    /// has but gets wrong.
+    WebNnHost(String),
+    /// `shader-f16`: half-precision weights are read as such by WGSL kernels, rather than unpacked from words.
+    ShaderF16,
+    /// `kv-fp16` and the like: caches of keys and values are kept packed.
+    Caches(&'static str),
+    /// `subgroups`: WGSL kernels bring sums and maxima together by subgroups.
+    Subgroups,
+}
+
+impl Feature {
+    /// How names are spelled, for those who got one wrong.
+    pub const NAMES: &'static [&'static str] =
+        &["threads", "threads-N", "webnn-host-OP", "shader-f16", "subgroups", "kv-fp16 … kv-int2"];
+
+    /// The ways to keep caches packed, most bits first.
+    pub const CACHES: [&'static str; 5] = ["kv-fp16", "kv-int8", "kv-int4", "kv-int3", "kv-int2"];
+
+    /// The backends that it means something to.
+    pub const fn backends(&self) -> &'static [Backend] {
+        match self {
+            Self::Threads(_) => &[Backend::Wasm, Backend::NativeCpu],
+            // WebNN has no ops on bits.
+            Self::Caches(_) => &[Backend::Wasm, Backend::WebGpu, Backend::NativeCpu, Backend::NativeGpu],
+            Self::WebNnHost(_) => &[Backend::WebNn],
+            Self::ShaderF16 | Self::Subgroups => &[Backend::WebGpu, Backend::NativeGpu],
+        }
+    }
+
+    /// Those of a job, of which all names are known: the plan holds no others.
+    pub fn all(names: &[String]) -> impl Iterator<Item = Self> {
+        names.iter().filter_map(|name| name.parse().ok())
+    }
+
+    /// How many threads a job asks for on a machine with so many cores; one where it asks for none.
+    pub fn threads(names: &[String], cores: u32) -> u32 {
+        let asked = Self::all(names).find_map(|feature| match feature {
+            // Two at least: on one core, they take turns.
+            Self::Threads(number) => Some(number.unwrap_or(cores.clamp(2, USUAL_THREADS))),
+            _ => None,
+        });
+        asked.unwrap_or(1).max(1)
+    }
+
+    /// The harness build that features need; none leaves the choice to the page.
+    pub fn variant(names: &[String]) -> Option<Variant> {
+        Self::all(names).any(|feature| matches!(feature, Self::Threads(_))).then_some(Variant::Threads)
+    }
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Threads(None) => f.write_str("threads"),
+            Self::Threads(Some(number)) => write!(f, "threads-{number}"),
+            Self::WebNnHost(op) => write!(f, "webnn-host-{op}"),
+            Self::ShaderF16 => f.write_str("shader-f16"),
+            Self::Subgroups => f.write_str("subgroups"),
+            Self::Caches(name) => f.write_str(name),
+        }
+    }
+}
+
+/// No feature has this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownFeature(String);
+
+impl fmt::Display for UnknownFeature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the harness has no feature {:?} yet: it has {}", self.0, Feature::NAMES.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownFeature {}
+
+impl FromStr for Feature {
+    type Err = UnknownFeature;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFeature> {
+        let unknown = || UnknownFeature(name.to_owned());
+        match name {
+            "threads" => return Ok(Self::Threads(None)),
+            "shader-f16" => return Ok(Self::ShaderF16),
+            "subgroups" => return Ok(Self::Subgroups),
+            _ => {}
+        }
+        if let Some(known) = Self::CACHES.into_iter().find(|known| *known == name) {
+            return Ok(Self::Caches(known));
+        }
+        if let Some(number) = name.strip_prefix("threads-") {
+            let number: Option<u32> = number.parse().ok();
+            return number
+                .filter(|number| (1..=MOST_THREADS).contains(number))
+                .map(|number| Self::Threads(Some(number)))
+                .ok_or_else(unknown);
+        }
+        let op = name.strip_prefix("webnn-host-").filter(|op| !op.is_empty());
+        op.map(|op| Self::WebNnHost(op.to_owned())).ok_or_else(unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for name in ["threads", "threads-3", "webnn-host-softmax", "shader-f16", "subgroups", "kv-int4"] {
+            assert_eq!(name.parse::<Feature>().map(|feature| feature.to_string()), Ok(name.to_owned()));
+        }
+        for name in ["", "thread", "threads-", "threads-0", "threads-65", "threads-x", "webnn-host-"] {
+            assert!(name.parse::<Feature>().is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn threads_are_as_many_as_asked_for_or_as_there_are_cores() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(Feature::threads(&names(&[]), 4), 1);
+        assert_eq!(Feature::threads(&names(&["threads"]), 4), 4);
+        assert_eq!(Feature::threads(&names(&["threads"]), 32), USUAL_THREADS);
+        assert_eq!(Feature::threads(&names(&["threads"]), 0), 2, "a browser may not tell");
+        assert_eq!(Feature::threads(&names(&["webnn-host-x", "threads-3"]), 2), 3);
+        assert_eq!(Feature::variant(&names(&["threads-3"])), Some(Variant::Threads));
+        assert_eq!(Feature::variant(&names(&["webnn-host-x"])), None);
+    }
+}
