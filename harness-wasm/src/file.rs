@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use webmatrix_wire::{BackendFacts, CellJob, FailureKind, Job, Message, Phase};
+use webmatrix_wire::{BackendFacts, CellJob, FailureKind, Job, LogLevel, Message, Phase};
 
 use crate::arrays::Arrays;
 use crate::peer::Peer;
@@ -70,7 +70,9 @@ pub(crate) async fn run(
     let repeatable = first.write()?.1 == bytes;
     reporter.metric("repeatable", f64::from(u8::from(repeatable)), "bool");
     // Its memory may not hold the model twice, and asking where nodes were put takes a session of its own.
-    session.release().await?;
+    if let Err(words) = session.release().await {
+        reporter.log(LogLevel::Warn, format!("the session could not be released: {words}"));
+    }
     reporter.progress("Asking where it ran", 0.95).await?;
     let (told, ops) = peer.facts().await?;
     reporter.send(Message::Peer(told));

@@ -120,12 +120,19 @@ impl Session<'_> {
         Ok(Arrays::of_list(outputs.map_err(fail)?))
     }
 
-    /// Gives back what it holds.
-    pub(crate) async fn release(self) -> Result<(), Failure> {
+    /// Gives back what it holds; its words if it cannot, which is no fault of what it computed.
+    pub(crate) async fn release(self) -> Result<(), String> {
         let released = call_async(&self.peer.runtime, "release", std::slice::from_ref(&self.handle)).await;
-        released.map(drop).map_err(|error| failed("release", words(&error)))
+        released.map(drop).map_err(|error| words(&error))
     }
 }
+
+/// How it says that it does not know an op, or an opset.
+const LACKS: &[&str] = &[
+    "could not find an implementation for",
+    "is not a registered function/op",
+    "official support for domain",
+];
 
 /// Sorts the runtime's words into the kinds that the controller tells apart.
 pub(crate) fn failed(stage: &'static str, words: impl Into<String>) -> Failure {
@@ -136,10 +143,10 @@ pub(crate) fn failed(stage: &'static str, words: impl Into<String>) -> Failure {
         FailureKind::DeviceLost
     } else if says(&["bad_alloc", "out of memory", "allocation failed"]) {
         FailureKind::Oom
-    } else if says(&["could not find an implementation for"]) {
+    } else if says(LACKS) {
         FailureKind::Unsupported
     } else {
         FailureKind::Error
     };
-    Failure::new(kind, stage, format!("{NAME}: {words}"))
+    Failure::new(kind, stage, format!("{NAME}: {}", words.trim()))
 }
