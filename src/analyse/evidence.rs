@@ -237,6 +237,7 @@ mod tests {
             challenge: Some(Challenge { answer: Challenge::expected(NONCE) }),
             ops: vec![OpCount { op: "matmul".into(), backend, count: 4 }],
             dispatches: 10,
+            ..BackendFacts::new(backend)
         }
     }
 

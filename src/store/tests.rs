@@ -89,6 +89,7 @@ fn entries() -> Vec<Entry> {
         title: "t".into(),
         deadline_ms: 1000,
         nonce: 1,
+        variant: None,
         kind: JobKind::Probe {},
     };
     let mut verdict = Verdict::nothing_ran(Status::Pass, "");
@@ -102,6 +103,8 @@ fn entries() -> Vec<Entry> {
         challenge: Some(Challenge { answer: vec![] }),
         ops: vec![webmatrix_wire::OpCount { op: "matmul".into(), backend: Backend::Wasm, count: 3 }],
         dispatches: 0,
+        threads: Some(2),
+        kernels: BTreeMap::new(),
     };
     vec![
         entry(Record::RunStarted(Box::new(RunStarted {
