@@ -150,9 +150,9 @@ fn features_are_of_some_backends_and_precisions() {
     2 chromium run
     ");
     insta::assert_snapshot!(of(&["shader-f16"]), @r"
+    2 chromium not_applicable: shader-f16 is for weights in fp16
     1 chromium not_applicable: shader-f16 is a feature of webgpu and native-gpu
     1 chromium run
-    2 chromium not_applicable: shader-f16 is for weights in fp16
     ");
 }
 
