@@ -267,8 +267,7 @@ mod tests {
             challenge: Some(Challenge { answer: Challenge::expected(NONCE) }),
             ops: vec![OpCount { op: "matmul".into(), backend, count: 4 }],
             dispatches: 10,
-            threads: None,
-            kernels: std::collections::BTreeMap::new(),
+            ..BackendFacts::new(backend)
         }
     }
 

@@ -220,8 +220,7 @@ mod tests {
                     challenge: Some(Challenge { answer: Challenge::expected(NONCE) }),
                     ops: vec![OpCount { op: "matmul".into(), backend: Backend::Wasm, count: 1 }],
                     dispatches: 0,
-                    threads: None,
-                    kernels: Default::default(),
+                    ..BackendFacts::new(Backend::Wasm)
                 }),
                 outputs: Some(tensors([1.0, 2.0])),
                 reference: Ok(Reference { source: "test".into(), tensors: tensors([1.0, 2.0]).into() }),
@@ -281,6 +280,21 @@ mod tests {
                     @"threads was asked for, and nothing that ran made use of it"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_variant_is_believed_when_a_kernel_used_it() {
+        let with = |kernel: &str| {
+            let mut attempt = Attempt::good();
+            attempt.features = vec!["subgroups".to_owned()];
+            let facts = attempt.facts.as_mut().unwrap_or_else(|| panic!("facts"));
+            facts.kernels.insert(kernel.to_owned(), 3);
+            attempt.verdict()
+        };
+        assert!(with("gemv+subgroups").is_green());
+        for other in ["gemv", "gemv+shader-f16"] {
+            assert!(!with(other).is_green(), "{other}");
         }
     }
 

@@ -122,7 +122,38 @@ fn features_make_their_own_profile_and_are_not_built_yet() {
     matrix.axes.browsers = vec!["chromium".to_owned()];
     let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
     assert!(plan.cells.iter().all(|planned| planned.cell.profile == "compute-shaders-kv-int8"));
-    insta::assert_snapshot!(summary(&plan), @r#"3 chromium not_implemented: the harness has no feature "compute-shaders" yet"#);
+    insta::assert_snapshot!(summary(&plan), @r#"3 chromium not_implemented: the harness has no feature "compute-shaders" yet: it has threads, threads-N, webnn-host-OP, shader-f16, subgroups"#);
+}
+
+#[test]
+fn features_are_of_some_backends_and_precisions() {
+    let of = |features: &[&str]| {
+        let overrides = Overrides {
+            browsers: strings(&["chromium"]),
+            models: strings(&["bert"]),
+            backends: Some(vec![Backend::Wasm, Backend::WebGpu]),
+            precisions: Some(vec![Precision::Fp32, Precision::Fp16]),
+            features: strings(features),
+            ..Overrides::default()
+        };
+        let mut matrix = quick();
+        matrix.axes.browsers = vec!["chromium".to_owned()];
+        let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
+        summary(&plan)
+    };
+    insta::assert_snapshot!(of(&["threads"]), @r"
+    2 chromium run
+    2 chromium not_applicable: threads is a feature of wasm and native-cpu
+    ");
+    insta::assert_snapshot!(of(&["subgroups"]), @r"
+    2 chromium not_applicable: subgroups is a feature of webgpu and native-gpu
+    2 chromium run
+    ");
+    insta::assert_snapshot!(of(&["shader-f16"]), @r"
+    2 chromium not_applicable: shader-f16 is for weights in fp16
+    1 chromium not_applicable: shader-f16 is a feature of webgpu and native-gpu
+    1 chromium run
+    ");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn entries() -> Vec<Entry> {
         challenge: Some(Challenge { answer: vec![] }),
         ops: vec![webmatrix_wire::OpCount { op: "matmul".into(), backend: Backend::Wasm, count: 3 }],
         dispatches: 0,
-        threads: None,
+        threads: Some(2),
         kernels: BTreeMap::new(),
     };
     vec![

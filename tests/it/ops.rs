@@ -38,7 +38,7 @@ impl Inbox for Kept {
 }
 
 /// Runs the cases; what is wrong, by case, and what the backend refused, in its words.
-async fn run(label: &str, backend: Backend) -> Option<(Vec<String>, Vec<String>)> {
+async fn run(label: &str, backend: Backend, features: &[&str]) -> Option<(Vec<String>, Vec<String>)> {
     let file = UserBrowsers::file(&ThisMachine).expect("a configuration folder");
     let user = UserBrowsers::load(&file).expect("a readable configuration");
     let installed = discover(&ThisMachine, &user, &[]);
@@ -54,6 +54,8 @@ async fn run(label: &str, backend: Backend) -> Option<(Vec<String>, Vec<String>)
     let attempts = Attempts::default();
     let server = Server::start(attempts.clone(), kept.clone()).await.expect("a free port");
     let attempt = AttemptId(format!("ops-{label}-{backend}"));
+    let names = features.iter().map(|feature| (*feature).to_owned()).collect();
+    let kind = JobKind::Ops { backend, features: names };
     let nonce = 0x5eed_0001;
     let job = Job {
         wire_version: WIRE_VERSION,
@@ -61,8 +63,8 @@ async fn run(label: &str, backend: Backend) -> Option<(Vec<String>, Vec<String>)
         title: format!("op cases on {backend}"),
         deadline_ms: 240_000,
         nonce,
-        variant: None,
-        kind: JobKind::Ops { backend, features: Vec::new() },
+        variant: kind.variant(),
+        kind,
     };
     let token = attempts.open(job, Files::new()).expect("randomness");
     let logs = tempfile::tempdir().expect("a temporary folder");
@@ -80,6 +82,11 @@ async fn run(label: &str, backend: Backend) -> Option<(Vec<String>, Vec<String>)
                 }
                 Message::Backend(facts) => {
                     assert_eq!(facts.backend, backend);
+                    for feature in features {
+                        let of_kernel = facts.kernels.keys().any(|kernel| kernel.ends_with(feature));
+                        let of_threads = *feature == "threads-2" && facts.threads == Some(2);
+                        assert!(of_kernel || of_threads, "{feature}: {facts:?}");
+                    }
                     if backend != Backend::Wasm {
                         let answer = facts.challenge.map(|challenge| challenge.answer);
                         assert_eq!(answer, Some(Challenge::expected(nonce)), "the known answer");
@@ -110,38 +117,64 @@ async fn run(label: &str, backend: Backend) -> Option<(Vec<String>, Vec<String>)
 }
 
 /// Every case right, none refused.
-async fn all_right(label: &str, backend: Backend) {
-    if let Some((wrong, refused)) = run(label, backend).await {
+async fn all_right(label: &str, backend: Backend, features: &[&str]) {
+    if let Some((wrong, refused)) = run(label, backend, features).await {
         assert!(wrong.is_empty() && refused.is_empty(), "{label} {backend}: {wrong:#?} {refused:#?}");
     }
 }
 
 #[tokio::test]
 async fn wasm_in_chromium() {
-    all_right("chromium", Backend::Wasm).await;
+    all_right("chromium", Backend::Wasm, &[]).await;
 }
 
 #[tokio::test]
 async fn wasm_in_firefox() {
-    all_right("firefox", Backend::Wasm).await;
+    all_right("firefox", Backend::Wasm, &[]).await;
 }
 
 #[tokio::test]
 async fn wasm_in_webkitgtk() {
-    all_right("webkitgtk", Backend::Wasm).await;
+    all_right("webkitgtk", Backend::Wasm, &[]).await;
 }
 
 #[tokio::test]
 async fn webgpu_in_chromium() {
-    all_right("chromium", Backend::WebGpu).await;
+    all_right("chromium", Backend::WebGpu, &[]).await;
 }
 
 #[tokio::test]
 async fn webgpu_in_firefox() {
-    all_right("firefox", Backend::WebGpu).await;
+    all_right("firefox", Backend::WebGpu, &[]).await;
 }
 
 #[tokio::test]
 async fn webnn_in_chromium() {
-    all_right("chromium-webnn", Backend::WebNn).await;
+    all_right("chromium-webnn", Backend::WebNn, &[]).await;
+}
+
+#[tokio::test]
+async fn threads_in_chromium() {
+    all_right("chromium", Backend::Wasm, &["threads-2"]).await;
+}
+
+#[tokio::test]
+async fn threads_in_firefox() {
+    all_right("firefox", Backend::Wasm, &["threads-2"]).await;
+}
+
+#[tokio::test]
+async fn threads_in_webkitgtk() {
+    all_right("webkitgtk", Backend::Wasm, &["threads-2"]).await;
+}
+
+/// Firefox's adapter has no subgroups, Chromium's software one no half precision.
+#[tokio::test]
+async fn subgroups_in_chromium() {
+    all_right("chromium", Backend::WebGpu, &["subgroups"]).await;
+}
+
+#[tokio::test]
+async fn half_precision_in_firefox() {
+    all_right("firefox", Backend::WebGpu, &["shader-f16"]).await;
 }
