@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use webmatrix_wire::{Backend, Precision};
 
+use super::cell::Cell;
 use super::expand::{Found, Overrides, Plan, PlanError, plan};
 use super::matrix::RunSettings;
 use super::model::{ModelClass, Size};
@@ -75,9 +76,18 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
         return Err(PlanError::Empty(plan.matrix));
     }
     if let Some(backends) = &asked.backends {
-        // The first is what others are held against: the order is the user's.
-        plan.cells
-            .sort_by_key(|planned| backends.iter().position(|backend| *backend == planned.cell.backend));
+        // Model by model; the first place is what others are held against: their order is the user's.
+        let subject = |cell: &Cell| (cell.model, cell.size, cell.shape);
+        let mut subjects = Vec::new();
+        for planned in &plan.cells {
+            if !subjects.contains(&subject(&planned.cell)) {
+                subjects.push(subject(&planned.cell));
+            }
+        }
+        plan.cells.sort_by_key(|planned| {
+            let at = subjects.iter().position(|known| *known == subject(&planned.cell));
+            (at, backends.iter().position(|backend| *backend == planned.cell.backend))
+        });
     }
     if asked.browsers.is_none() {
         // Nobody asked for these by name: that they cannot be used is a line, not a failure.
@@ -122,7 +132,7 @@ mod tests {
     fn platforms_stand_in_the_order_asked_for() {
         let asked = Compared {
             name: "compare platforms",
-            models: vec!["bert".to_owned()],
+            models: vec!["bert".to_owned(), "vit".to_owned()],
             precisions: vec![Precision::Fp32],
             backends: Some(vec![Backend::NativeCpu, Backend::WebGpu, Backend::Wasm]),
             samples: 5,
@@ -132,6 +142,9 @@ mod tests {
         native/bert@tiny/webmatrix/native-cpu/fp32/default
         chromium/bert@tiny/webmatrix/webgpu/fp32/default
         chromium/bert@tiny/webmatrix/wasm/fp32/default
+        native/vit@tiny/webmatrix/native-cpu/fp32/default
+        chromium/vit@tiny/webmatrix/webgpu/fp32/default
+        chromium/vit@tiny/webmatrix/wasm/fp32/default
         ");
     }
 }
