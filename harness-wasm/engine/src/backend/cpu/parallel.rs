@@ -1,4 +1,5 @@
-//! Threads for one kernel at a time: each takes its own part of a result, so that the bits are those of one thread.
+//! Threads for one kernel at a time. A result is cut into parts in which no sum is divided, so that whoever computes which,
+//! the bits are those of one thread.
 //!
 //! Who starts the threads depends on where they run: the host spawns them, a page starts workers that share its memory.
 //! Either way a thread is a [`Member`] that serves until the [`Crew`] is gone.
@@ -10,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Multiply-adds that are worth waking a thread for.
 const GRAIN: usize = 1 << 15;
+/// Parts for each thread.
+const EACH: usize = 2;
 /// Looks at a counter before a thread goes to sleep: kernels follow each other closely, and waking costs more than they.
 const LOOKS: usize = 1 << 12;
 
@@ -31,8 +34,8 @@ struct Turn {
     /// Counts kernels up.
     number: u64,
     work: Option<Work<'static>>,
-    /// Members that have not finished it.
-    left: usize,
+    /// Members that are at it.
+    active: usize,
     over: bool,
     /// What became of a member that did not finish.
     fault: Option<String>,
@@ -44,7 +47,6 @@ struct Shared {
     finished: Condvar,
     /// As in `turn`, for looking without the lock.
     number: AtomicU64,
-    left: AtomicUsize,
     /// Parts computed, by thread.
     parts: Vec<AtomicU64>,
 }
@@ -75,7 +77,6 @@ impl Crew {
             called: Condvar::new(),
             finished: Condvar::new(),
             number: AtomicU64::new(0),
-            left: AtomicUsize::new(0),
             parts: (0..threads.max(1)).map(|_| AtomicU64::new(0)).collect(),
         });
         (Self { shared: Some(Arc::clone(&shared)), grain: GRAIN }, Member(shared))
@@ -117,27 +118,36 @@ impl Crew {
         shared.parts.iter().filter(|parts| parts.load(Ordering::Relaxed) > 0).count().max(1)
     }
 
-    /// Cuts `units`, each of so many multiply-adds, into a range for each thread that is worth it: one at least.
+    /// Cuts `units`, each of so many multiply-adds, into ranges that are worth a thread's while: one at least, and some for
+    /// each thread, so that one which is kept from its own costs little.
     pub(super) fn split(&self, units: usize, cost: usize) -> Vec<Range<usize>> {
+        let most = if self.threads() > 1 { self.threads() * EACH } else { 1 };
         let worth = units.saturating_mul(cost) / self.grain;
-        let parts = self.threads().min(units).min(worth).max(1);
+        let parts = most.min(units).min(worth).max(1);
         (0..parts).map(|part| units * part / parts..units * (part + 1) / parts).collect()
     }
 
-    /// Runs `compute` on each part, a thread a part: there are no more of them than [`Self::split`] makes.
+    /// Runs `compute` on each part. A thread begins with its own, and goes on with what others have not come to.
     pub(super) fn each<T: Send>(&self, parts: Vec<T>, compute: impl Fn(T) + Sync) {
         let Some(shared) = self.shared.as_ref().filter(|_| parts.len() > 1) else {
             parts.into_iter().for_each(compute);
             return;
         };
-        assert!(parts.len() <= self.threads(), "a part for each thread");
+        let (threads, unfinished) = (self.threads(), AtomicUsize::new(parts.len()));
         let parts: Vec<Mutex<Option<T>>> = parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
-        shared.run(&|number| {
-            if let Some(part) = parts.get(number).and_then(|part| lock(part).take()) {
+        let work = |number: usize| {
+            let own = (number..parts.len()).step_by(threads);
+            // What a thread that never computed is to begin with is left to it: all of them must be known to.
+            let others =
+                (0..parts.len()).filter(|part| shared.parts[part % threads].load(Ordering::Relaxed) > 0);
+            for part in own.chain(others) {
+                let Some(part) = lock(&parts[part]).take() else { continue };
                 shared.parts[number].fetch_add(1, Ordering::Relaxed);
                 compute(part);
+                unfinished.fetch_sub(1, Ordering::Release);
             }
-        });
+        };
+        shared.run(&work, &unfinished);
     }
 }
 
@@ -170,7 +180,8 @@ impl Member {
 }
 
 impl Shared {
-    /// The next kernel after turn `last`; none when the crew is gone.
+    /// The kernel after turn `last`, once there is one; none when the crew is gone. Who has it is waited for until
+    /// [`Self::done`].
     fn next(&self, last: u64) -> Option<(u64, Work<'static>)> {
         look(|| self.number.load(Ordering::Acquire) != last);
         let mut turn = lock(&self.turn);
@@ -179,37 +190,37 @@ impl Shared {
                 return None;
             }
             match turn.work {
-                Some(work) if turn.number != last => return Some((turn.number, work)),
+                Some(work) if turn.number != last => {
+                    turn.active += 1;
+                    return Some((turn.number, work));
+                }
                 _ => turn = self.called.wait(turn).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }
 
-    /// A member is through with its part.
+    /// A member has no more to do in its turn.
     fn done(&self, fault: Option<String>) {
         let mut turn = lock(&self.turn);
-        turn.left = turn.left.saturating_sub(1);
+        turn.active = turn.active.saturating_sub(1);
         if fault.is_some() {
             turn.fault = fault;
         }
-        self.left.store(turn.left, Ordering::Release);
-        if turn.left == 0 {
+        if turn.active == 0 {
             self.finished.notify_all();
         }
     }
 
-    /// Runs `work` on every thread, and returns when all are through.
-    fn run(&self, work: Work<'_>) {
-        // SAFETY: only the lifetime changes. Members use the reference between here and their `done`, and `Finish` does
-        // not let this function end, not by a panic either, before all of them are done.
+    /// Runs `work` on every thread that comes, and returns when no part is unfinished and no thread at it.
+    fn run(&self, work: Work<'_>, unfinished: &AtomicUsize) {
+        // SAFETY: only the lifetime changes. Members use the reference between `next` and their `done`, and `Finish` does
+        // not let this function end, not by a panic either, before all of them are done and no other can have it.
         let work: Work<'static> = unsafe { std::mem::transmute::<Work<'_>, Work<'static>>(work) };
-        let finish = Finish(self);
+        let finish = Finish { shared: self, unfinished };
         {
             let mut turn = lock(&self.turn);
             turn.number += 1;
             turn.work = Some(work);
-            turn.left = self.parts.len() - 1;
-            self.left.store(turn.left, Ordering::Release);
             self.number.store(turn.number, Ordering::Release);
         }
         self.called.notify_all();
@@ -221,15 +232,20 @@ impl Shared {
     }
 }
 
-/// Waits for all members, however the caller's own part ends.
-struct Finish<'s>(&'s Shared);
+/// Waits for all parts and members, however the caller's own part ends.
+struct Finish<'s> {
+    shared: &'s Shared,
+    unfinished: &'s AtomicUsize,
+}
 
 impl Drop for Finish<'_> {
     fn drop(&mut self) {
-        look(|| self.0.left.load(Ordering::Acquire) == 0);
-        let mut turn = lock(&self.0.turn);
-        while turn.left > 0 {
-            turn = self.0.finished.wait(turn).unwrap_or_else(PoisonError::into_inner);
+        let unfinished = || self.unfinished.load(Ordering::Acquire) > 0;
+        look(|| !unfinished());
+        let mut turn = lock(&self.shared.turn);
+        // After a fault some part may never be finished.
+        while turn.active > 0 || (unfinished() && turn.fault.is_none() && !std::thread::panicking()) {
+            turn = self.shared.finished.wait(turn).unwrap_or_else(PoisonError::into_inner);
         }
         turn.work = None;
     }
@@ -286,7 +302,7 @@ mod tests {
         let crew = Crew::of(4).0.with_grain(1);
         for units in 0..20 {
             let parts = crew.split(units, 1);
-            assert!(parts.len() <= 4 && !parts.is_empty());
+            assert!(parts.len() <= 4 * EACH && !parts.is_empty());
             let all: Vec<usize> = parts.into_iter().flatten().collect();
             assert_eq!(all, (0..units).collect::<Vec<_>>());
         }
@@ -299,7 +315,7 @@ mod tests {
         let mut x = vec![0.0; 10];
         for round in 0..200 {
             let parts = crew.split(10, 1);
-            assert_eq!(parts.len(), 3);
+            assert_eq!(parts.len(), 3 * EACH);
             crew.each(consecutive(&mut x, &parts, 1), |piece| piece.iter_mut().for_each(|x| *x += 1.0));
             assert_eq!(x, vec![round as f32 + 1.0; 10]);
         }
