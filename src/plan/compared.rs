@@ -77,7 +77,7 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
     }
     if let Some(backends) = &asked.backends {
         // Model by model; the first place is what others are held against: their order is the user's.
-        let subject = |cell: &Cell| (cell.model, cell.size, cell.shape);
+        let subject = |cell: &Cell| (cell.model.clone(), cell.size, cell.shape);
         let mut subjects = Vec::new();
         for planned in &plan.cells {
             if !subjects.contains(&subject(&planned.cell)) {

@@ -5,6 +5,7 @@ mod bench;
 mod cell;
 mod checkpoint;
 mod compared;
+mod decide;
 mod expand;
 mod file;
 mod generation;

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use webmatrix_wire::{Backend, Precision};
 
 use super::cell::NATIVE;
-use super::expand::{Decision, Found, Plan, PlanError, features_of};
+use super::decide::features_of;
+use super::expand::{Decision, Found, Plan, PlanError};
 use super::matrix::DEFAULT_PROFILE;
 use super::verification::{Verification, verification};
 

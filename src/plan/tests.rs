@@ -246,3 +246,9 @@ fn another_runtime_runs_no_class_and_no_feature_of_ours() {
         summary(&plan)
     );
 }
+
+/// What a profile may ask for is what the engine has.
+#[test]
+fn every_way_to_keep_caches_is_built() {
+    assert_eq!(webmatrix_wire::Feature::CACHES, webmatrix_engine::plan::caches::Caches::FEATURES);
+}

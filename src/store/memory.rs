@@ -3,7 +3,7 @@
 use duckdb::{Row, params};
 use serde::Serialize;
 
-use super::query::rows;
+use super::rows::rows;
 use super::{Database, StoreError};
 
 rows! {

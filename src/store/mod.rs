@@ -6,6 +6,7 @@
 mod apply;
 mod memory;
 mod query;
+mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -16,9 +17,10 @@ use std::path::{Path, PathBuf};
 use duckdb::{AccessMode, Config, Connection};
 
 pub use memory::{CacheRow, MemoryRow};
-pub use query::{
+pub use query::RunSelection;
+pub use rows::{
     AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,
-    OpRow, OutputsRow, RunRow, RunSelection, SampleRow, SessionRow,
+    OpRow, OutputsRow, RunRow, SampleRow, SessionRow,
 };
 pub use writer::Writer;
 
