@@ -52,6 +52,7 @@ fn wgsl_agrees_with_the_oracle() {
 
 /// Kernels that use what an adapter has beyond core WebGPU, where this machine's has it.
 #[cfg(feature = "native-gpu")]
+#[expect(clippy::print_stderr, reason = "says what this machine's adapter lacks")]
 #[test]
 fn variants_of_kernels_agree_with_the_oracle() {
     use webmatrix_engine::backend::webgpu::{Extension, NativeDevice, WebGpu};
