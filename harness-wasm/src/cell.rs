@@ -126,7 +126,7 @@ async fn finish<B: backend::Backend>(
     facts: BackendFacts,
     reporter: &Reporter,
 ) -> Result<(), Failure> {
-    let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
+    let schedule = Schedule { warmup: cell.warmup, samples: cell.samples, memory_limit: cell.memory_limit };
     let measured = measure(loaded, backend, options(cell), schedule, reporter).await?;
     let mut ops = OpCount::of(measured.tally, facts.backend);
     ops.extend(OpCount::of(measured.host_tally, Backend::Wasm));

@@ -32,6 +32,7 @@ impl Failure {
             _ if device_was_lost(None) => FailureKind::DeviceLost,
             Error::DeviceLost(_) => FailureKind::DeviceLost,
             Error::OutOfMemory(_) => FailureKind::Oom,
+            Error::OverLimit { .. } => FailureKind::OverLimit,
             Error::Unsupported { .. } => FailureKind::Unsupported,
             Error::UnknownClass(_) => FailureKind::NotImplemented,
             _ => FailureKind::Error,

@@ -62,6 +62,8 @@ pub(super) fn failure(failed: &Failed) -> (Status, String) {
         FailureKind::Unsupported => Status::Unsupported,
         FailureKind::NotImplemented => Status::NotImplemented,
         FailureKind::Oom => Status::Oom,
+        // Nobody wanted it to go on.
+        FailureKind::OverLimit => Status::Skipped,
         FailureKind::DeviceLost => Status::DeviceLost,
         FailureKind::Error => Status::Error,
     };

@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use bytesize::ByteSize;
 use clap::builder::RangedI64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use webmatrix_wire::{Backend, Precision};
@@ -116,6 +117,10 @@ pub(super) struct SelectArgs {
     /// Further tries, each in a fresh browser, after an unexpected result
     #[arg(long, env = "WEBMATRIX_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
     pub(super) retries: Option<u32>,
+    /// Memory that a backend may hold of a model, for example 64MiB: precisions are tried in their order, and only the first
+    /// that keeps within it is run
+    #[arg(long, env = "WEBMATRIX_MEMORY_LIMIT", value_name = "SIZE")]
+    pub(super) memory_limit: Option<ByteSize>,
     /// Seconds for one try at a cell
     #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) deadline: Option<u32>,

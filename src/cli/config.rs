@@ -122,6 +122,7 @@ pub(super) fn plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure
         thresholds: thresholds(args.thresholds.as_deref())?,
         samples: args.samples,
         retries: args.retries,
+        memory_limit: args.memory_limit.map(|limit| limit.0),
         attempt_s: args.deadline,
         total_s: args.total_deadline,
     };
@@ -180,6 +181,7 @@ fn ops_plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
         ("--batch", args.batch.is_some()),
         ("--sequence-length", args.sequence_length.is_some()),
         ("--thresholds", args.thresholds.is_some()),
+        ("--memory-limit", args.memory_limit.is_some()),
         ("the flags of generation", !generation(&args.generate)?.is_usual()),
     ];
     if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {

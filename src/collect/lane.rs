@@ -4,12 +4,12 @@ mod alone;
 mod ops;
 mod prepared;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use webmatrix_wire::{AttemptId, CellJob, Job, JobKind, ProbeReport, Status, WIRE_VERSION};
+use webmatrix_wire::{AttemptId, CellJob, Job, JobKind, Precision, ProbeReport, Status, WIRE_VERSION};
 
 use super::CollectError;
 use super::answer::{self, Statement, lines};
@@ -48,6 +48,8 @@ pub(super) struct Lane<'a> {
     probe: Option<ProbeReport>,
     /// Why the browser cannot be started at all: its cells need not each find out.
     hopeless: Option<String>,
+    /// Where there is a limit of memory: the precision that keeps within it, by the cell at full precision.
+    fits: HashMap<Cell, Precision>,
 }
 
 /// A cell's verdict with what else is known of how it came about.
@@ -62,7 +64,15 @@ struct Decided {
 
 impl<'a> Lane<'a> {
     pub(super) fn new(ctx: &'a Context, browser: &str, total: Total) -> Self {
-        Self { ctx, browser: browser.to_owned(), total, running: None, probe: None, hopeless: None }
+        Self {
+            ctx,
+            browser: browser.to_owned(),
+            total,
+            running: None,
+            probe: None,
+            hopeless: None,
+            fits: HashMap::new(),
+        }
     }
 
     /// Runs the cells in order, then the op cases. What is left when the run is stopped gets no verdict:
@@ -134,15 +144,36 @@ impl<'a> Lane<'a> {
                     Status::Skipped,
                     "the total deadline came first",
                 )))
+            } else if let Some(why) = self.outdone(&cell) {
+                Some(Decided::without_attempt(Verdict::nothing_ran(Status::Skipped, why)))
             } else {
-                self.cell(&cell).await?
+                let decided = self.cell(&cell).await?;
+                decided.inspect(|decided| self.note_fit(&cell, &decided.verdict))
             };
-            match decided {
-                Some(decided) => decide(self.ctx, &cell, decided, true)?,
-                None => return Ok(()),
-            }
+            let Some(decided) = decided else { return Ok(()) };
+            decide(self.ctx, &cell, decided, true)?;
         }
         self.all_ops(ops).await
+    }
+
+    /// Why a cell need not run: an earlier precision of it keeps within the limit of memory.
+    fn outdone(&self, cell: &Cell) -> Option<String> {
+        let fits = self.fits.get(&at_full(cell))?;
+        (*fits != cell.precision).then(|| format!("{fits} keeps within the memory limit"))
+    }
+
+    /// Takes down whether a cell keeps within the limit of memory.
+    fn note_fit(&mut self, cell: &Cell, verdict: &Verdict) {
+        if self.ctx.settings.run.memory_limit.is_none() {
+            return;
+        }
+        match (verdict.status, &verdict.reason) {
+            (Status::Pass, _) => drop(self.fits.insert(at_full(cell), cell.precision)),
+            (Status::Skipped, Some(reason)) => {
+                self.ctx.events.note(format!("{cell}: {reason}: stepping down"))
+            }
+            _ => {}
+        }
     }
 
     /// Finds out what the browser can do. Without an answer its cells run all the same, and say so
@@ -252,6 +283,7 @@ impl<'a> Lane<'a> {
             model: material.model.clone(),
             warmup: self.ctx.settings.run.warmup,
             samples: self.ctx.settings.run.samples,
+            memory_limit: self.ctx.settings.run.memory_limit,
             generation: self
                 .ctx
                 .settings
@@ -436,6 +468,11 @@ async fn said(class: ModelClass, material: &Material, outputs: &Bytes) -> Vec<St
     let (material, outputs) = (material.clone(), outputs.clone());
     // What cannot be said is not said.
     tokio::task::spawn_blocking(move || answer::said(class, &material, &outputs)).await.unwrap_or_default()
+}
+
+/// The same cell at full precision.
+fn at_full(cell: &Cell) -> Cell {
+    Cell { precision: Precision::Fp32, ..cell.clone() }
 }
 
 impl Decided {

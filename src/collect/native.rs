@@ -138,6 +138,7 @@ fn failed(stage: &str, error: &Error) -> Failed {
     let kind = match error {
         Error::DeviceLost(_) => FailureKind::DeviceLost,
         Error::OutOfMemory(_) => FailureKind::Oom,
+        Error::OverLimit { .. } => FailureKind::OverLimit,
         Error::Unsupported { .. } => FailureKind::Unsupported,
         Error::UnknownClass(_) => FailureKind::NotImplemented,
         _ => FailureKind::Error,
@@ -233,7 +234,7 @@ async fn finish<B: backend::Backend>(
     facts: BackendFacts,
     scribe: &Scribe<'_, '_>,
 ) -> std::result::Result<Vec<String>, Failed> {
-    let schedule = Schedule { warmup: cell.warmup, samples: cell.samples };
+    let schedule = Schedule { warmup: cell.warmup, samples: cell.samples, memory_limit: cell.memory_limit };
     let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
     let ops = OpCount::of(measured.tally, facts.backend);
     let (dispatches, threads, kernels) = (measured.dispatches, measured.threads, measured.kernels);

@@ -47,6 +47,8 @@ pub struct Overrides {
     pub samples: Option<u32>,
     /// In place of `run.retries`.
     pub retries: Option<u32>,
+    /// In place of `run.memory_limit`.
+    pub memory_limit: Option<u64>,
     /// In place of `deadlines.attempt_s`.
     pub attempt_s: Option<u32>,
     /// In place of `deadlines.total_s`.
@@ -181,6 +183,7 @@ pub fn plan(matrix: &Matrix, overrides: &Overrides, found: &[Found]) -> Result<P
     let mut run = matrix.run;
     run.samples = overrides.samples.unwrap_or(run.samples);
     run.retries = overrides.retries.unwrap_or(run.retries);
+    run.memory_limit = overrides.memory_limit.or(run.memory_limit);
     let mut deadlines = matrix.deadlines;
     deadlines.attempt_s = overrides.attempt_s.unwrap_or(deadlines.attempt_s);
     deadlines.total_s = overrides.total_s.unwrap_or(deadlines.total_s);

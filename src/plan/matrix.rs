@@ -158,11 +158,14 @@ pub struct RunSettings {
     pub retries: u32,
     /// The seed of twins' weights and inputs.
     pub seed: u64,
+    /// Bytes that a backend may hold of a model: of the precisions of a cell, only the first that keeps within them is run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<u64>,
 }
 
 impl Default for RunSettings {
     fn default() -> Self {
-        Self { warmup: 1, samples: 10, retries: 1, seed: 7 }
+        Self { warmup: 1, samples: 10, retries: 1, seed: 7, memory_limit: None }
     }
 }
 
@@ -383,7 +386,7 @@ mod tests {
           |
         7 | sample = 3
           | ^^^^^^
-        unknown field `sample`, expected one of `warmup`, `samples`, `retries`, `seed`
+        unknown field `sample`, expected one of `warmup`, `samples`, `retries`, `seed`, `memory_limit`
         ");
         insta::assert_snapshot!(error(&GOOD.replace("wasm", "gpu")), @r#"
         matrix m.toml: TOML parse error at line 5, column 13

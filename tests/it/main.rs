@@ -12,6 +12,7 @@ mod fallback;
 mod files;
 mod http;
 mod hub;
+mod limits;
 mod ops;
 mod peer;
 mod precisions;

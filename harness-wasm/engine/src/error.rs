@@ -56,6 +56,14 @@ pub enum Error {
         /// In the backend's words.
         reason: String,
     },
+    /// What the backend holds is more than it may.
+    #[error("the backend holds {held} bytes, and may hold {limit}")]
+    OverLimit {
+        /// Bytes of what was compiled.
+        held: u64,
+        /// Bytes.
+        limit: u64,
+    },
     /// The class is not built yet.
     #[error("model class {0:?} is not implemented")]
     UnknownClass(String),

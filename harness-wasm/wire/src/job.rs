@@ -171,6 +171,8 @@ pub struct CellJob {
     pub warmup: u32,
     /// Timed inferences.
     pub samples: u32,
+    /// Bytes that the backend may hold of the compiled model; none for as many as it needs.
+    pub memory_limit: Option<u64>,
     /// How classes that generate go on.
     pub generation: Generation,
 }

@@ -408,6 +408,8 @@ pub enum FailureKind {
     NotImplemented,
     /// Memory ran out.
     Oom,
+    /// The backend holds more than the job lets it.
+    OverLimit,
     /// `GPUDevice.lost` resolved.
     DeviceLost,
     /// Anything else.

@@ -15,6 +15,13 @@ pub struct Held {
     pub io: u64,
 }
 
+impl Held {
+    /// All that is told of.
+    pub fn total(&self) -> u64 {
+        self.weights + self.activations.unwrap_or(0) + self.states + self.io
+    }
+}
+
 impl Add for Held {
     type Output = Self;
 

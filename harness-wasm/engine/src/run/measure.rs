@@ -15,6 +15,8 @@ pub struct Schedule {
     pub warmup: u32,
     /// Timed inferences.
     pub samples: u32,
+    /// Bytes that the backend may hold of the compiled model.
+    pub memory_limit: Option<u64>,
 }
 
 /// A part of the procedure that is timed once.
@@ -99,7 +101,11 @@ pub async fn measure<B: Backend, W: Witness>(
     let start = witness.now();
     runner.compile(&loaded.inputs).await.map_err(failed("compile"))?;
     witness.span(Span::Compile, witness.now() - start);
-    witness.memory(runner.backend().held(), kept);
+    let held = runner.backend().held();
+    witness.memory(held, kept);
+    if let Some(limit) = schedule.memory_limit.filter(|&limit| held.total() > limit) {
+        return Err(witness.failed("memory limit", Error::OverLimit { held: held.total(), limit }));
+    }
 
     witness.progress("First inference", 0.5).await?;
     runner.backend().take_tally();
