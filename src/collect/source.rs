@@ -132,7 +132,7 @@ pub(super) struct Material {
 }
 
 /// An answer, or why there is none.
-type Answer = Arc<Result<Reference, String>>;
+pub(super) type Answer = Arc<Result<Reference, String>>;
 
 /// Finds models and answers. Answers that must be computed are computed once.
 #[derive(Debug, Default)]

@@ -8,8 +8,7 @@ use webmatrix_wire::{CellJob, Precision};
 
 use super::Lane;
 use crate::collect::quantised::{Quantisation, Quantised};
-use crate::collect::source::{self, Material};
-use crate::collect::verdict::Reference;
+use crate::collect::source::{self, Answer, Material};
 use crate::plan::{Cell, ModelClass};
 
 /// A cell that can be tried.
@@ -19,13 +18,13 @@ pub(super) struct Prepared<'c> {
     pub(super) work: CellJob,
     pub(super) judged_by: JudgedBy,
     /// What was done to weights and caches, and the answer without; none where that is the cell's own.
-    pub(super) quantised: Option<(Arc<Quantisation>, Arc<Result<Reference, String>>)>,
+    pub(super) quantised: Option<(Arc<Quantisation>, Answer)>,
 }
 
 /// Where the answer to a cell's outputs comes from.
 pub(super) enum JudgedBy {
     /// An answer that stands before the outputs come.
-    Answer(Arc<Result<Reference, String>>),
+    Answer(Answer),
     /// The oracle's answer to the caches that the outputs tell of.
     Kept,
 }
@@ -37,7 +36,7 @@ impl Prepared<'_> {
     }
 
     /// The answer to these outputs; computing it may take long, and blocks nobody.
-    pub(super) async fn reference(&self, outputs: Option<&Bytes>) -> Arc<Result<Reference, String>> {
+    pub(super) async fn reference(&self, outputs: Option<&Bytes>) -> Answer {
         match (&self.judged_by, outputs) {
             (JudgedBy::Answer(answer), _) => Arc::clone(answer),
             (JudgedBy::Kept, None) => {
@@ -89,22 +88,12 @@ impl Lane<'_> {
     }
 
     /// The answer at full precision.
-    async fn full(
-        &self,
-        cell: &Cell,
-        plain: &CellJob,
-        material: &Material,
-    ) -> Arc<Result<Reference, String>> {
+    async fn full(&self, cell: &Cell, plain: &CellJob, material: &Material) -> Answer {
         self.answer(&Cell { precision: Precision::Fp32, ..cell.clone() }, plain, material).await
     }
 
     /// The independent answer; computing one may take long, and blocks nobody.
-    pub(super) async fn answer(
-        &self,
-        cell: &Cell,
-        work: &CellJob,
-        material: &Material,
-    ) -> Arc<Result<Reference, String>> {
+    pub(super) async fn answer(&self, cell: &Cell, work: &CellJob, material: &Material) -> Answer {
         let (sources, cell, work, material) =
             (self.ctx.sources.clone(), cell.clone(), work.clone(), material.clone());
         tokio::task::spawn_blocking(move || sources.reference(&cell, &work, &material))
