@@ -109,10 +109,12 @@ function memory(told) {
 
 /** How weights were quantised, and the outputs beside those at full precision. */
 function cost({ quantisation: how, reference, outputs }) {
+  const quantised = Object.keys(how.schemes).length > 0;
   const part = (x, digits) => (x === null ? "" : x.toFixed(digits));
   return [
     facts([
-      ["bits a weight", `${how.bits_per_weight.toFixed(3)} in matrices, scales included; ${how.model_bits_per_weight.toFixed(3)} over the whole model, ${(100 * (1 - how.model_bits_per_weight / 16)).toFixed(1)} % less than fp16`],
+      ["caches as", how.caches],
+      ["bits a weight", quantised ? `${how.bits_per_weight.toFixed(3)} in matrices, scales included; ${how.model_bits_per_weight.toFixed(3)} over the whole model, ${(100 * (1 - how.model_bits_per_weight / 16)).toFixed(1)} % less than fp16` : null],
       ["matrices", Object.entries(how.schemes).map(([scheme, count]) => `${count} × ${scheme}`).join(", ")],
       ["codes chosen by", [how.fit, how.calibration && `GPTQ with ${how.calibration}`].filter(Boolean).join(", ")],
       ["compared with", `${reference}, at full precision`],
