@@ -14,6 +14,17 @@ fn floats(seed: u64, shape: &[usize]) -> Tensor {
     Tensor::f32(shape, (0..shape.iter().product()).map(|_| draw.normal()).collect())
 }
 
+/// A finite number is not infinity, however wide the tolerance that infinity makes.
+#[test]
+fn infinities_are_equal_or_are_not() {
+    let inputs = vec![Tensor::f32([2], vec![-1.0, 1.0]), Tensor::f32([2], vec![0.0, 0.0])];
+    let case = Case { name: "property".into(), op: Op::Binary(Binary::Div), inputs };
+    assert_eq!(case.check(&Tensor::f32([2], vec![f32::NEG_INFINITY, f32::INFINITY])), Ok(()));
+    for wrong in [f32::INFINITY, 3.0, f32::NAN] {
+        assert!(case.check(&Tensor::f32([2], vec![wrong, f32::INFINITY])).is_err(), "{wrong}");
+    }
+}
+
 /// Runs the op by SIMD kernels and holds the result against the oracle.
 fn agrees(op: Op, inputs: Vec<Tensor>) {
     let case = Case { name: "property".into(), op, inputs };

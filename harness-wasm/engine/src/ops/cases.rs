@@ -170,14 +170,15 @@ impl Comparison {
     }
 
     fn element(&mut self, at: usize, y: f64, expected: f64, tolerance: f64) {
-        let difference = (y - expected).abs();
+        // Infinities are equal or are not: what lies between has no measure.
+        let difference = if y == expected { 0.0 } else { (y - expected).abs() };
         let widest = |known: Option<f64>, new: f64| known.filter(|_| new.is_finite()).map(|k| k.max(new));
         // Where nothing is allowed, no difference is no part of it, and any other is beyond measure.
         let ratio = if difference == 0.0 { 0.0 } else { difference / tolerance };
         self.max_abs = widest(self.max_abs, difference);
         self.ratio = widest(self.ratio, ratio);
-        // A NaN is within no tolerance.
-        if difference.is_nan() || difference > tolerance {
+        // A NaN is within no tolerance, and everything would be within an infinite one.
+        if difference.is_nan() || difference > tolerance || (difference > 0.0 && !expected.is_finite()) {
             let fault = || format!("[{at}]: {y} is not {expected} within {tolerance:.3e}");
             self.fault.get_or_insert_with(fault);
         }
