@@ -5,13 +5,12 @@
 //! alike without changing a product, and values may be turned back after they are mixed: by Hadamard's matrix, which spreads an
 //! outlier over its head.
 
-use std::sync::Arc;
-
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Node, Source, State, TensorType, ValueId};
 use crate::ops::{Attention, Gemm, Op, Part, Quantize};
+use crate::plan::rewrite::Rewrite;
 use crate::quant::{Bits, Group, Packing, Scheme};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 use crate::weights::parts;
 
 /// How caches are kept.
@@ -68,150 +67,119 @@ pub fn given(state: &str) -> String {
 /// # Errors
 /// If a shape rule refuses what was built: a fault of this pass.
 pub fn pack_caches(graph: &Graph, caches: Caches, adopts: bool) -> Result<Graph> {
-    let mut pass = Pass { from: graph, to: Graph::default(), map: Vec::new(), caches, adopts };
-    let mut packed = vec![false; graph.values().len()];
-    for node in graph.nodes().iter().filter(|node| pass.cache(node).is_some()) {
-        packed[node.inputs[0].index()] = true;
-    }
-    for (value, packed) in graph.values().iter().zip(packed) {
-        let own = match &value.source {
-            Source::Node(_) => None,
-            _ if packed => None,
-            source => Some(pass.to.push_value(value.ty.clone(), source.clone())),
-        };
-        pass.map.push(own);
-    }
+    let appended = |id| {
+        let cache = |node: &&Node| node.inputs.first() == Some(&id) && cache(graph, node).is_some();
+        graph.nodes().iter().any(|node| cache(&node))
+    };
+    let mut pass = Pass { graph: Rewrite::new(graph, |id, _| !appended(id)), caches, adopts };
     for node in graph.nodes() {
+        pass.graph.enter(node);
         let result = pass.node(node)?;
-        pass.map[node.output.index()] = Some(result);
+        pass.graph.put(node.output, result);
     }
-    for (name, id) in graph.outputs() {
-        let id = pass.mapped(*id);
-        pass.to.outputs.push((name.clone(), id));
-    }
-    for state in graph.states().iter().filter(|state| pass.map[state.before.index()].is_some()) {
-        let (before, after) = (pass.mapped(state.before), pass.mapped(state.after));
-        pass.to.states.push(State { name: state.name.clone(), before, after });
-    }
-    Ok(pass.to)
+    Ok(pass.graph.finish())
 }
 
 struct Pass<'g> {
-    from: &'g Graph,
-    to: Graph,
-    map: Vec<Option<ValueId>>,
+    graph: Rewrite<'g>,
     caches: Caches,
     adopts: bool,
 }
 
 impl Pass<'_> {
-    fn mapped(&self, id: ValueId) -> ValueId {
-        self.map[id.index()].expect("operands come before their use, and only attention reads a cache")
-    }
-
-    /// The state that a node appends to and the attention that reads it, if nothing else does.
-    fn cache(&self, node: &Node) -> Option<(&str, Attention)> {
-        let (Op::KvAppend, Source::State(name)) = (&node.op, &self.from.value(*node.inputs.first()?).source)
-        else {
-            return None;
-        };
-        let mut readers = self.from.nodes().iter().filter(|reader| reader.inputs.contains(&node.output));
-        let attention = |reader: &Node| match reader.op {
-            Op::Attention(op) if reader.inputs[1..3].contains(&node.output) => Some(op),
-            _ => None,
-        };
-        let first = readers.next().and_then(attention)?;
-        readers.all(|reader| attention(reader) == Some(first)).then_some((name.as_str(), first))
-    }
-
-    fn op(&mut self, op: Op, inputs: &[ValueId], node: &Node) -> Result<ValueId> {
-        self.to.push_node(op, inputs, &node.scope)
-    }
-
-    fn reshape(&mut self, x: ValueId, shape: &[usize], node: &Node) -> Result<ValueId> {
-        self.op(Op::Reshape { shape: shape.to_vec() }, &[x], node)
-    }
-
     fn node(&mut self, node: &Node) -> Result<ValueId> {
-        if let Some((name, attention)) = self.cache(node).map(|(name, op)| (name.to_owned(), op)) {
-            return self.append(node, &name, attention);
+        let from = self.graph.from;
+        if let Some((name, attention)) = cache(from, node) {
+            return self.append(node, name, attention);
         }
-        let mut inputs: Vec<ValueId> = node.inputs.iter().map(|id| self.mapped(*id)).collect();
-        let turned = |pass: &Self, i: usize| {
-            let source = pass.from.nodes().iter().find(|writer| writer.output == node.inputs[i]);
-            pass.caches.rotates && source.is_some_and(|writer| pass.cache(writer).is_some())
+        let mut inputs = self.graph.operands(node);
+        let Op::Attention(op) = node.op else { return self.graph.op(node.op.clone(), &inputs) };
+        let turned = |i: usize| {
+            let source = from.nodes().iter().find(|writer| writer.output == node.inputs[i]);
+            self.caches.rotates && source.is_some_and(|writer| cache(from, writer).is_some())
         };
-        let Op::Attention(op) = node.op else { return self.op(node.op.clone(), &inputs, node) };
-        let (keys, values) = (turned(self, 1), turned(self, 2));
+        let (keys, values) = (turned(1), turned(2));
         if keys {
-            inputs[0] = self.turn(inputs[0], op.heads, node)?;
+            inputs[0] = self.turn(inputs[0], op.heads)?;
         }
-        let mixed = self.op(node.op.clone(), &inputs, node)?;
+        let mixed = self.graph.op(node.op.clone(), &inputs)?;
         // Turned twice is turned back.
-        if values { self.turn(mixed, op.heads, node) } else { Ok(mixed) }
+        if values { self.turn(mixed, op.heads) } else { Ok(mixed) }
     }
 
     /// New rows packed and appended; the result is the whole cache as numbers.
     fn append(&mut self, node: &Node, name: &str, attention: Attention) -> Result<ValueId> {
-        let (mut new, position) = (self.mapped(node.inputs[1]), self.mapped(node.inputs[2]));
+        let (mut new, position) = (self.graph.mapped(node.inputs[1]), self.graph.mapped(node.inputs[2]));
         if self.caches.rotates {
-            new = self.turn(new, attention.kv_heads, node)?;
+            new = self.turn(new, attention.kv_heads)?;
         }
-        let cache = self.from.ty(node.output).shape.clone();
+        let cache = &self.graph.from.ty(node.output).shape;
         let &[batch, context, columns] = &cache[..] else {
             return Err(Error::shape("kvAppend", "a cache has rank 3"));
         };
         let packing = Packing { scheme: self.caches.scheme, columns };
         let names = parts(name);
-        let shapes = [packing.words(), packing.scale_words()].map(|width| vec![batch, context, width]);
+        let types =
+            [packing.words(), packing.scale_words()].map(|width| TensorType::i32([batch, context, width]));
         let theirs = if self.adopts {
             // Half precision has no scales.
-            let input = |(name, shape): (&String, &Vec<usize>)| match shape.contains(&0) {
-                true => self.nothing(shape),
-                false => self.to.push_value(TensorType::i32(shape.clone()), Source::Input(given(name))),
+            let input = |(name, ty): (&String, &TensorType)| match ty.is_empty() {
+                true => self.nothing(&ty.shape),
+                false => self.graph.to.push_value(ty.clone(), Source::Input(given(name))),
             };
-            names.iter().zip(&shapes).map(input).collect()
+            names.iter().zip(&types).map(input).collect()
         } else {
             Vec::new()
         };
         let mut kept = Vec::new();
-        for (&part, (name, shape)) in self.caches.parts().iter().zip(names.iter().zip(&shapes)) {
+        for (&part, (name, ty)) in self.caches.parts().iter().zip(names.iter().zip(&types)) {
             let quantize = Quantize { scheme: packing.scheme, part };
             let rows = match theirs[..] {
-                [words, scales] => self.op(Op::Adopt(quantize), &[new, words, scales, position], node)?,
-                _ => self.op(Op::Quantize(quantize), &[new], node)?,
+                [words, scales] => self.graph.op(Op::Adopt(quantize), &[new, words, scales, position])?,
+                _ => self.graph.op(Op::Quantize(quantize), &[new])?,
             };
-            let before =
-                self.to.push_value(TensorType::new(DType::I32, shape.clone()), Source::State(name.clone()));
-            let after = self.op(Op::KvAppend, &[before, rows, position], node)?;
-            self.to.states.push(State { name: name.clone(), before, after });
-            kept.push(self.reshape(after, &[batch * context, shape[2]], node)?);
+            let before = self.graph.to.push_value(ty.clone(), Source::State(name.clone()));
+            let after = self.graph.op(Op::KvAppend, &[before, rows, position])?;
+            self.graph.to.states.push(State { name: name.clone(), before, after });
+            kept.push(self.graph.reshape(after, &[batch * context, ty.shape[2]])?);
         }
         if kept.len() == 1 {
             kept.push(self.nothing(&[batch * context, 0]));
         }
-        let rows = self.op(Op::Dequantize(packing), &kept, node)?;
-        self.reshape(rows, &cache, node)
+        let rows = self.graph.op(Op::Dequantize(packing), &kept)?;
+        self.graph.reshape(rows, cache)
     }
 
     /// A tensor without elements.
     fn nothing(&mut self, shape: &[usize]) -> ValueId {
-        let none = Arc::new(Tensor::i32(shape, Vec::new()));
-        self.to.push_value(TensorType::i32(shape), Source::Constant(none))
+        self.graph.constant(Tensor::i32(shape, Vec::new()))
     }
 
     /// Each head of `x [batch, tokens, heads * width]` by Hadamard's matrix, or by several of the largest power of two that
     /// divides its width.
-    fn turn(&mut self, x: ValueId, heads: usize, node: &Node) -> Result<ValueId> {
-        let shape = self.to.ty(x).shape.clone();
+    fn turn(&mut self, x: ValueId, heads: usize) -> Result<ValueId> {
+        let shape = self.graph.to.ty(x).shape.clone();
         let width = shape[2] / heads;
         let size = 1 << width.trailing_zeros();
-        let matrix = hadamard(size);
-        let matrix = self.to.push_value(TensorType::f32(matrix.shape()), Source::Constant(Arc::new(matrix)));
-        let rows = self.reshape(x, &[shape.iter().product::<usize>() / size, size], node)?;
-        let turned = self.op(Op::Gemm(Gemm::default()), &[rows, matrix], node)?;
-        self.reshape(turned, &shape, node)
+        let matrix = self.graph.constant(hadamard(size));
+        let rows = self.graph.reshape(x, &[shape.iter().product::<usize>() / size, size])?;
+        let turned = self.graph.op(Op::Gemm(Gemm::default()), &[rows, matrix])?;
+        self.graph.reshape(turned, &shape)
     }
+}
+
+/// The state that a node appends to and the attention that reads it, if nothing else does.
+fn cache<'g>(graph: &'g Graph, node: &Node) -> Option<(&'g str, Attention)> {
+    let (Op::KvAppend, Source::State(name)) = (&node.op, &graph.value(*node.inputs.first()?).source) else {
+        return None;
+    };
+    let mut readers = graph.nodes().iter().filter(|reader| reader.inputs.contains(&node.output));
+    let attention = |reader: &Node| match reader.op {
+        Op::Attention(op) if reader.inputs[1..3].contains(&node.output) => Some(op),
+        _ => None,
+    };
+    let first = readers.next().and_then(attention)?;
+    readers.all(|reader| attention(reader) == Some(first)).then_some((name.as_str(), first))
 }
 
 /// Sylvester's matrix of this size, a power of two, divided by its root: symmetric, and its own inverse.

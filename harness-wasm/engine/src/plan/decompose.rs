@@ -6,11 +6,10 @@
 //! Used where a backend has WebNN's ops only, and as the definition that the fused kernels are tested
 //! against: a graph and its decomposition must agree.
 
-use std::sync::Arc;
-
 use crate::error::Result;
-use crate::ir::{Graph, Node, Source, State, TensorType, ValueId};
+use crate::ir::{Graph, Node, ValueId};
 use crate::ops::{Attention, Binary, Gemm, Op, Qgemm, Reduce, Stft, Unary};
+use crate::plan::rewrite::Rewrite;
 use crate::tensor::{DType, Tensor};
 
 /// Stands for minus infinity where infinities are not to be trusted: the lowest float32.
@@ -21,53 +20,18 @@ const LOWEST: f32 = f32::MIN;
 /// # Errors
 /// If a shape rule refuses what was built: a fault of this pass.
 pub fn decompose(graph: &Graph) -> Result<Graph> {
-    let mut pass = Pass {
-        from: graph,
-        to: Graph::default(),
-        map: Vec::with_capacity(graph.values().len()),
-        scope: String::new(),
-    };
-    for value in graph.values() {
-        // Results are mapped when their node is reached.
-        pass.map.push(match &value.source {
-            Source::Node(_) => None,
-            source => Some(pass.to.push_value(value.ty.clone(), source.clone())),
-        });
-    }
+    let mut rewrite = Rewrite::new(graph, |_, _| true);
     for node in graph.nodes() {
-        pass.scope.clone_from(&node.scope);
-        let result = pass.node(node)?;
-        pass.map[node.output.index()] = Some(result);
+        rewrite.enter(node);
+        let result = rewrite.decomposed(node, &rewrite.operands(node))?;
+        rewrite.put(node.output, result);
     }
-    for (name, id) in graph.outputs() {
-        let id = pass.mapped(*id);
-        pass.to.outputs.push((name.clone(), id));
-    }
-    for state in graph.states() {
-        let (before, after) = (pass.mapped(state.before), pass.mapped(state.after));
-        pass.to.states.push(State { name: state.name.clone(), before, after });
-    }
-    Ok(pass.to)
+    Ok(rewrite.finish())
 }
 
-struct Pass<'g> {
-    from: &'g Graph,
-    to: Graph,
-    map: Vec<Option<ValueId>>,
-    scope: String,
-}
-
-impl Pass<'_> {
-    fn mapped(&self, id: ValueId) -> ValueId {
-        self.map[id.index()].expect("operands come before their use")
-    }
-
+impl Rewrite<'_> {
     fn shape(&self, id: ValueId) -> Vec<usize> {
         self.to.ty(id).shape.clone()
-    }
-
-    fn op(&mut self, op: Op, inputs: &[ValueId]) -> Result<ValueId> {
-        self.to.push_node(op, inputs, &self.scope)
     }
 
     fn unary(&mut self, op: Unary, x: ValueId) -> Result<ValueId> {
@@ -78,17 +42,8 @@ impl Pass<'_> {
         self.op(Op::Binary(op), &[a, b])
     }
 
-    fn reshape(&mut self, x: ValueId, shape: &[usize]) -> Result<ValueId> {
-        self.op(Op::Reshape { shape: shape.to_vec() }, &[x])
-    }
-
     fn transpose(&mut self, x: ValueId, permutation: &[usize]) -> Result<ValueId> {
         self.op(Op::Transpose { permutation: permutation.to_vec() }, &[x])
-    }
-
-    fn constant(&mut self, tensor: Tensor) -> ValueId {
-        let ty = TensorType::new(tensor.dtype(), tensor.shape());
-        self.to.push_value(ty, Source::Constant(Arc::new(tensor)))
     }
 
     fn number(&mut self, value: f32) -> ValueId {
@@ -102,11 +57,10 @@ impl Pass<'_> {
         self.constant(Tensor::f32(shape, (0..n).map(|i| (i % period) as f32).collect()))
     }
 
-    fn node(&mut self, node: &Node) -> Result<ValueId> {
-        let inputs: Vec<ValueId> = node.inputs.iter().map(|id| self.mapped(*id)).collect();
+    fn decomposed(&mut self, node: &Node, inputs: &[ValueId]) -> Result<ValueId> {
         match &node.op {
             Op::Gemm(Gemm { activation: Some(activation) }) => {
-                let sum = self.op(Op::Gemm(Gemm { activation: None }), &inputs)?;
+                let sum = self.op(Op::Gemm(Gemm { activation: None }), inputs)?;
                 self.activation(*activation, sum)
             }
             Op::Qgemm(Qgemm { packing, activation }) => {
@@ -122,16 +76,16 @@ impl Pass<'_> {
                 self.binary(Binary::Mul, gate, inputs[1])
             }
             Op::RmsNormalization { epsilon } => self.rms_normalization(*epsilon, inputs[0], inputs[1]),
-            Op::Rope { heads } => self.rope(*heads, &inputs),
-            Op::KvAppend => self.kv_append(&inputs),
-            Op::Attention(op) => self.attention(op, &inputs),
+            Op::Rope { heads } => self.rope(*heads, inputs),
+            Op::KvAppend => self.kv_append(inputs),
+            Op::Attention(op) => self.attention(op, inputs),
             Op::Stft(op) => self.stft(*op, inputs[0], inputs[1]),
             op => {
                 debug_assert_eq!(
                     self.from.ty(node.output),
                     &op.infer(&inputs.iter().map(|id| self.to.ty(*id)).collect::<Vec<_>>())?
                 );
-                self.op(op.clone(), &inputs)
+                self.op(op.clone(), inputs)
             }
         }
     }

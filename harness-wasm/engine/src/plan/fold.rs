@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::ir::{Graph, Source, State, ValueId};
+use crate::ir::{Graph, Source, Value, ValueId};
 use crate::ops::Op;
+use crate::plan::rewrite::Rewrite;
 use crate::tensor::Tensor;
 use crate::weights::Weights;
 
@@ -29,32 +30,20 @@ pub fn fold(graph: &Graph, weights: &Weights) -> Result<Graph> {
         pass.fixed.push(fixed);
     }
     let needed = pass.needed();
-    let mut folded = Graph::default();
-    let mut map: Vec<Option<ValueId>> = Vec::with_capacity(graph.values().len());
-    for (at, value) in graph.values().iter().enumerate() {
-        let id = ValueId(at as u32);
-        // An input is part of the graph's signature, read or not.
-        let kept = needed[at] || matches!(value.source, Source::Input(_));
-        map.push(match &value.source {
-            _ if !kept => None,
-            Source::Node(_) if pass.fixed[at] => {
-                let constant = Source::Constant(pass.value(id)?);
-                Some(folded.push_value(value.ty.clone(), constant))
-            }
-            Source::Node(node) => {
-                let node = &graph.nodes()[*node];
-                let inputs: Vec<ValueId> =
-                    node.inputs.iter().map(|id| map[id.index()].expect("operands are needed")).collect();
-                Some(folded.push_node(node.op.clone(), &inputs, &node.scope)?)
-            }
-            source => Some(folded.push_value(value.ty.clone(), source.clone())),
-        });
+    // An input is part of the graph's signature, read or not.
+    let kept = |id: ValueId, value: &Value| needed[id.index()] || matches!(value.source, Source::Input(_));
+    let mut rewrite = Rewrite::new(graph, kept);
+    for node in graph.nodes().iter().filter(|node| needed[node.output.index()]) {
+        rewrite.enter(node);
+        let result = if pass.fixed[node.output.index()] {
+            let value = pass.value(node.output)?;
+            rewrite.constant(value)
+        } else {
+            rewrite.op(node.op.clone(), &rewrite.operands(node))?
+        };
+        rewrite.put(node.output, result);
     }
-    let mapped = |id: ValueId| map[id.index()].expect("outputs and states are needed");
-    folded.outputs = graph.outputs().iter().map(|(name, id)| (name.clone(), mapped(*id))).collect();
-    let state = |s: &State| State { name: s.name.clone(), before: mapped(s.before), after: mapped(s.after) };
-    folded.states = graph.states().iter().map(state).collect();
-    Ok(folded)
+    Ok(rewrite.finish())
 }
 
 struct Pass<'g> {

@@ -6,4 +6,5 @@ pub mod fold;
 pub mod liveness;
 pub mod memory;
 pub mod quantise;
+mod rewrite;
 pub mod split;

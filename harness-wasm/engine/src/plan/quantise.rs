@@ -1,13 +1,13 @@
 //! Graphs that read quantised weights: `gemm` becomes `qgemm`, a table's `gather` becomes `qgather`, and a convolution
 //! gets its weight through `dequantize`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::error::Result;
-use crate::ir::{Graph, Node, Source, State, ValueId};
+use crate::ir::{Graph, Node, Source, TensorType, Value, ValueId};
 use crate::ops::{Op, Qgemm};
-use crate::quant::{Matrix, Packing};
-use crate::tensor::DType;
+use crate::plan::rewrite::Rewrite;
+use crate::quant::Packing;
 use crate::weights::{Weights, parts};
 
 /// The weights that can be quantised, with their shapes: those that nothing reads but as a `gemm`'s or a convolution's
@@ -38,91 +38,58 @@ fn takes(op: &Op, i: usize) -> bool {
 /// # Errors
 /// If a shape rule refuses what was built: a fault of this pass.
 pub fn quantise(graph: &Graph, weights: &Weights) -> Result<Graph> {
-    let mut pass = Pass { from: graph, to: Graph::default(), map: Vec::new(), packed: BTreeMap::new() };
     let matrices = weights_of(graph);
-    for value in graph.values() {
-        let matrix = match &value.source {
-            Source::Weight(name) if matrices.contains_key(name) => weights.matrix(name).map(|m| (name, m)),
-            _ => None,
-        };
-        let id = match (&value.source, matrix) {
-            (Source::Node(_), _) => None,
-            (_, Some((name, matrix))) => {
-                pass.pack(name, matrix);
-                None
-            }
-            (source, None) => Some(pass.to.push_value(value.ty.clone(), source.clone())),
-        };
-        pass.map.push(id);
+    let matrix = |value: &Value| match &value.source {
+        Source::Weight(name) if matrices.contains_key(name) => {
+            weights.matrix(name).map(|m| (name.clone(), m))
+        }
+        _ => None,
+    };
+    let mut rewrite = Rewrite::new(graph, |_, value| matrix(value).is_none());
+    let mut packed = HashMap::new();
+    for (at, value) in graph.values().iter().enumerate() {
+        let Some((name, matrix)) = matrix(value) else { continue };
+        let [words, scales] = parts(&name);
+        let [words, scales] = [(words, matrix.words()), (scales, matrix.scales())].map(|(name, tensor)| {
+            rewrite.to.push_value(TensorType::i32(tensor.shape()), Source::Weight(name))
+        });
+        let id = ValueId(at as u32);
+        rewrite.put(id, words);
+        packed.insert(id, (scales, matrix.packing()));
     }
     for node in graph.nodes() {
-        let result = pass.node(node)?;
-        pass.map[node.output.index()] = Some(result);
+        rewrite.enter(node);
+        let result = quantised(&mut rewrite, node, &packed)?;
+        rewrite.put(node.output, result);
     }
-    let Pass { mut to, map, .. } = pass;
-    let mapped = |id: ValueId| map[id.index()].expect("no matrix is a result or a state");
-    to.outputs = graph.outputs().iter().map(|(name, id)| (name.clone(), mapped(*id))).collect();
-    let state = |s: &State| State { name: s.name.clone(), before: mapped(s.before), after: mapped(s.after) };
-    to.states = graph.states().iter().map(state).collect();
-    Ok(to)
+    Ok(rewrite.finish())
 }
 
-struct Pass<'g> {
-    from: &'g Graph,
-    to: Graph,
-    map: Vec<Option<ValueId>>,
-    /// Words, scales and packing by the weight's name.
-    packed: BTreeMap<String, ([ValueId; 2], Packing)>,
-}
-
-impl Pass<'_> {
-    fn pack(&mut self, name: &str, matrix: &Matrix) {
-        let [words, scales] = parts(name);
-        let ids = [(words, matrix.words()), (scales, matrix.scales())].map(|(name, tensor)| {
-            self.to.push_value(crate::ir::TensorType::new(DType::I32, tensor.shape()), Source::Weight(name))
-        });
-        self.packed.insert(name.to_owned(), (ids, matrix.packing()));
-    }
-
-    fn packed(&self, id: ValueId) -> Option<([ValueId; 2], Packing)> {
-        match &self.from.value(id).source {
-            Source::Weight(name) => self.packed.get(name).copied(),
-            _ => None,
+/// The node's result, where `packed` has the scales of old weights.
+fn quantised(
+    rewrite: &mut Rewrite<'_>,
+    node: &Node,
+    packed: &HashMap<ValueId, (ValueId, Packing)>,
+) -> Result<ValueId> {
+    let at = match node.op {
+        Op::Gather { .. } => 0,
+        _ => 1,
+    };
+    let mut inputs = rewrite.operands(node);
+    let Some(&(scales, packing)) = node.inputs.get(at).and_then(|id| packed.get(id)) else {
+        return rewrite.op(node.op.clone(), &inputs);
+    };
+    let op = match &node.op {
+        Op::Gemm(gemm) => Op::Qgemm(Qgemm { packing, activation: gemm.activation }),
+        Op::Gather { .. } => Op::Qgather(packing),
+        op => {
+            let rows = rewrite.op(Op::Dequantize(packing), &[inputs[at], scales])?;
+            inputs[at] = rewrite.reshape(rows, &rewrite.from.ty(node.inputs[at]).shape)?;
+            return rewrite.op(op.clone(), &inputs);
         }
-    }
-
-    fn node(&mut self, node: &Node) -> Result<ValueId> {
-        let at = match node.op {
-            Op::Gather { .. } => 0,
-            _ => 1,
-        };
-        let packed = node.inputs.get(at).and_then(|id| self.packed(*id));
-        let mapped = |id: &ValueId| self.map[id.index()].expect("operands come before their use");
-        let Some(([words, scales], packing)) = packed else {
-            let inputs: Vec<ValueId> = node.inputs.iter().map(mapped).collect();
-            return self.to.push_node(node.op.clone(), &inputs, &node.scope);
-        };
-        match &node.op {
-            Op::Gemm(gemm) => {
-                let op = Op::Qgemm(Qgemm { packing, activation: gemm.activation });
-                let mut inputs = vec![mapped(&node.inputs[0]), words, scales];
-                inputs.extend(node.inputs.get(2).map(mapped));
-                self.to.push_node(op, &inputs, &node.scope)
-            }
-            Op::Gather { .. } => {
-                let inputs = [words, scales, mapped(&node.inputs[1])];
-                self.to.push_node(Op::Qgather(packing), &inputs, &node.scope)
-            }
-            op => {
-                let (x, bias) = (mapped(&node.inputs[0]), node.inputs.get(2).map(mapped));
-                let shape = self.from.ty(node.inputs[1]).shape.clone();
-                let rows = self.to.push_node(Op::Dequantize(packing), &[words, scales], &node.scope)?;
-                let weight = self.to.push_node(Op::Reshape { shape }, &[rows], &node.scope)?;
-                let inputs: Vec<ValueId> = [x, weight].into_iter().chain(bias).collect();
-                self.to.push_node(op.clone(), &inputs, &node.scope)
-            }
-        }
-    }
+    };
+    inputs.insert(at + 1, scales);
+    rewrite.op(op, &inputs)
 }
 
 #[cfg(test)]
@@ -131,6 +98,7 @@ mod tests {
     use crate::ir::GraphBuilder;
     use crate::ops::{Conv2d, Gemm};
     use crate::quant::{Recipe, Scheme, unwatched};
+    use crate::tensor::DType;
 
     #[test]
     fn each_use_reads_the_same_words() {
@@ -169,6 +137,6 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(read, ["table.words", "table.scales", "added", "kernel.words", "kernel.scales"]);
+        assert_eq!(read, ["added", "table.words", "table.scales", "kernel.words", "kernel.scales"]);
     }
 }
