@@ -344,7 +344,8 @@ pub(super) fn oracle(
         if let Some(kept) = kept {
             runner = runner.adopting(&read_safetensors("the outputs", kept)?);
         }
-        let outputs = block_on(runner.infer(&loaded.inputs))?;
+        let mut outputs = block_on(runner.infer(&loaded.inputs))?;
+        outputs.extend(block_on(runner.kept())?);
         write_safetensors(&outputs).map(Bytes::from)
     };
     answer().map_err(|error| format!("the native-cpu oracle: {error}"))

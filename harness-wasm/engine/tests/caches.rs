@@ -14,16 +14,22 @@ fn options(feature: &str) -> Options {
 }
 
 fn inferred<B: Backend>(loaded: &Loaded, backend: B, feature: &str) -> NamedTensors {
-    let mut runner = Runner::new(&*loaded.model, &loaded.weights, backend, options(feature));
-    pollster::block_on(runner.infer(&loaded.inputs)).unwrap()
+    judged(Runner::new(&*loaded.model, &loaded.weights, backend, options(feature)), loaded)
+}
+
+/// The outputs of an inference, and what its caches hold.
+fn judged<B: Backend>(mut runner: Runner<'_, B>, loaded: &Loaded) -> NamedTensors {
+    pollster::block_on(async {
+        let mut outputs = runner.infer(&loaded.inputs).await.unwrap();
+        outputs.extend(runner.kept().await.unwrap());
+        outputs
+    })
 }
 
 /// The oracle's answer to what another's inference kept.
 fn answer(loaded: &Loaded, kept: &NamedTensors, feature: &str) -> NamedTensors {
-    let oracle = Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), options(feature))
-        .adopting(kept);
-    let mut oracle = oracle;
-    pollster::block_on(oracle.infer(&loaded.inputs)).unwrap()
+    let oracle = Runner::new(&*loaded.model, &loaded.weights, Cpu::new(Kernels::Oracle), options(feature));
+    judged(oracle.adopting(kept), loaded)
 }
 
 fn agree(what: &str, outputs: &NamedTensors, answer: &NamedTensors) {

@@ -31,13 +31,25 @@ impl<B: Backend> Runner<'_, B> {
         }
     }
 
-    /// Adds what caches hold to the outputs, if they are packed.
-    pub(super) async fn tell_caches(&mut self, left: &Program, outputs: &mut NamedTensors) -> Result<()> {
-        if self.options.caches.is_none() {
-            return Ok(());
+    /// What the caches hold after the last inference, by `cache/` and the state's name; nothing of caches that are not packed.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    pub async fn kept(&mut self) -> Result<NamedTensors> {
+        match self.last.clone().filter(|_| self.options.caches.is_some()) {
+            None => Ok(NamedTensors::new()),
+            Some(last) => {
+                let program = self.kept_program(&last).await?;
+                self.backend.run(program.id, &NamedTensors::new()).await
+            }
         }
-        let program = self.kept_program(left).await?;
-        outputs.extend(self.backend.run(program.id, &NamedTensors::new()).await?);
+    }
+
+    /// Compiles what [`Self::kept`] runs after this program.
+    pub(super) async fn compile_kept(&mut self, left: &Program) -> Result<()> {
+        if self.options.caches.is_some() {
+            self.kept_program(left).await?;
+        }
         Ok(())
     }
 

@@ -106,7 +106,7 @@ impl<B: Backend> Runner<'_, B> {
         }
         let width = rows[0].len();
         outputs.insert("generated_ids".into(), Tensor::i32([plan.batch, width], rows.concat()));
-        self.tell_caches(&prefill, &mut outputs).await?;
+        self.last = Some(prefill);
         Ok(outputs)
     }
 }

@@ -64,6 +64,8 @@ pub struct Runner<'m, B> {
     backend: B,
     options: Options,
     programs: HashMap<Key, Rc<Program>>,
+    /// What ran last and left states.
+    last: Option<Rc<Program>>,
     /// What another kept of its caches, whose rounding is taken where it is right.
     adopted: Option<NamedTensors>,
 }
@@ -92,7 +94,7 @@ struct Program {
 impl<'m, B: Backend> Runner<'m, B> {
     /// A runner with nothing compiled.
     pub fn new(model: &'m dyn Model, weights: &'m Weights, backend: B, options: Options) -> Self {
-        Self { model, weights, backend, options, programs: HashMap::new(), adopted: None }
+        Self { model, weights, backend, options, programs: HashMap::new(), last: None, adopted: None }
     }
 
     /// The backend.
@@ -114,17 +116,19 @@ impl<'m, B: Backend> Runner<'m, B> {
         let inputs = self.model.prepare(inputs)?;
         let types = types(&inputs);
         let Some(decoder) = self.generates() else {
-            return self.forward_program(&types).await.map(drop);
+            let program = self.forward_program(&types).await?;
+            return self.compile_kept(&program).await;
         };
         let plan = generate::Plan::new(decoder, &inputs, self.options.max_new_tokens)?;
-        self.prefill_program(decoder, &types, plan.context).await?;
+        let prefill = self.prefill_program(decoder, &types, plan.context).await?;
+        self.compile_kept(&prefill).await?;
         for tokens in plan.steps() {
             self.step_program(decoder, &types, tokens, plan.context).await?;
         }
         Ok(())
     }
 
-    /// One inference: the forward pass and, where asked for, generation.
+    /// One inference: the forward pass and, where asked for, generation. What packed caches hold then, [`Self::kept`] tells.
     ///
     /// # Errors
     /// If an input, a weight or the device refuses.
@@ -151,8 +155,8 @@ impl<'m, B: Backend> Runner<'m, B> {
         }
         inputs.extend(self.adopted.clone().unwrap_or_default());
         self.backend.reset();
-        let mut outputs = self.backend.run(program.id, &inputs).await?;
-        self.tell_caches(&program, &mut outputs).await?;
+        let outputs = self.backend.run(program.id, &inputs).await?;
+        self.last = Some(program);
         Ok(outputs)
     }
 
