@@ -86,12 +86,18 @@ pub(crate) fn last_words(trap: &str) -> String {
     serde_json::to_string(&batch).unwrap_or_default()
 }
 
+/// Milliseconds for which messages gather while one stage goes on: whoever takes them in works on the machine that is being
+/// measured, and a message per inference keeps one of its cores busy.
+const GATHER_MS: f64 = 1000.0;
+
 /// Collects messages and sends them in batches.
 #[derive(Debug)]
 pub(crate) struct Reporter {
     client: Client,
     attempt: AttemptId,
     queue: RefCell<Vec<Envelope>>,
+    /// What went on when messages were last sent, and when that was.
+    sent: Cell<(&'static str, f64)>,
     outputs: RefCell<Vec<String>>,
     show: Function,
 }
@@ -103,6 +109,7 @@ impl Reporter {
             client,
             attempt: attempt.clone(),
             queue: RefCell::default(),
+            sent: Cell::new(("", 0.0)),
             outputs: RefCell::default(),
             show,
         }
@@ -162,8 +169,13 @@ impl Reporter {
         self.send(Message::Log(Log { level, text }));
     }
 
-    /// Says what comes next, and sends what has gathered.
+    /// Says what comes next, and sends what has gathered, unless the same goes on and was said a moment ago.
     pub(crate) async fn progress(&self, stage: &'static str, fraction: f64) -> Result<(), Failure> {
+        let (last, at) = self.sent.get();
+        if last == stage && now() - at < GATHER_MS {
+            return Ok(());
+        }
+        self.sent.set((stage, now()));
         self.show(&serde_json::json!({ "stage": stage, "fraction": fraction }));
         self.send(Message::Progress(Progress { stage: stage.into(), fraction }));
         self.flush().await.map_err(|text| Failure::new(FailureKind::Error, stage, text))

@@ -4,12 +4,16 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::{Database, StoreError};
-use crate::collect::Entry;
+use crate::collect::{Entry, Record};
 
-/// At most this many entries go into one transaction: enough to be quick, few enough to be visible.
-const BATCH: usize = 512;
+/// At most this many entries go into one transaction.
+const BATCH: usize = 4096;
+/// How long entries wait for others while an attempt goes on: they are safe in the journal, and what is measured meanwhile is
+/// on the same machine.
+const GATHER: Duration = Duration::from_secs(5);
 
 /// Hands entries to the thread that owns the connection.
 #[derive(Debug)]
@@ -59,12 +63,23 @@ impl Writer {
 
 fn write_all(database: &Database, receiver: &Receiver<Vec<Entry>>) -> Result<(), StoreError> {
     while let Ok(mut entries) = receiver.recv() {
-        while entries.len() < BATCH
-            && let Ok(more) = receiver.try_recv()
-        {
-            entries.extend(more);
+        let due = Instant::now() + GATHER;
+        while entries.len() < BATCH && !entries.last().is_some_and(|entry| ends_something(&entry.record)) {
+            match receiver.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(more) => entries.extend(more),
+                // Long enough, or nothing will come any more.
+                Err(_) => break,
+            }
         }
         database.apply(&entries)?;
     }
     Ok(())
+}
+
+/// Whether nothing is measured right after it.
+const fn ends_something(record: &Record) -> bool {
+    matches!(
+        record,
+        Record::AttemptEnded(_) | Record::CellDecided(_) | Record::OpsDecided(_) | Record::RunEnded { .. }
+    )
 }
