@@ -6,7 +6,9 @@ use std::rc::Rc;
 use js_sys::{Array, ArrayBuffer, Object, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use webmatrix_engine::backend::webgpu::{Binding, Device, Extension, Limits, Usage, Work, known_answer};
+use webmatrix_engine::backend::webgpu::{
+    Binding, Device, Extension, Limits, Tuning, Usage, Work, known_answer,
+};
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{AdapterFacts, Backend, BackendFacts, Challenge, FailureKind};
 
@@ -35,7 +37,7 @@ pub(crate) struct WebDevice {
     device: JsValue,
     queue: JsValue,
     limits: Limits,
-    extensions: Vec<Extension>,
+    tuning: Tuning,
     /// The compiler takes the line that enables subgroups.
     knows_subgroups: bool,
     lost: Rc<RefCell<Option<String>>>,
@@ -88,7 +90,7 @@ impl WebDevice {
         let unsupported = |text: String| Failure::new(FailureKind::Unsupported, "device", text);
         let options = object(&[("powerPreference", "high-performance".into())]);
         let adapter = request_adapter(&options).await.map_err(unsupported)?;
-        let device = Self::from_adapter(&adapter, &Extension::named(features)).await.map_err(unsupported)?;
+        let device = Self::from_adapter(&adapter, Tuning::named(features)).await.map_err(unsupported)?;
         let answer =
             device.challenge(nonce).await.map_err(|error| Failure::engine("known answer", &error))?;
         let facts = BackendFacts {
@@ -99,13 +101,10 @@ impl WebDevice {
         Ok((device, facts))
     }
 
-    /// A device with all the limits that the engine cares for, and these extensions.
-    pub(crate) async fn from_adapter(
-        adapter: &JsValue,
-        extensions: &[Extension],
-    ) -> std::result::Result<Self, String> {
+    /// A device with all the limits that the engine cares for, and what kernels so made use.
+    pub(crate) async fn from_adapter(adapter: &JsValue, tuning: Tuning) -> std::result::Result<Self, String> {
         let wanted = Array::new();
-        for extension in extensions {
+        for extension in &tuning.extensions {
             let name = JsValue::from_str(extension.name());
             let has = call(&get(adapter, "features"), "has", std::slice::from_ref(&name));
             if !has.is_ok_and(|has| has.is_truthy()) {
@@ -123,9 +122,9 @@ impl WebDevice {
         let promise: Promise =
             promise.dyn_into().map_err(|_| "requestDevice() gave no promise".to_owned())?;
         let device = within(DEADLINE_MS, "requestDevice()", &promise).await.map_err(|error| words(&error))?;
-        let knows_subgroups = extensions.contains(&Extension::Subgroups)
+        let knows_subgroups = tuning.extensions.contains(&Extension::Subgroups)
             && compiles(&device, Extension::Subgroups.enable()).await;
-        Ok(Self { extensions: extensions.to_vec(), knows_subgroups, ..Self::of(device) })
+        Ok(Self { tuning, knows_subgroups, ..Self::of(device) })
     }
 
     /// A device that is there already, whoever made it.
@@ -146,7 +145,7 @@ impl WebDevice {
         let _ = promise.then(&on_lost);
         on_lost.forget();
         Self {
-            extensions: Vec::new(),
+            tuning: Tuning::default(),
             knows_subgroups: false,
             queue: get(&device, "queue"),
             limits: Limits {
@@ -222,8 +221,8 @@ impl Device for WebDevice {
         self.limits
     }
 
-    fn extensions(&self) -> &[Extension] {
-        &self.extensions
+    fn tuning(&self) -> &Tuning {
+        &self.tuning
     }
 
     fn enable(&self, extension: Extension) -> &'static str {

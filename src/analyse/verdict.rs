@@ -96,17 +96,27 @@ fn reads_packed(facts: &BackendFacts) -> bool {
 /// Whether what ran made use of a feature, where that can be told.
 fn switched_on(feature: &Feature, facts: Option<&BackendFacts>) -> bool {
     let threads = || facts.and_then(|facts| facts.threads).unwrap_or(1);
+    let kernels = || facts.into_iter().flat_map(|facts| facts.kernels.keys());
     match feature {
         Feature::Threads(number) => *number == Some(1) || threads() > 1,
         Feature::ShaderF16 | Feature::Subgroups => {
             let variant = format!("+{feature}");
-            facts.is_some_and(|facts| facts.kernels.keys().any(|kernel| kernel.ends_with(&variant)))
+            kernels().any(|kernel| kernel.ends_with(&variant))
+        }
+        // Behind the workgroup's mark there may be that of an extension.
+        Feature::Lanes(_) | Feature::Tile(_) => {
+            let name = feature.to_string();
+            let layout = name.split_once('-').map(|(_, layout)| layout);
+            kernels().any(|kernel| {
+                let own = kernel.split_once('+').map_or(kernel.as_str(), |(own, _)| own);
+                own.split_once('@').map(|(_, layout)| layout) == layout
+            })
         }
         Feature::Caches(_) => {
             facts.is_some_and(|facts| facts.ops.iter().any(|op| op.op == "quantize" && op.count > 0))
         }
-        // The evidence names every op that the host ran.
-        Feature::WebNnHost(_) => true,
+        // The evidence names every op that the host ran, and every scheme.
+        Feature::WebNnHost(_) | Feature::Weights(_) => true,
     }
 }
 
@@ -129,6 +139,10 @@ impl Rules {
             if !case.facts.is_some_and(reads_packed) {
                 return fail(Status::Error, "no op that ran reads packed weights".to_owned());
             }
+        }
+        let stored = |scheme: &str| case.quantised.is_some_and(|(how, _)| how.schemes.contains_key(scheme));
+        if let Some(scheme) = Feature::scheme(case.features).filter(|scheme| !stored(scheme)) {
+            return fail(Status::Error, format!("no matrix is stored in {scheme}, which was asked for"));
         }
         if let Some(feature) = Feature::all(case.features).find(|feature| !switched_on(feature, case.facts)) {
             return fail(
@@ -297,6 +311,17 @@ mod tests {
         assert!(with("gemv+subgroups").is_green());
         for other in ["gemv", "gemv+shader-f16"] {
             assert!(!with(other).is_green(), "{other}");
+        }
+        let tiled = |kernel: &str| {
+            let mut attempt = Attempt::good();
+            attempt.features = vec!["tile-16x16".to_owned()];
+            let facts = attempt.facts.as_mut().unwrap_or_else(|| panic!("facts"));
+            facts.kernels.insert(kernel.to_owned(), 3);
+            attempt.verdict()
+        };
+        assert!(tiled("gemm@16x16").is_green() && tiled("qgemm@16x16+shader-f16").is_green());
+        for other in ["gemm", "gemm@16x8", "gemv@128"] {
+            assert!(!tiled(other).is_green(), "{other}");
         }
     }
 

@@ -13,7 +13,7 @@ use pollster::block_on;
 use sha2::{Digest, Sha256};
 use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Crew, Kernels};
-use webmatrix_engine::backend::webgpu::{Extension, NativeDevice, WebGpu, known_answer};
+use webmatrix_engine::backend::webgpu::{NativeDevice, Tuning, WebGpu, known_answer};
 use webmatrix_engine::plan::caches::Caches;
 use webmatrix_engine::run::{Loaded, Options, Runner, Sampling, Schedule, Span, Witness, measure, trace};
 use webmatrix_engine::tensor::{read_safetensors, write_safetensors};
@@ -219,7 +219,7 @@ async fn challenged(
     facts: &mut BackendFacts,
 ) -> std::result::Result<NativeDevice, Failed> {
     let device =
-        NativeDevice::with(&Extension::named(features)).await.map_err(|error| failed("device", &error))?;
+        NativeDevice::with(Tuning::named(features)).await.map_err(|error| failed("device", &error))?;
     let (a, b) = Challenge::operands(nonce);
     let answer = known_answer(&device, &a, &b).await.map_err(|error| failed("known answer", &error))?;
     facts.challenge = Some(Challenge { answer });
@@ -255,7 +255,7 @@ fn trace_job(
         let loaded = load(&cell.class, &cell.model, files)?;
         let results = match cell.backends.first() {
             Some(Backend::NativeGpu) => {
-                let device = block_on(NativeDevice::with(&Extension::named(&cell.features)))?;
+                let device = block_on(NativeDevice::with(Tuning::named(&cell.features)))?;
                 block_on(trace(&loaded, WebGpu::new(device), options(cell)))?
             }
             _ => block_on(trace(&loaded, Cpu::new(Kernels::Simd), options(cell)))?,

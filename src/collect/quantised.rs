@@ -85,25 +85,34 @@ type Subject = (ModelClass, Size, Shape);
 /// Models that were quantised, and what was learnt of them: each once a run.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    made: Known<(Subject, Precision), Quantised>,
+    made: Known<(Subject, Precision, Option<Scheme>), Quantised>,
     studied: Known<Subject, Arc<Studied>>,
+    /// What is stored otherwise than the rest, whatever the cell.
+    keep: Vec<(String, Scheme)>,
 }
 
 impl Shelf {
-    /// The material at the cell's precision. May take long; ends soon after `stop` is asked for.
+    /// Keeps matrices that match a pattern in a scheme of their own.
+    pub(super) fn keep(&mut self, keep: Vec<(String, Scheme)>) {
+        self.keep = keep;
+    }
+
+    /// The material at the cell's precision, its matrices in `scheme` if one is asked for. May take long; ends soon after
+    /// `stop` is asked for.
     pub(super) fn get(
         &self,
         class: ModelClass,
         cell: &Cell,
+        scheme: Option<Scheme>,
         plain: &Material,
         stop: &Stop,
     ) -> Result<Quantised, String> {
         let told = |error: Error| format!("quantising: {error}");
         let subject = (class, cell.size, cell.shape);
-        once(&self.made, (subject, cell.precision), || {
+        once(&self.made, (subject, cell.precision, scheme), || {
             let study = || Studied::new(class, plain).map(Arc::new).map_err(told);
             let studied = once(&self.studied, subject, study)?;
-            let wish = Wish::of(cell.precision);
+            let wish = Wish { scheme, keep: self.keep.clone(), ..Wish::of(cell.precision) };
             let made = pack(&wish, &studied, &|_| stop.checked()).map_err(told)?;
             served(class, plain, &studied, &made).map_err(told)
         })

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use webmatrix_engine::quant::Scheme;
 use webmatrix_engine::tensor::read_safetensors;
-use webmatrix_wire::{CellJob, Generation, ModelSource, Precision};
+use webmatrix_wire::{CellJob, Feature, Generation, ModelSource, Precision};
 
 use super::folder::ModelFolder;
 use super::generation::new_tokens;
@@ -146,7 +147,7 @@ pub struct Sources {
     files: BTreeMap<FileName, ModelFile>,
     /// How long the host may take to answer to one of them.
     patience: Duration,
-    answers: Mutex<HashMap<(CellModel, Size, Shape, Precision), Answer>>,
+    answers: Mutex<HashMap<(CellModel, Size, Shape, Precision, Option<String>), Answer>>,
     quantised: Shelf,
     /// What was read of folders and files: once a run, so that all its cells run the same, and sentences become tokens
     /// once.
@@ -173,6 +174,13 @@ impl Sources {
     pub fn with_files(self, plan: &Plan) -> Self {
         let patience = Duration::from_secs(u64::from(plan.deadlines.attempt_s));
         Self { files: plan.files.clone(), patience, ..self }
+    }
+
+    /// With matrices that match a pattern stored in a scheme of their own, wherever weights are quantised.
+    #[must_use]
+    pub fn keeping(mut self, keep: Vec<(String, Scheme)>) -> Self {
+        self.quantised.keep(keep);
+        self
     }
 
     /// A folder that is to be verified: without its answer there is nothing to compare with.
@@ -268,12 +276,15 @@ impl Sources {
         &self,
         class: ModelClass,
         cell: &Cell,
+        features: &[String],
         plain: &Material,
         stop: &Stop,
     ) -> Result<Quantised, String> {
+        let scheme = Feature::scheme(features).map(str::parse).transpose();
+        let scheme: Option<Scheme> = scheme.map_err(|error: webmatrix_engine::Error| error.to_string())?;
         match &plain.packed {
             Some(packed) => Ok(Quantised { material: plain.clone(), how: Arc::clone(&packed.how) }),
-            None => self.quantised.get(class, cell, plain, stop),
+            None => self.quantised.get(class, cell, scheme, plain, stop),
         }
     }
 
@@ -294,7 +305,8 @@ impl Sources {
         if let Some((source, tensors)) = given {
             return Arc::new(Ok(Reference { source: (*source).to_owned(), tensors: tensors.clone() }));
         }
-        let key = (cell.model.clone(), cell.size, cell.shape, cell.precision);
+        let scheme = Feature::scheme(&job.features).map(str::to_owned);
+        let key = (cell.model.clone(), cell.size, cell.shape, cell.precision, scheme);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = answers.entry(key).or_insert_with(|| {
             Arc::new(match cell.model {

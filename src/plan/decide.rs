@@ -1,6 +1,7 @@
 //! Whether a cell runs, and why not.
 
 use webmatrix_engine::models::Prompt;
+use webmatrix_engine::quant::{Bits, Scheme};
 use webmatrix_engine::run::{Loaded, no_packed_caches};
 use webmatrix_wire::{Backend, Feature, Precision, Status, TwinSize};
 
@@ -80,6 +81,10 @@ pub(super) fn features_of(
             Ok(Feature::ShaderF16) if precision.is_some_and(|precision| precision != Precision::Fp16) => {
                 (Status::NotApplicable, "shader-f16 is for weights in fp16".to_owned())
             }
+            Ok(Feature::Weights(scheme)) if precision.is_some() => match stores(&scheme, precision) {
+                Ok(()) => return None,
+                Err(never) => never,
+            },
             Ok(feature) if feature.backends().contains(&backend) => return None,
             Ok(feature) => {
                 let names: Vec<&str> = feature.backends().iter().map(|known| known.as_str()).collect();
@@ -88,6 +93,26 @@ pub(super) fn features_of(
         };
         Some(Decision::Never { status, reason })
     })
+}
+
+/// Whether a scheme is one, and of this precision.
+fn stores(scheme: &str, precision: Option<Precision>) -> Result<(), (Status, String)> {
+    let known: Scheme = scheme
+        .parse()
+        .map_err(|error: webmatrix_engine::Error| (Status::NotImplemented, error.to_string()))?;
+    let of = match known {
+        Scheme::Half => Precision::Fp16,
+        Scheme::Grouped { bits, .. } => match bits {
+            Bits::Eight => Precision::Int8,
+            Bits::Four => Precision::Int4,
+            Bits::Three => Precision::Int3,
+            Bits::Two => Precision::Int2,
+        },
+    };
+    match precision == Some(of) {
+        true => Ok(()),
+        false => Err((Status::NotApplicable, format!("weights-{scheme} is for weights in {of}"))),
+    }
 }
 
 /// Whether the class takes inputs of the cell's shape and generates as many tokens as are asked for: asked of the engine,

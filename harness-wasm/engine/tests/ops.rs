@@ -50,18 +50,24 @@ fn wgsl_agrees_with_the_oracle() {
     run_all(WebGpu::new(pollster::block_on(NativeDevice::create()).unwrap()));
 }
 
-/// Kernels that use what an adapter has beyond core WebGPU, where this machine's has it.
+/// Kernels that use what an adapter has beyond core WebGPU, where this machine's has it, and every layout of workgroups.
 #[cfg(feature = "native-gpu")]
 #[expect(clippy::print_stderr, reason = "says what this machine's adapter lacks")]
 #[test]
 fn variants_of_kernels_agree_with_the_oracle() {
-    use webmatrix_engine::backend::webgpu::{Extension, NativeDevice, WebGpu};
-    for extension in Extension::ALL {
-        match pollster::block_on(NativeDevice::with(&[extension])) {
+    use webmatrix_engine::backend::webgpu::{Extension, NativeDevice, Tuning, WebGpu};
+    let extensions = Extension::ALL.map(|extension| extension.name().to_owned());
+    let lanes = Tuning::LANES.map(|lanes| format!("lanes-{lanes}"));
+    let tiles = Tuning::TILES.map(|[x, y]| format!("tile-{x}x{y}"));
+    for feature in extensions.into_iter().chain(lanes).chain(tiles) {
+        let tuning = Tuning::named(std::slice::from_ref(&feature));
+        assert_ne!(tuning, Tuning::default(), "{feature}");
+        match pollster::block_on(NativeDevice::with(tuning)) {
             Ok(device) => {
                 let ran = run_all(WebGpu::new(device));
-                let used = ran.kernels().keys().filter(|name| name.ends_with(extension.name())).count();
-                assert!(used > 0, "{}: {:?}", extension.name(), ran.kernels());
+                let mark = feature.replace("lanes-", "@").replace("tile-", "@");
+                let used = ran.kernels().keys().filter(|name| name.ends_with(&mark)).count();
+                assert!(used > 0, "{feature}: {:?}", ran.kernels());
             }
             Err(error) => eprintln!("not tested: {error}"),
         }

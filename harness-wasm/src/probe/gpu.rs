@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use js_sys::{Array, Object, Reflect};
 use wasm_bindgen::JsValue;
+use webmatrix_engine::backend::webgpu::Tuning;
 use webmatrix_wire::{Capability, Challenge, WebGpuFacts};
 
 use crate::sys::{call, get, navigator, now, number, object};
@@ -41,7 +42,7 @@ async fn adapter(name: &str, options: &Object, nonce: u32) -> Capability<WebGpuF
                 .unwrap_or_default(),
             challenge: None,
         });
-        let device = WebDevice::from_adapter(&adapter, &[]).await?;
+        let device = WebDevice::from_adapter(&adapter, Tuning::default()).await?;
         let answer = device.challenge(nonce).await.map_err(|error| error.to_string())?;
         let right = answer == Challenge::expected(nonce);
         facts.challenge = Some(Challenge { answer });

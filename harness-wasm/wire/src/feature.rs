@@ -24,12 +24,33 @@ pub enum Feature {
     Caches(&'static str),
     /// `subgroups`: WGSL kernels bring sums and maxima together by subgroups.
     Subgroups,
+    /// `lanes-N`: WGSL kernels that work along one dimension in workgroups of N invocations, in place of 64.
+    Lanes(u32),
+    /// `tile-XxY`: WGSL matrix products in workgroups of X by Y invocations, in place of 8×8.
+    Tile([u32; 2]),
+    /// `weights-SCHEME`, such as `weights-int4-g64`: how the matrices of a quantised model are stored, in place of what the
+    /// precision usually means.
+    Weights(String),
 }
 
 impl Feature {
     /// How names are spelled, for those who got one wrong.
-    pub const NAMES: &'static [&'static str] =
-        &["threads", "threads-N", "webnn-host-OP", "shader-f16", "subgroups", "kv-fp16 … kv-int2"];
+    pub const NAMES: &'static [&'static str] = &[
+        "threads",
+        "threads-N",
+        "webnn-host-OP",
+        "shader-f16",
+        "subgroups",
+        "lanes-32 … lanes-256",
+        "tile-4x4 … tile-128x2",
+        "kv-fp16 … kv-int2",
+        "weights-SCHEME",
+    ];
+
+    /// Invocations of a workgroup along one dimension, besides the usual 64.
+    pub const LANES: [u32; 3] = [32, 128, 256];
+    /// Invocations of a matrix product's workgroup, columns by rows, besides the usual 8×8.
+    pub const TILES: [[u32; 2]; 6] = [[4, 4], [16, 8], [8, 16], [16, 16], [32, 8], [128, 2]];
 
     /// The ways to keep caches packed, most bits first.
     pub const CACHES: [&'static str; 5] = ["kv-fp16", "kv-int8", "kv-int4", "kv-int3", "kv-int2"];
@@ -41,7 +62,10 @@ impl Feature {
             // WebNN has no ops on bits.
             Self::Caches(_) => &[Backend::Wasm, Backend::WebGpu, Backend::NativeCpu, Backend::NativeGpu],
             Self::WebNnHost(_) => &[Backend::WebNn],
-            Self::ShaderF16 | Self::Subgroups => &[Backend::WebGpu, Backend::NativeGpu],
+            Self::Weights(_) => Backend::ALL,
+            Self::ShaderF16 | Self::Subgroups | Self::Lanes(_) | Self::Tile(_) => {
+                &[Backend::WebGpu, Backend::NativeGpu]
+            }
         }
     }
 
@@ -60,6 +84,11 @@ impl Feature {
         asked.unwrap_or(1).max(1)
     }
 
+    /// The scheme that they ask weights to be stored in, if they do.
+    pub fn scheme(names: &[String]) -> Option<&str> {
+        names.iter().find_map(|name| name.strip_prefix("weights-"))
+    }
+
     /// The harness build that features need; none leaves the choice to the page.
     pub fn variant(names: &[String]) -> Option<Variant> {
         Self::all(names).any(|feature| matches!(feature, Self::Threads(_))).then_some(Variant::Threads)
@@ -74,6 +103,9 @@ impl fmt::Display for Feature {
             Self::WebNnHost(op) => write!(f, "webnn-host-{op}"),
             Self::ShaderF16 => f.write_str("shader-f16"),
             Self::Subgroups => f.write_str("subgroups"),
+            Self::Lanes(lanes) => write!(f, "lanes-{lanes}"),
+            Self::Tile([x, y]) => write!(f, "tile-{x}x{y}"),
+            Self::Weights(scheme) => write!(f, "weights-{scheme}"),
             Self::Caches(name) => f.write_str(name),
         }
     }
@@ -105,6 +137,13 @@ impl FromStr for Feature {
         if let Some(known) = Self::CACHES.into_iter().find(|known| *known == name) {
             return Ok(Self::Caches(known));
         }
+        if let Some(scheme) = name.strip_prefix("weights-").filter(|scheme| !scheme.is_empty()) {
+            return Ok(Self::Weights(scheme.to_owned()));
+        }
+        if name.starts_with("lanes-") || name.starts_with("tile-") {
+            let mut known = Self::LANES.map(Self::Lanes).into_iter().chain(Self::TILES.map(Self::Tile));
+            return known.find(|known| known.to_string() == name).ok_or_else(unknown);
+        }
         if let Some(number) = name.strip_prefix("threads-") {
             let number: Option<u32> = number.parse().ok();
             return number
@@ -123,10 +162,29 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["threads", "threads-3", "webnn-host-softmax", "shader-f16", "subgroups", "kv-int4"] {
+        for name in [
+            "threads",
+            "threads-3",
+            "webnn-host-softmax",
+            "shader-f16",
+            "subgroups",
+            "kv-int4",
+            "lanes-128",
+            "tile-16x8",
+        ] {
             assert_eq!(name.parse::<Feature>().map(|feature| feature.to_string()), Ok(name.to_owned()));
         }
-        for name in ["", "thread", "threads-", "threads-0", "threads-65", "threads-x", "webnn-host-"] {
+        for name in [
+            "",
+            "thread",
+            "threads-",
+            "threads-0",
+            "threads-65",
+            "threads-x",
+            "webnn-host-",
+            "lanes-64",
+            "tile-8x8",
+        ] {
             assert!(name.parse::<Feature>().is_err(), "{name:?}");
         }
     }

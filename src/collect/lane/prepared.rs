@@ -103,9 +103,9 @@ impl Lane<'_> {
 
     /// The cell's model at its precision; making it may take long, and blocks nobody.
     async fn quantise(&self, class: ModelClass, cell: &Cell, plain: &Material) -> Result<Quantised, String> {
-        let (sources, cell, plain) = (self.ctx.sources.clone(), cell.clone(), plain.clone());
-        let stop = self.ctx.stop.clone();
-        tokio::task::spawn_blocking(move || sources.quantised(class, &cell, &plain, &stop))
+        let (sources, plain, stop) = (self.ctx.sources.clone(), plain.clone(), self.ctx.stop.clone());
+        let (features, cell) = (self.work(cell, &plain).features, cell.clone());
+        tokio::task::spawn_blocking(move || sources.quantised(class, &cell, &features, &plain, &stop))
             .await
             .unwrap_or_else(|error| Err(format!("quantising failed: {error}")))
     }

@@ -1,7 +1,7 @@
 //! The dozen calls of WebGPU that the engine needs, so that the same code drives a browser's device
 //! and wgpu's.
 
-use super::kernels::Extension;
+use super::kernels::{Extension, Tuning};
 use crate::error::Result;
 
 /// Limits that decide what fits.
@@ -79,8 +79,8 @@ pub trait Device: Sized {
     /// Its limits.
     fn limits(&self) -> Limits;
 
-    /// What it was given beyond core WebGPU: kernels use nothing else.
-    fn extensions(&self) -> &[Extension];
+    /// What kernels are made for. It was given what they use beyond core WebGPU.
+    fn tuning(&self) -> &Tuning;
 
     /// What a shader that uses one of them begins with.
     fn enable(&self, extension: Extension) -> &'static str {

@@ -13,7 +13,7 @@ mod native;
 use std::collections::{BTreeMap, HashMap};
 
 pub use device::{Binding, Device, Limits, Usage, Work};
-pub use kernels::{Extension, Kernel, Launch, Operand, launches};
+pub use kernels::{Extension, Kernel, Launch, Operand, Tuning, Workgroup, launches};
 pub use known::known_answer;
 #[cfg(feature = "native-gpu")]
 pub use native::NativeDevice;
@@ -42,7 +42,7 @@ pub struct WebGpu<D: Device> {
 
 /// A kernel's variant with its override constants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct PipelineKey(Kernel, Option<Extension>, Vec<(&'static str, u64)>);
+struct PipelineKey(Kernel, Option<Extension>, Workgroup, Vec<(&'static str, u64)>);
 
 struct Program<D: Device> {
     inputs: Vec<(String, crate::ir::TensorType, D::Buffer)>,
@@ -101,12 +101,12 @@ impl<D: Device> WebGpu<D> {
 
     async fn pipeline(&mut self, launch: &Launch) -> Result<D::Pipeline> {
         let bits = launch.constants.iter().map(|(name, value)| (*name, value.to_bits())).collect();
-        let key = PipelineKey(launch.kernel, launch.extension, bits);
+        let key = PipelineKey(launch.kernel, launch.extension, launch.workgroup, bits);
         if let Some(pipeline) = self.pipelines.get(&key) {
             return Ok(pipeline.clone());
         }
         let enable = launch.extension.map_or("", |extension| self.device.enable(extension));
-        let wgsl = enable.to_owned() + &launch.kernel.wgsl(launch.extension);
+        let wgsl = enable.to_owned() + &launch.wgsl();
         let pipeline = self.device.pipeline(&launch.name(), &wgsl, &launch.constants).await?;
         self.pipelines.insert(key, pipeline.clone());
         Ok(pipeline)
@@ -178,8 +178,8 @@ impl<D: Device> WebGpu<D> {
                 // The kernel writes new rows only: where the old cache lives on, it is copied first.
                 steps.push((kernels::copy(&types[0].shape), node));
             }
-            let extensions = self.device.extensions();
-            let launched = launches(D::NAME, extensions, &node.op, &types, graph.ty(node.output))?;
+            let tuning = self.device.tuning();
+            let launched = launches(D::NAME, tuning, &node.op, &types, graph.ty(node.output))?;
             if !launched.is_empty() {
                 // A reshape is a new name for the same buffer: the device never hears of it.
                 *tally.entry(node.op.name()).or_default() += 1;

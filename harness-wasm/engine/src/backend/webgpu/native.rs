@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::mpsc;
 
 use crate::backend::webgpu::device::{Binding, Device, Limits, Usage, Work};
-use crate::backend::webgpu::kernels::Extension;
+use crate::backend::webgpu::kernels::{Extension, Tuning};
 use crate::error::{Error, Result};
 
 /// A device of the host's own GPU, or of a software one.
@@ -14,7 +14,7 @@ pub struct NativeDevice {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     scopes: RefCell<Vec<wgpu::ErrorScopeGuard>>,
-    extensions: Vec<Extension>,
+    tuning: Tuning,
 }
 
 impl NativeDevice {
@@ -23,14 +23,14 @@ impl NativeDevice {
     /// # Errors
     /// If there is none, in wgpu's words.
     pub async fn create() -> Result<Self> {
-        Self::with(&[]).await
+        Self::with(Tuning::default()).await
     }
 
-    /// As [`Self::create`], with extensions.
+    /// As [`Self::create`], for kernels so made.
     ///
     /// # Errors
     /// If there is no adapter, or it lacks one of them.
-    pub async fn with(extensions: &[Extension]) -> Result<Self> {
+    pub async fn with(tuning: Tuning) -> Result<Self> {
         let refuse = |reason: String| Error::Unsupported { backend: Self::NAME, reason };
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let options = wgpu::RequestAdapterOptions {
@@ -39,7 +39,7 @@ impl NativeDevice {
         };
         let adapter = instance.request_adapter(&options).await.map_err(|error| refuse(error.to_string()))?;
         let mut required_features = wgpu::Features::empty();
-        for extension in extensions {
+        for extension in &tuning.extensions {
             let feature = match extension {
                 Extension::ShaderF16 => wgpu::Features::SHADER_F16,
                 Extension::Subgroups => wgpu::Features::SUBGROUP,
@@ -56,13 +56,7 @@ impl NativeDevice {
         };
         let (device, queue) =
             adapter.request_device(&descriptor).await.map_err(|error| refuse(error.to_string()))?;
-        Ok(Self {
-            device,
-            queue,
-            info: adapter.get_info(),
-            scopes: RefCell::default(),
-            extensions: extensions.to_vec(),
-        })
+        Ok(Self { device, queue, info: adapter.get_info(), scopes: RefCell::default(), tuning })
     }
 
     /// What wgpu says of the adapter.
@@ -93,8 +87,8 @@ impl Device for NativeDevice {
         }
     }
 
-    fn extensions(&self) -> &[Extension] {
-        &self.extensions
+    fn tuning(&self) -> &Tuning {
+        &self.tuning
     }
 
     fn enable(&self, extension: Extension) -> &'static str {

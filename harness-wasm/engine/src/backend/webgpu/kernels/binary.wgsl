@@ -44,9 +44,9 @@ fn integer(u: i32, v: i32) -> u32 {
     return bitcast<u32>(r);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear_group(group, groups) * 64u + lane;
+    let i = linear_group(group, groups) * LANES + lane;
     if (i >= p.n) {
         return;
     }

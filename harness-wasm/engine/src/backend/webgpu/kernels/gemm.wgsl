@@ -1,9 +1,12 @@
-// activation(a · wᵀ + c) by tiles of 32×32 results; a thread computes 4×4 of them.
+// activation(a · wᵀ + c) by tiles of results; a thread computes 4×4 of them.
 override HAS_BIAS: bool;
 override ACTIVATION: u32;
 
-const TILE = 32u;
-const DEPTH = 16u;
+const ROWS = 4u * TILE_Y;
+const COLUMNS = 4u * TILE_X;
+const THREADS = TILE_X * TILE_Y;
+// Along K, of which the tile's operands are held at a time.
+const QUADS = DEPTH / 4u;
 
 struct Params { m: u32, n: u32, k: u32 }
 
@@ -12,8 +15,8 @@ struct Params { m: u32, n: u32, k: u32 }
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 // By depth, so that the inner loop reads neighbours.
-var<workgroup> a_tile: array<f32, 512>;
-var<workgroup> w_tile: array<Stored, 512>;
+var<workgroup> a_tile: array<f32, ROWS * DEPTH>;
+var<workgroup> w_tile: array<Stored, COLUMNS * DEPTH>;
 
 fn a_quad(at: u32) -> vec4<f32> {
     return vec4<f32>(a_tile[at], a_tile[at + 1u], a_tile[at + 2u], a_tile[at + 3u]);
@@ -23,37 +26,40 @@ fn w_quad(at: u32) -> vec4<f32> {
     return vec4<f32>(vec4<Stored>(w_tile[at], w_tile[at + 1u], w_tile[at + 2u], w_tile[at + 3u]));
 }
 
-@compute @workgroup_size(8, 8)
+@compute @workgroup_size(TILE_X, TILE_Y)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first_row = group.y * TILE;
-    let first_column = group.x * TILE;
+    let first_row = group.y * ROWS;
+    let first_column = group.x * COLUMNS;
     var sums: array<vec4<f32>, 4>;
     for (var k0 = 0u; k0 < p.k; k0 += DEPTH) {
-        // 128 quads of each operand, two a thread: row q / 4 of the tile, depths 4·(q % 4)….
-        for (var half = 0u; half < 2u; half++) {
-            let quad = lane + 64u * half;
-            let depth = 4u * (quad % 4u);
+        for (var quad = lane; quad < ROWS * QUADS; quad += THREADS) {
+            let row = first_row + quad / QUADS;
+            let depth = 4u * (quad % QUADS);
             let k = k0 + depth;
-            let row = first_row + quad / 4u;
-            let column = first_column + quad / 4u;
+            for (var i = 0u; i < 4u; i++) {
+                var x = 0.0;
+                if (row < p.m && k + i < p.k) {
+                    x = a[row * p.k + k + i];
+                }
+                a_tile[(depth + i) * ROWS + quad / QUADS] = x;
+            }
+        }
+        for (var quad = lane; quad < COLUMNS * QUADS; quad += THREADS) {
+            let column = first_column + quad / QUADS;
+            let depth = 4u * (quad % QUADS);
+            let k = k0 + depth;
             var w = vec4<f32>();
             if (column < p.n && k < p.k) {
                 w = weight_quad(column, k, p.k);
             }
             for (var i = 0u; i < 4u; i++) {
-                let at = (depth + i) * TILE + quad / 4u;
-                var x = 0.0;
-                if (row < p.m && k + i < p.k) {
-                    x = a[row * p.k + k + i];
-                }
-                a_tile[at] = x;
-                w_tile[at] = Stored(select(0.0, w[i], k + i < p.k));
+                w_tile[(depth + i) * COLUMNS + quad / QUADS] = Stored(select(0.0, w[i], k + i < p.k));
             }
         }
         workgroupBarrier();
         for (var k = 0u; k < DEPTH; k++) {
-            let rows = a_quad(k * TILE + 4u * local.y);
-            let columns = w_quad(k * TILE + 4u * local.x);
+            let rows = a_quad(k * ROWS + 4u * local.y);
+            let columns = w_quad(k * COLUMNS + 4u * local.x);
             sums[0] += rows.x * columns;
             sums[1] += rows.y * columns;
             sums[2] += rows.z * columns;

@@ -8,7 +8,7 @@ struct Params { m: u32, n: u32, k: u32 }
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let at = linear_group(group, groups);
     if (at >= p.m * p.n) {
@@ -17,7 +17,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let row = at / p.n;
     let column = at % p.n;
     var sum = 0.0;
-    for (var k = 4u * lane; k < p.k; k += 256u) {
+    for (var k = 4u * lane; k < p.k; k += 4u * LANES) {
         let w = weight_quad(column, k, p.k);
         let first = row * p.k + k;
         if (k + 4u <= p.k) {

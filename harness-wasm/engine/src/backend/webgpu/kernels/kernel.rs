@@ -1,5 +1,7 @@
 //! The shaders and their variants.
 
+use super::Workgroup;
+
 /// What a variant of a kernel uses beyond core WebGPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Extension {
@@ -163,9 +165,9 @@ impl Kernel {
         )
     }
 
-    /// The shader's source, with the pieces it shares with others in front: of a variant, those that use its extension.
-    /// The line that enables it is left to who knows the compiler.
-    pub fn wgsl(self, extension: Option<Extension>) -> String {
+    /// The shader's source for such workgroups, with the pieces it shares with others in front: of a variant, those that
+    /// use its extension. The line that enables it is left to who knows the compiler.
+    pub fn wgsl(self, extension: Option<Extension>, workgroup: Workgroup) -> String {
         let own = match self {
             Self::Attention => include_str!("attention.wgsl"),
             Self::AttentionMerge => include_str!("attention_merge.wgsl"),
@@ -207,6 +209,6 @@ impl Kernel {
             }
             _ => "",
         };
-        [include_str!("index.wgsl"), activation, weight, reduction, own].concat()
+        [&workgroup.constants(), include_str!("index.wgsl"), activation, weight, reduction, own].concat()
     }
 }

@@ -4,6 +4,7 @@ mod attention;
 mod kernel;
 mod products;
 mod shape;
+mod tuning;
 
 use crate::error::{Error, Result};
 use crate::ir::TensorType;
@@ -15,6 +16,7 @@ use attention::attend;
 pub use kernel::{Extension, Kernel};
 use products::{halves, packed_rows, product, quantize};
 use shape::{Axes, axes};
+pub use tuning::{Tuning, Workgroup};
 
 /// A buffer that a kernel is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +32,11 @@ pub enum Operand {
 /// How the workgroups of a launch are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grid {
+    /// That many invocations, numbered along one dimension.
+    Lanes(usize),
     /// That many workgroups, numbered by `linear_group` in the shader.
-    Linear(usize),
-    /// Tiles, by dimension.
+    Groups(usize),
+    /// Results of a product, columns by rows.
     Tiles(usize, usize),
 }
 
@@ -43,6 +47,8 @@ pub struct Launch {
     pub kernel: Kernel,
     /// What its variant uses beyond core WebGPU.
     pub extension: Option<Extension>,
+    /// How its invocations are laid out.
+    pub workgroup: Workgroup,
     /// Override constants.
     pub constants: Vec<(&'static str, f64)>,
     /// The uniform block, word by word.
@@ -54,10 +60,6 @@ pub struct Launch {
     grid: Grid,
 }
 
-/// Threads in a linear workgroup: the shaders say the same.
-const LANES: usize = 64;
-/// Rows and columns of a `gemm` tile: the shader says the same.
-const TILE: usize = 32;
 /// Up to this many rows, one workgroup per result beats tiles that would be mostly empty.
 const FEW_ROWS: usize = 4;
 /// The widest head that `attention` keeps in workgroup memory: the shader says the same.
@@ -67,30 +69,37 @@ const MAX_FRAME: usize = 1024;
 
 impl Launch {
     fn linear(kernel: Kernel, threads: usize, params: Vec<u32>, operands: Vec<Operand>) -> Self {
-        Self::on(kernel, Grid::Linear(threads.div_ceil(LANES)), params, operands)
+        Self::on(kernel, Grid::Lanes(threads), params, operands)
     }
 
     fn groups(kernel: Kernel, groups: usize, params: Vec<u32>, operands: Vec<Operand>) -> Self {
-        Self::on(kernel, Grid::Linear(groups), params, operands)
+        Self::on(kernel, Grid::Groups(groups), params, operands)
     }
 
     fn on(kernel: Kernel, grid: Grid, params: Vec<u32>, operands: Vec<Operand>) -> Self {
-        Self { kernel, extension: None, constants: Vec::new(), params, operands, scratch: 0, grid }
+        let workgroup = Tuning::default().workgroup(kernel);
+        let (extension, constants) = (None, Vec::new());
+        Self { kernel, extension, workgroup, constants, params, operands, scratch: 0, grid }
     }
 
-    /// The variant that uses subgroups, where there are any and the kernel has one.
-    fn with_subgroups(self, extensions: &[Extension]) -> Self {
+    /// The variant for this tuning: that uses subgroups, where there are any and the kernel has one.
+    fn tuned(self, tuning: &Tuning) -> Self {
         let variant = Extension::Subgroups;
-        let extension = (extensions.contains(&variant) && self.kernel.has(variant)).then_some(variant);
-        Self { extension: self.extension.or(extension), ..self }
+        let extension = (tuning.extensions.contains(&variant) && self.kernel.has(variant)).then_some(variant);
+        let workgroup = tuning.workgroup(self.kernel);
+        Self { extension: self.extension.or(extension), workgroup, ..self }
     }
 
-    /// What is told of it: the kernel and, behind a plus, what its variant uses.
+    /// What is told of it: the kernel, behind an at sign the workgroup if it is not the usual one and, behind a plus, what its
+    /// variant uses.
     pub fn name(&self) -> String {
-        match self.extension {
-            Some(extension) => format!("{}+{}", self.kernel.name(), extension.name()),
-            None => self.kernel.name().to_owned(),
-        }
+        let extension = self.extension.map_or(String::new(), |extension| format!("+{}", extension.name()));
+        format!("{}{}{extension}", self.kernel.name(), self.workgroup)
+    }
+
+    /// The shader's source, but for the line that enables an extension.
+    pub fn wgsl(&self) -> String {
+        self.kernel.wgsl(self.extension, self.workgroup)
     }
 
     fn with(mut self, constants: &[(&'static str, f64)]) -> Self {
@@ -104,12 +113,15 @@ impl Launch {
     /// If the grid does not fit the device.
     pub fn workgroups(&self, most: u32) -> Result<[u32; 3]> {
         let most = most as usize;
+        let [columns, rows] = self.workgroup.extent();
+        let line = |groups: usize| {
+            let x = groups.clamp(1, most);
+            (x, groups.max(1).div_ceil(x))
+        };
         let (x, y) = match self.grid {
-            Grid::Linear(groups) => {
-                let x = groups.clamp(1, most);
-                (x, groups.max(1).div_ceil(x))
-            }
-            Grid::Tiles(x, y) => (x.max(1), y.max(1)),
+            Grid::Lanes(lanes) => line(lanes.div_ceil(columns)),
+            Grid::Groups(groups) => line(groups),
+            Grid::Tiles(n, m) => (n.div_ceil(columns).max(1), m.div_ceil(rows).max(1)),
         };
         if x > most || y > most {
             let reason = format!(
@@ -124,20 +136,19 @@ impl Launch {
 
 use Operand::{Input, Output};
 
-/// The dispatches of a node: none for a reshape, several for a concatenation. `extensions` are what the device has
-/// beyond core WebGPU: kernels that have variants for one come in these.
+/// The dispatches of a node: none for a reshape, several for a concatenation.
 ///
 /// # Errors
 /// If no kernel takes these shapes.
 pub fn launches(
     backend: &'static str,
-    extensions: &[Extension],
+    tuning: &Tuning,
     op: &Op,
     inputs: &[&TensorType],
     output: &TensorType,
 ) -> Result<Vec<Launch>> {
-    let portable = portable(backend, extensions, op, inputs, output)?;
-    Ok(portable.into_iter().map(|launch| launch.with_subgroups(extensions)).collect())
+    let portable = portable(backend, &tuning.extensions, op, inputs, output)?;
+    Ok(portable.into_iter().map(|launch| launch.tuned(tuning)).collect())
 }
 
 fn portable(

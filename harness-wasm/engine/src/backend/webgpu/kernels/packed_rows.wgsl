@@ -7,10 +7,10 @@ struct Params { n: u32, rows: u32, columns: u32 }
 @group(0) @binding(1) var<storage, read> indices: array<i32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let quads = (p.columns + 3u) / 4u;
-    let i = linear_group(group, groups) * 64u + lane;
+    let i = linear_group(group, groups) * LANES + lane;
     let column = i % quads * 4u;
     let to = i / quads;
     if (to * p.columns + column >= p.n) {

@@ -1,6 +1,6 @@
 //! Launches of what multiplies by weights, or reads packed ones.
 
-use super::{Extension, FEW_ROWS, Grid, Kernel, Launch, Operand, TILE, unary_code};
+use super::{Extension, FEW_ROWS, Grid, Kernel, Launch, Operand, unary_code};
 use crate::ir::TensorType;
 use crate::ops::{Part, Quantize, Unary};
 use crate::quant::{Packing, Scheme};
@@ -29,8 +29,7 @@ pub(super) fn product(
     let launch = if few {
         Launch::groups(kernel, m * n, params, operands)
     } else {
-        let grid = Grid::Tiles(n.div_ceil(TILE), m.div_ceil(TILE));
-        Launch::on(kernel, grid, params, operands)
+        Launch::on(kernel, Grid::Tiles(n, m), params, operands)
     };
     let activation = activation.map_or(f64::from(u32::MAX), unary_code);
     let launch =

@@ -38,9 +38,9 @@ fn wished(row: u32, group: u32) -> vec2<f32> {
     return vec2<f32>(-widest / f32(1u << (BITS - 1u)), 0.0);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear_group(group, groups) * 64u + lane;
+    let i = linear_group(group, groups) * LANES + lane;
     if (i >= p.n) {
         return;
     }

@@ -14,14 +14,14 @@ fn combine(a: f32, b: f32) -> f32 {
     return a + b;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = linear_group(group, groups);
     if (row >= p.rows) {
         return;
     }
     var part = select(0.0, -3.4028234e38, MAX);
-    for (var i = lane; i < p.width; i += 64u) {
+    for (var i = lane; i < p.width; i += LANES) {
         part = combine(part, x[row * p.width + i]);
     }
     if (MAX) {

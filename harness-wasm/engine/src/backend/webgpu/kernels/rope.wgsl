@@ -7,9 +7,9 @@ struct Params { n: u32, tokens: u32, width: u32, head: u32, half: u32, positions
 @group(0) @binding(4) var<storage, read> position: array<i32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear_group(group, groups) * 64u + lane;
+    let i = linear_group(group, groups) * LANES + lane;
     if (i >= p.n) {
         return;
     }

@@ -26,7 +26,7 @@ fn mirrored(i: u32) -> u32 {
     return select(2u * (p.samples - 1u) - at, at, at < p.samples);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let at = linear_group(group, groups);
     if (at >= p.total) {
@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     let first = at / p.frames * p.samples;
     let start = at % p.frames * p.hop;
-    for (var i = lane; i < p.frame; i += 64u) {
+    for (var i = lane; i < p.frame; i += LANES) {
         points[i] = vec2(x[first + mirrored(start + i)] * window[i], 0.0);
     }
     workgroupBarrier();
@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let radix = (word >> (4u * (pass_index % 8u))) & 15u;
         let m = rest / radix;
         let destination = 1024u - source;
-        for (var b = lane; b < p.frame / radix; b += 64u) {
+        for (var b = lane; b < p.frame / radix; b += LANES) {
             let q = b % stride;
             let row = b / stride;
             for (var j = 0u; j < radix; j++) {
@@ -65,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         rest = m;
     }
     let bins = p.frame / 2u + 1u;
-    for (var bin = lane; bin < bins; bin += 64u) {
+    for (var bin = lane; bin < bins; bin += LANES) {
         let value = points[source + bin];
         y[at * bins + bin] = dot(value, value);
     }

@@ -13,9 +13,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> b: array<u32>;
 @group(0) @binding(4) var<storage, read_write> y: array<u32>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = linear_group(group, groups) * 64u + lane;
+    let i = linear_group(group, groups) * LANES + lane;
     if (i >= p.n) {
         return;
     }

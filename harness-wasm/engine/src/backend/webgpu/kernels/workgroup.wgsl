@@ -1,10 +1,10 @@
-// What the 64 lanes of a workgroup have together, by halving: every lane calls, and gets it.
-var<workgroup> parts: array<f32, 64>;
+// What the lanes of a workgroup have together, by halving: every lane calls, and gets it.
+var<workgroup> parts: array<f32, LANES>;
 
 fn workgroup_sum(lane: u32, value: f32) -> f32 {
     parts[lane] = value;
     workgroupBarrier();
-    for (var step = 32u; step > 0u; step /= 2u) {
+    for (var step = LANES / 2u; step > 0u; step /= 2u) {
         if (lane < step) {
             parts[lane] += parts[lane + step];
         }
@@ -18,7 +18,7 @@ fn workgroup_sum(lane: u32, value: f32) -> f32 {
 fn workgroup_max(lane: u32, value: f32) -> f32 {
     parts[lane] = value;
     workgroupBarrier();
-    for (var step = 32u; step > 0u; step /= 2u) {
+    for (var step = LANES / 2u; step > 0u; step /= 2u) {
         if (lane < step) {
             parts[lane] = max(parts[lane], parts[lane + step]);
         }
