@@ -341,4 +341,4 @@ fn perplexity(measured: &Measured<'_>, full: Option<&Measured<'_>>) -> Option<Pe
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

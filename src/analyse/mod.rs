@@ -19,6 +19,7 @@ mod pairs;
 mod stats;
 mod support;
 mod trace;
+pub mod tuning;
 mod verdict;
 mod verification;
 pub mod view;

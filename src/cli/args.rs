@@ -3,8 +3,10 @@
 mod compare;
 mod file;
 mod memory;
+mod merge;
 mod model;
 mod quantize;
+mod tune;
 mod verify;
 
 use std::ops::RangeInclusive;
@@ -19,13 +21,15 @@ use webmatrix_wire::{Backend, Precision};
 pub(super) use compare::{Compare, CompareArgs, ComparedArgs};
 pub(super) use file::{FileArgs, NamedFile};
 pub(super) use memory::MemoryArgs;
+pub(super) use merge::MergeArgs;
 pub(super) use model::{GenerateArgs, GivenArgs};
 pub(super) use quantize::QuantizeArgs;
+pub(super) use tune::TuneArgs;
 pub(super) use verify::{BenchArgs, VerifyArgs, VerifyFormat};
 
 use crate::discover::BrowserPath;
 use crate::plan::axis::BrowserKind;
-use crate::plan::{BATCHES, ModelClass, SEQUENCE_LENGTHS, Size};
+use crate::plan::{BATCHES, ModelClass, SEQUENCE_LENGTHS, Shard, Size};
 use crate::render::Format;
 use crate::store::RunSelection;
 
@@ -56,10 +60,14 @@ pub(super) enum Command {
     Bench(BenchArgs),
     /// Hold precisions or platforms against one another: memory, latency, accuracy, each with its interval
     Compare(CompareArgs),
+    /// Find the features that make models faster here, by measuring, and keep them for `run --tuned`
+    Tune(Box<TuneArgs>),
     /// What the model classes are, how large, and where they were measured to run
     Models(ModelsArgs),
     /// Write a report of one or more runs
     Report(ReportArgs),
+    /// Put the parts of a run together that several machines or shards made
+    Merge(MergeArgs),
     /// What the memory of a run's cells was for, over time
     Memory(MemoryArgs),
 }
@@ -121,6 +129,9 @@ pub(super) struct SelectArgs {
     /// that keeps within it is run
     #[arg(long, env = "WEBMATRIX_MEMORY_LIMIT", value_name = "SIZE")]
     pub(super) memory_limit: Option<ByteSize>,
+    /// A part of the cells, for example 2/3 for the second of three: `webmatrix merge` puts parts together
+    #[arg(long, env = "WEBMATRIX_SHARD", value_name = "PART/PARTS")]
+    pub(super) shard: Option<Shard>,
     /// Seconds for one try at a cell
     #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) deadline: Option<u32>,
@@ -250,6 +261,9 @@ pub(super) struct RunArgs {
     /// The folder `dist` of the npm package onnxruntime-web, for --runtime ort-web
     #[arg(long, env = "WEBMATRIX_PEER_DIR", value_name = "DIR")]
     pub(super) peer_dir: Option<PathBuf>,
+    /// Beside each cell without features, run it with those that `webmatrix tune` found here
+    #[arg(long, env = "WEBMATRIX_TUNED", conflicts_with = "features")]
+    pub(super) tuned: bool,
     /// Complete a run that was interrupted
     #[arg(long, env = "WEBMATRIX_RESUME", value_name = "RUN|latest")]
     pub(super) resume: Option<String>,

@@ -1,6 +1,6 @@
 //! What the arguments mean on this machine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::args::{GenerateArgs, GivenArgs, PathArgs, SelectArgs, StoreArgs, Suite, Weights};
@@ -9,8 +9,8 @@ use crate::collect::{Given, Hub, OwnWeights};
 use crate::discover::{Installed, ThisMachine, UserBrowsers, discover, select};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{
-    self, Checkpoint, Found, Generation, Matrix, ModelClass, NATIVE, OpsSuite, Overrides, Plan, Size,
-    Thresholds,
+    self, Checkpoint, FileName, Found, Generation, Matrix, ModelClass, ModelFile, NATIVE, OpsSuite,
+    Overrides, Plan, Size, Thresholds,
 };
 
 /// Where results are kept.
@@ -103,9 +103,19 @@ pub(super) fn matrix(name: &str) -> Result<Matrix, Failure> {
 /// The plan that the arguments ask for on this machine.
 pub(super) fn plan(args: &SelectArgs, machine: &Machine) -> Result<Plan, Failure> {
     let files = files::read(args)?;
-    if args.suite == Suite::Ops {
-        return ops_plan(args, machine);
-    }
+    let whole =
+        if args.suite == Suite::Ops { ops_plan(args, machine) } else { models_plan(args, files, machine) };
+    let mut plan = whole?;
+    args.shard.into_iter().for_each(|shard| plan.keep(shard));
+    Ok(plan)
+}
+
+/// The plan of models.
+fn models_plan(
+    args: &SelectArgs,
+    files: BTreeMap<FileName, ModelFile>,
+    machine: &Machine,
+) -> Result<Plan, Failure> {
     let matrix = matrix(&args.matrix)?;
     let overrides = Overrides {
         browsers: machine.labels.clone(),

@@ -12,6 +12,7 @@ mod recording;
 mod reporter;
 mod signals;
 mod table;
+mod tuned;
 
 use std::process::ExitCode;
 
@@ -65,6 +66,7 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
         Command::Verify(args) => commands::verify::run(args).await,
         Command::Bench(args) => commands::bench::run(args).await,
         Command::Compare(args) => commands::compare::run(args).await,
+        Command::Tune(args) => commands::tune::run(*args).await,
         Command::Models(args) => match args.action {
             Some(ModelsAction::Pull(args)) => commands::pull::run(args).await,
             Some(ModelsAction::Quantize(args)) => commands::quantize::run(*args).await,
@@ -72,6 +74,7 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
             None => commands::models::list(&args.list),
         },
         Command::Report(args) => commands::report::run(&args),
+        Command::Merge(args) => commands::merge::run(&args),
         Command::Memory(args) => commands::memory::run(&args),
     }
 }

@@ -1,8 +1,10 @@
 //! The journal and the database of one run, opened and closed together.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::config::Places;
+use crate::analyse::Tally;
 use crate::collect::{Entry, Journal, Record, Recorder, RunStarted, Versions};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::Plan;
@@ -43,7 +45,7 @@ impl Recording {
     /// Takes up the record of a run that was interrupted; everything it holds goes to the database.
     pub(super) fn resume(places: &Places, run: &str) -> Result<(Self, Plan), Failure> {
         let run = match run {
-            "latest" => latest(places)?,
+            "latest" => latest(&places.out)?,
             id => id.to_owned(),
         };
         let writer = Writer::start(&places.db).exit(ExitStatus::BadData)?;
@@ -54,6 +56,37 @@ impl Recording {
         recording.writer.write(entries);
         recording.recorder.record(Record::RunResumed {}).exit(ExitStatus::BadData)?;
         Ok((recording, plan))
+    }
+
+    /// Takes up a journal that was put together; everything it holds goes to the database.
+    pub(super) fn of_entries(
+        places: &Places,
+        journal: Journal,
+        entries: Vec<Entry>,
+    ) -> Result<(Self, Plan), Failure> {
+        let no_plan = || {
+            Failure::text(ExitStatus::BadData, format!("the journal of run {} has no plan", journal.run()))
+        };
+        let plan = plan_of(&entries).cloned().ok_or_else(no_plan)?;
+        let recording =
+            Self::with(places, journal, Writer::start(&places.db).exit(ExitStatus::BadData)?, &entries);
+        recording.writer.write(entries);
+        Ok((recording, plan))
+    }
+
+    /// The verdicts of the whole run, from its own journal: what was told is what is counted.
+    pub(super) fn tally(&self, plan: &Plan) -> Tally {
+        let verdicts = self.recorder.verdicts();
+        let mut tally = Tally::default();
+        for planned in &plan.cells {
+            if let Some(verdict) = verdicts.get(&planned.cell) {
+                tally.add(verdict);
+            }
+        }
+        let verdicts = self.recorder.op_verdicts();
+        let planned = plan.ops.iter().filter_map(|planned| verdicts.get(&planned.target));
+        planned.flatten().for_each(|verdict| tally.add_op(verdict));
+        tally
     }
 
     fn with(places: &Places, journal: Journal, writer: Writer, before: &[Entry]) -> Self {
@@ -84,13 +117,13 @@ fn plan_of(entries: &[Entry]) -> Option<&Plan> {
 }
 
 /// The latest run that has cells or op cases: a probe leaves a journal too, and has nothing to complete.
-fn latest(places: &Places) -> Result<String, Failure> {
-    for run in collect::runs(&places.out) {
-        let entries = collect::read(&places.out, &run).exit(ExitStatus::BadData)?;
+pub(super) fn latest(out: &Path) -> Result<String, Failure> {
+    for run in collect::runs(out) {
+        let entries = collect::read(out, &run).exit(ExitStatus::BadData)?;
         if plan_of(&entries).is_some_and(|plan| !plan.cells.is_empty() || !plan.ops.is_empty()) {
             return Ok(run);
         }
     }
-    let text = format!("no run to resume under {}", places.out.display());
+    let text = format!("no run under {}", out.display());
     Err(Failure::text(ExitStatus::BadData, text))
 }

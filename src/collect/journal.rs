@@ -100,16 +100,26 @@ impl Journal {
             .into_iter()
             .map(|record| Entry { version: JOURNAL_VERSION, run: self.run.clone(), at, record })
             .collect();
-        let mut lines = Vec::new();
-        for entry in &entries {
-            serde_json::to_writer(&mut lines, entry)?;
-            lines.push(b'\n');
-        }
-        self.file.write_all(&lines)?;
+        self.write(&entries)?;
         if milestone {
             self.file.sync_data()?;
         }
         Ok(entries)
+    }
+
+    /// Appends entries of another journal as they are, and forces them to the disk.
+    pub fn take(&mut self, entries: &[Entry]) -> io::Result<()> {
+        self.write(entries)?;
+        self.file.sync_data()
+    }
+
+    fn write(&mut self, entries: &[Entry]) -> io::Result<()> {
+        let mut lines = Vec::new();
+        for entry in entries {
+            serde_json::to_writer(&mut lines, entry)?;
+            lines.push(b'\n');
+        }
+        self.file.write_all(&lines)
     }
 }
 

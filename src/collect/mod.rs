@@ -15,6 +15,7 @@ mod hub;
 mod inputs;
 mod journal;
 mod lane;
+mod merge;
 mod native;
 mod onnx;
 mod packed;
@@ -45,6 +46,7 @@ pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use inputs::Given;
 pub use journal::{Journal, JournalError, read, runs};
 pub use lane::{PageSaid, Traced};
+pub use merge::{MergeError, Part, merge};
 pub use onnx::{OnnxAsked, OnnxError, check_onnx};
 pub use quantise::{
     QuantiseError, QuantiseOrder, QuantisedModel, RECORD, StoredMatrix, quantise, write as write_quantised,

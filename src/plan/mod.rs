@@ -14,9 +14,11 @@ mod model;
 mod ops;
 mod schema;
 mod shape;
+mod shard;
 #[cfg(test)]
 mod tests;
 mod thresholds;
+mod tuned;
 mod verification;
 
 pub use bench::{BACKENDS, Measure, SUBJECTS};
@@ -34,5 +36,7 @@ pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
 pub use ops::{OpsSuite, OpsTarget, PlannedOps, ops_suite};
 pub use schema::{matrix_schema, thresholds_schema};
 pub use shape::Shape;
+pub use shard::Shard;
 pub use thresholds::{HostOps, Thresholds, ThresholdsError};
+pub use tuned::{Tuned, kind, profile_of, tuned, with_choices};
 pub use verification::{Verification, verification};

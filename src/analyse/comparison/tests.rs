@@ -3,7 +3,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use super::*;
 
 /// A cell that passed.
-fn view(id: &str, evidence: EvidenceGrade) -> CellView {
+pub(in crate::analyse) fn view(id: &str, evidence: EvidenceGrade) -> CellView {
     let cell: Cell = id.parse().unwrap_or_else(|error| panic!("{error}"));
     CellView {
         id: id.to_owned(),

@@ -66,7 +66,7 @@ fn coarse(text: &str) -> Result<Precision, String> {
     }
 }
 
-fn keep(text: &str) -> Result<(String, Scheme), String> {
+pub(super) fn keep(text: &str) -> Result<(String, Scheme), String> {
     let named = text.rsplit_once('=').filter(|(pattern, _)| !pattern.is_empty());
     let (pattern, scheme) =
         named.ok_or_else(|| format!("{text:?} is no PATTERN=SCHEME, such as '*embeddings*=int8-g128'"))?;

@@ -20,7 +20,7 @@ use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Compared, ModelClass, Plan, Size, compared};
 use crate::render::{ComparisonFormat, render_comparison, sheet};
 use crate::serve::Attempts;
-use crate::store::{Database, OutputsRow, RunSelection};
+use crate::store::{Database, OutputsRow, RunSelection, StoreError};
 
 /// Timed inferences a cell, where nobody says.
 const SAMPLES: u32 = 24;
@@ -193,18 +193,7 @@ pub(super) fn of_run(
     wanted: impl Fn(&Cell) -> bool,
 ) -> Result<Comparison, Failure> {
     let rows = database.cells(run).exit(ExitStatus::BadData)?;
-    let mut samples: HashMap<String, Vec<f64>> = HashMap::new();
-    for sample in database.samples(run).exit(ExitStatus::BadData)?.into_iter().filter(|sample| !sample.warmup)
-    {
-        samples.entry(sample.attempt).or_default().push(sample.ms);
-    }
-    // Every time that a cell was run and passed, in order.
-    let mut rounds: HashMap<String, Vec<Vec<f64>>> = HashMap::new();
-    for attempt in database.attempts(run).exit(ExitStatus::BadData)? {
-        if let (Some(cell), Some("pass")) = (attempt.cell, attempt.status.as_deref()) {
-            rounds.entry(cell).or_default().push(samples.remove(&attempt.attempt).unwrap_or_default());
-        }
-    }
+    let rounds = rounds_of(database, run).exit(ExitStatus::BadData)?;
     let metrics = database.metrics(run).exit(ExitStatus::BadData)?;
     let metric = |attempt: &str, name: &str| {
         metrics.iter().find(|row| row.attempt == attempt && row.name == name).map(|row| row.value)
@@ -232,6 +221,24 @@ pub(super) fn of_run(
         })
         .collect();
     Ok(comparison(kind, run, &cells))
+}
+
+/// The times of every time that a cell was run and passed, in order, by the cell's id.
+pub(super) fn rounds_of(
+    database: &Database,
+    run: &str,
+) -> Result<HashMap<String, Vec<Vec<f64>>>, StoreError> {
+    let mut samples: HashMap<String, Vec<f64>> = HashMap::new();
+    for sample in database.samples(run)?.into_iter().filter(|sample| !sample.warmup) {
+        samples.entry(sample.attempt).or_default().push(sample.ms);
+    }
+    let mut rounds: HashMap<String, Vec<Vec<f64>>> = HashMap::new();
+    for attempt in database.attempts(run)? {
+        if let (Some(cell), Some("pass")) = (attempt.cell, attempt.status.as_deref()) {
+            rounds.entry(cell).or_default().push(samples.remove(&attempt.attempt).unwrap_or_default());
+        }
+    }
+    Ok(rounds)
 }
 
 /// What pages uploaded, by attempt, as long as it is still what was recorded.

@@ -9,22 +9,24 @@ use crate::cli::config::{self, Machine, Places};
 use crate::cli::launcher::LocalLauncher;
 use crate::cli::recording::Recording;
 use crate::cli::reporter::{self, Reporting};
+use crate::cli::tuned::{Place, Tuned};
 use crate::cli::{files, out, signals};
 use crate::collect::{self, BrowserSeen, CollectError, Context, Record, Settings, Sources, Stop, peer_files};
 use crate::discover::Installed;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::event::{Events, RunEvent};
-use crate::plan::{Decision, NATIVE, Plan, Runtime};
+use crate::plan::{Cell, Decision, NATIVE, Plan, Runtime, with_choices};
 use crate::serve::{self, Attempts, Server};
 
 pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
     let machine = Machine::look(&args.select.paths, args.select.browsers.as_deref())?;
     let places = Places::of(&args.store);
     if args.dry_run {
-        let plan = config::plan(&args.select, &machine)?;
+        let (plan, _) = plan(&args, &machine, &places)?;
         super::plan::print(&plan, args.print.is_json(), args.print.quiet)?;
         return Ok(ExitStatus::AsExpected);
     }
+    let mut notes = Vec::new();
     let (recording, plan, sources, runtimes) = match &args.resume {
         Some(run) => {
             let (recording, plan) = Recording::resume(&places, run)?;
@@ -33,7 +35,8 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
             (recording, plan, sources, runtimes)
         }
         None => {
-            let plan = config::plan(&args.select, &machine)?;
+            let (plan, told) = plan(&args, &machine, &places)?;
+            notes = told;
             let sources = sources(&args, &plan)?;
             let runtimes = runtimes(&args, &plan)?;
             ready(&plan, &sources)?;
@@ -42,7 +45,7 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
     };
     let reporting = reporter::start(&args.print);
     machine.notes.iter().for_each(|note| reporting.events().note(note.as_str()));
-    files::notes(&plan).into_iter().for_each(|note| reporting.events().note(note));
+    notes.into_iter().chain(files::notes(&plan)).for_each(|note| reporting.events().note(note));
     let set_up = SetUp {
         machine: &machine,
         plan: &plan,
@@ -59,6 +62,31 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
         out::note(&format!("complete it with: webmatrix run --resume {run} --out {}", places.out.display()));
     }
     Ok(status)
+}
+
+/// The plan that the arguments ask for, and what a person should know of what was tuned.
+fn plan(args: &RunArgs, machine: &Machine, places: &Places) -> Result<(Plan, Vec<String>), Failure> {
+    let mut plan = config::plan(&args.select, machine)?;
+    if !args.tuned {
+        return Ok((plan, Vec::new()));
+    }
+    let kept = Tuned::load(places)?;
+    let found = |cell: &Cell| kept.get(cell, &Place::of(&cell.browser, machine));
+    let mut notes = Vec::new();
+    with_choices(&mut plan, |cell| {
+        let entry = found(cell)?;
+        let features = &entry.choice.features;
+        if !features.is_empty() {
+            notes.push(format!("{cell}: also with {}, tuned on {}", features.join(" "), entry.adapter));
+        }
+        Some(features.clone())
+    });
+    if notes.is_empty() {
+        notes.push(
+            "nothing that was tuned here makes any of these cells faster: see webmatrix tune".to_owned(),
+        );
+    }
+    Ok((plan, notes))
 }
 
 /// Where the plan's models come from, and what they work on.
@@ -163,7 +191,7 @@ impl<'a> UnderWay<'a> {
             reporting.end();
             return Err(Failure::new(ExitStatus::BadData, error));
         }
-        let tally = tally(&recording, plan);
+        let tally = recording.tally(plan);
         let recorder = &recording.recorder;
         let decided = recorder.verdicts().len() + recorder.op_verdicts().len();
         let interrupted = stopped && decided < plan.cells.len() + plan.ops.len();
@@ -252,19 +280,4 @@ pub(super) fn describe(installed: &Installed) -> BrowserSeen {
         driver_version: version(driver.and_then(|driver| driver.version.as_ref())),
         problem: installed.obstacle().map(ToString::to_string),
     }
-}
-
-/// The verdicts of the whole run, from its own journal: what was told is what is counted.
-fn tally(recording: &Recording, plan: &Plan) -> Tally {
-    let verdicts = recording.recorder.verdicts();
-    let mut tally = Tally::default();
-    for planned in &plan.cells {
-        if let Some(verdict) = verdicts.get(&planned.cell) {
-            tally.add(verdict);
-        }
-    }
-    let verdicts = recording.recorder.op_verdicts();
-    let planned = plan.ops.iter().filter_map(|planned| verdicts.get(&planned.target));
-    planned.flatten().for_each(|verdict| tally.add_op(verdict));
-    tally
 }
