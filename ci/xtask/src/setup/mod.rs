@@ -1,6 +1,7 @@
 //! Brings what the project needs: each thing is looked for first, named before it is fetched, and fetched once for all
 //! checkouts. Where nothing may or can be installed, the exact command to type is printed instead.
 
+mod actionlint;
 mod apt;
 mod browsers_toml;
 mod cargo_tools;
@@ -20,6 +21,7 @@ use crate::process;
 use crate::say::say;
 use crate::workspace::Workspace;
 
+pub(crate) use self::actionlint::module as actionlint;
 pub(crate) use self::duckdb::{LIBRARY as DUCKDB_LIBRARY, replace};
 pub(crate) use self::npm::{BINARYEN, BINARYEN_VERSION, folder as npm_folder};
 pub(crate) use self::ort_web::{VERSION as ORT_WEB_VERSION, dist as ort_web_dist};
@@ -33,7 +35,7 @@ pub(crate) enum Scope {
     Run,
     /// To hold it against another runtime: that runtime.
     Bench,
-    /// To check everything: `cargo-deny`.
+    /// To check everything: `cargo-deny`, `actionlint`.
     Test,
 }
 
@@ -60,6 +62,7 @@ pub(crate) fn set_up(ws: &Workspace, scope: Scope, install: bool) -> Result<()> 
     }
     if scope >= Scope::Test {
         cargo_tools::bring(&mut setup, &cargo_tools::CARGO_DENY);
+        actionlint::bring(&mut setup)?;
     }
     setup.finish()
 }
