@@ -135,6 +135,9 @@ pub(super) struct Material {
 /// An answer, or why there is none.
 pub(super) type Answer = Arc<Result<Reference, String>>;
 
+/// What an answer is to: a model, its inputs, and how its weights are stored.
+type Question = (CellModel, Size, Shape, Precision, Option<String>);
+
 /// Finds models and answers. Answers that must be computed are computed once.
 #[derive(Debug, Default)]
 pub struct Sources {
@@ -147,7 +150,7 @@ pub struct Sources {
     files: BTreeMap<FileName, ModelFile>,
     /// How long the host may take to answer to one of them.
     patience: Duration,
-    answers: Mutex<HashMap<(CellModel, Size, Shape, Precision, Option<String>), Answer>>,
+    answers: Mutex<HashMap<Question, Answer>>,
     quantised: Shelf,
     /// What was read of folders and files: once a run, so that all its cells run the same, and sentences become tokens
     /// once.
