@@ -73,6 +73,9 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
         },
         Command::Report(args) => commands::report::run(&args),
         Command::Memory(args) => commands::memory::run(&args),
+        Command::Explain(args) => commands::explain::run(args).await,
+        Command::Completions(args) => Ok(commands::docs::completions(&args)),
+        Command::Man(args) => commands::docs::man(&args),
     }
 }
 
