@@ -288,7 +288,8 @@ fn ranked(mut left: Vec<Choice>) -> Vec<Choice> {
             Some(speed) => speed.lo_ms.unwrap_or(0.0) <= bound,
             None => bound == f64::INFINITY,
         };
-        let best = (0..left.len()).filter(|at| not_slower(&left[*at])).min_by_key(|at| coarseness(&left[*at]));
+        let best =
+            (0..left.len()).filter(|at| not_slower(&left[*at])).min_by_key(|at| coarseness(&left[*at]));
         ranked.push(left.remove(best.unwrap_or_default()));
     }
     ranked
@@ -371,6 +372,9 @@ mod tests {
         assert_eq!(order(unclear), "fp32 webgpu, int4 webgpu");
         let few = vec![at("int8", "wasm", Some((1.0, None))), at("fp32", "wasm", Some((4.0, None)))];
         assert_eq!(order(few), "fp32 wasm, int8 wasm");
-        assert_eq!(order(vec![at("int4", "webgpu", None), at("fp32", "webgpu", None)]), "fp32 webgpu, int4 webgpu");
+        assert_eq!(
+            order(vec![at("int4", "webgpu", None), at("fp32", "webgpu", None)]),
+            "fp32 webgpu, int4 webgpu"
+        );
     }
 }

@@ -23,7 +23,17 @@ const LINES: usize = 12;
 
 /// Words that make a line of a log worth reading.
 const TELLING: [&str; 12] = [
-    "error", "fail", "lost", "crash", "invalid", "unsupported", "denied", "refus", "out of memory", "timeout", "abort",
+    "error",
+    "fail",
+    "lost",
+    "crash",
+    "invalid",
+    "unsupported",
+    "denied",
+    "refus",
+    "out of memory",
+    "timeout",
+    "abort",
     "killed",
 ];
 
@@ -152,7 +162,8 @@ pub fn otherwise<'a>(history: &'a [PastRow], run: &str) -> Option<&'a PastRow> {
 /// Explains a cell; none if the run has none of that id. `other` is the cell where it was otherwise.
 pub fn explanation(known: Known<'_>, history: &[PastRow], other: Option<Known<'_>>) -> Option<Explanation> {
     let (row, view) = known.row()?;
-    let agreement: Option<Agreement> = row.agreement.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let agreement: Option<Agreement> =
+        row.agreement.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let past = other.and_then(|other| history.iter().find(|past| past.run == other.run.view.run.run));
     let otherwise = past.zip(other).map(|(past, other)| Otherwise {
         run: past.clone(),
@@ -196,12 +207,15 @@ fn behind(known: &Known<'_>, view: &CellView) -> Vec<String> {
         if let Some(device) = &facts.webnn_device_type {
             told.push(format!("WebNN was asked for the device type {device}"));
         }
-        told.push(match (&facts.challenge, view.evidence) {
-            (None, _) => "no known-answer computation was done",
-            (Some(_), EvidenceGrade::None) => "a known-answer computation was done, and proved nothing",
-            // There is no grade without a right answer.
-            (Some(_), _) => "its known-answer computation was right",
-        }.to_owned());
+        told.push(
+            match (&facts.challenge, view.evidence) {
+                (None, _) => "no known-answer computation was done",
+                (Some(_), EvidenceGrade::None) => "a known-answer computation was done, and proved nothing",
+                // There is no grade without a right answer.
+                (Some(_), _) => "its known-answer computation was right",
+            }
+            .to_owned(),
+        );
         let ops: u64 = facts.ops.iter().map(|op| op.count).sum();
         told.push(format!("{ops} ops an inference, {} dispatches in all", facts.dispatches));
         for op in facts.ops.iter().filter(|op| op.backend.as_str() != view.backend && op.count > 0) {

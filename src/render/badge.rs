@@ -92,8 +92,11 @@ impl Counts {
             (self.failed, "failed"),
             (self.open, "open"),
         ];
-        let told: Vec<String> =
-            told.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+        let told: Vec<String> = told
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
         if told.is_empty() { "nothing ran".to_owned() } else { told.join(", ") }
     }
 

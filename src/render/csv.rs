@@ -100,7 +100,10 @@ fn field(field: &Field) -> String {
         Field::Text(text) => text,
         // What is not finite is no number to a spreadsheet.
         Field::Number(number) => {
-            return number.filter(|number| number.is_finite()).map(|number| number.to_string()).unwrap_or_default();
+            return number
+                .filter(|number| number.is_finite())
+                .map(|number| number.to_string())
+                .unwrap_or_default();
         }
     };
     let guard = if starts_a_formula(text) { "'" } else { "" };

@@ -28,9 +28,15 @@ fn write_all(text: &mut String, told: &Explanation) -> std::fmt::Result {
     }
     section(text, "What stands behind it", told.behind.iter().map(String::as_str))?;
     let outputs = told.outputs.iter().map(|output| {
-        let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2e}"));
+        let number =
+            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2e}"));
         let word = output.fault.as_deref().unwrap_or("within tolerance");
-        format!("{}: {word}, max abs {}, of {} elements", output.name, number(output.max_abs), output.elements)
+        format!(
+            "{}: {word}, max abs {}, of {} elements",
+            output.name,
+            number(output.max_abs),
+            output.elements
+        )
     });
     section(text, "Outputs", outputs)?;
     if told.tries.len() > 1 {
@@ -49,7 +55,11 @@ fn write_all(text: &mut String, told: &Explanation) -> std::fmt::Result {
     section(text, "What to do", told.remedies.iter().map(String::as_str))
 }
 
-fn section(text: &mut String, title: &str, lines: impl IntoIterator<Item = impl AsRef<str>>) -> std::fmt::Result {
+fn section(
+    text: &mut String,
+    title: &str,
+    lines: impl IntoIterator<Item = impl AsRef<str>>,
+) -> std::fmt::Result {
     let mut lines = lines.into_iter().peekable();
     if lines.peek().is_none() {
         return Ok(());
@@ -93,7 +103,8 @@ fn run_again(text: &mut String, again: &Again) -> std::fmt::Result {
     if again.ablation.is_empty() {
         return Ok(());
     }
-    let (changes, none): (Vec<_>, Vec<_>) = again.ablation.iter().partition(|ablated| ablated.status != again.status);
+    let (changes, none): (Vec<_>, Vec<_>) =
+        again.ablation.iter().partition(|ablated| ablated.status != again.status);
     let changes: Vec<String> = changes
         .iter()
         .map(|ablated| {
@@ -103,7 +114,11 @@ fn run_again(text: &mut String, again: &Again) -> std::fmt::Result {
         })
         .collect();
     if changes.is_empty() {
-        section(text, "Switches", [format!("none of {} changes its status when left out by itself", none.len())])
+        section(
+            text,
+            "Switches",
+            [format!("none of {} changes its status when left out by itself", none.len())],
+        )
     } else {
         section(text, &format!("Switches that matter, of {}", again.ablation.len()), changes)
     }

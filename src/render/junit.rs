@@ -9,7 +9,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, T
 use webmatrix_wire::Status;
 
 use super::RenderError;
-use super::text::{first_line, visible};
+use super::text::{first_line, one_line, visible};
 use crate::analyse::dossier::Dossier;
 use crate::analyse::exported::{ExportCase, Outcome, Suite, adapter_name, suites};
 use crate::store::AttemptRow;
@@ -27,7 +27,7 @@ pub(super) fn render(runs: &[Dossier]) -> Result<String, RenderError> {
 
 fn of_suite(suite: &Suite<'_>) -> TestSuite {
     let run = &suite.run.view.run;
-    let mut made = TestSuite::new(visible(&format!("{} {}", run.matrix, suite.browser)));
+    let mut made = TestSuite::new(one_line(&format!("{} {}", run.matrix, suite.browser)));
     made.extra.insert("timestamp".into(), run.started_at.as_str().into());
     let told = [
         ("run", run.run.as_str()),
@@ -35,9 +35,9 @@ fn of_suite(suite: &Suite<'_>) -> TestSuite {
         ("webmatrix", &run.webmatrix_version),
         ("harness", &run.harness),
     ];
-    made.add_properties(told.map(|(name, value)| (name.to_owned(), visible(value))));
+    made.add_properties(told.map(|(name, value)| (name.to_owned(), one_line(value))));
     let machine = suite.run.view.environment.iter();
-    made.add_properties(machine.map(|fact| (visible(&fact.name), visible(&fact.value))));
+    made.add_properties(machine.map(|fact| (one_line(&fact.name), one_line(&fact.value))));
     let wall_ms: f64 = suite.cases.iter().filter_map(|case| case.wall_ms).sum();
     made.set_time(duration(Some(wall_ms)));
     made.add_test_cases(suite.cases.iter().map(of_case));
@@ -45,8 +45,8 @@ fn of_suite(suite: &Suite<'_>) -> TestSuite {
 }
 
 fn of_case(case: &ExportCase<'_>) -> TestCase {
-    let mut made = TestCase::new(visible(&case.id), status(case));
-    made.set_classname(visible(&class(case)));
+    let mut made = TestCase::new(one_line(&case.id), status(case));
+    made.set_classname(one_line(&class(case)));
     made.set_time(duration(case.wall_ms));
     made.add_properties(properties(case));
     if matches!(case.outcome, Outcome::Wrong | Outcome::Broken) && !case.log.is_empty() {
@@ -84,7 +84,7 @@ fn of_try(before: &AttemptRow) -> TestRerun {
     let kind = if word == Status::Wrong.as_str() { NonSuccessKind::Failure } else { NonSuccessKind::Error };
     let reason = before.reason.as_deref().unwrap_or_default();
     let mut made = TestRerun::new(kind);
-    made.set_type(visible(word)).set_message(visible(&format!("{word}: {}", first_line(reason))));
+    made.set_type(one_line(word)).set_message(one_line(&format!("{word}: {}", first_line(reason))));
     made.set_time(duration(before.wall_ms)).set_description(visible(reason));
     made
 }
@@ -111,7 +111,7 @@ fn properties(case: &ExportCase<'_>) -> Vec<(String, String)> {
     }
     add("median_ms", case.speed.ok().map(|median| median.value.to_string()));
     add("attempt", case.row.and_then(|row| row.attempt.clone()));
-    told.into_iter().map(|(name, value)| (name.to_owned(), visible(&value))).collect()
+    told.into_iter().map(|(name, value)| (name.to_owned(), one_line(&value))).collect()
 }
 
 /// A time in the format's seconds; what is not known, or is none, took none.

@@ -163,7 +163,7 @@ pub(super) fn escape(text: &str) -> String {
             '$' => escaped.push_str("&#36;"),
             // What looks like an address is made a link, unless its parts are not next to one another.
             ':' if rest.starts_with("://") => escaped.push_str("&#58;"),
-            '.' if escaped.to_ascii_lowercase().ends_with("www") => escaped.push_str("&#46;"),
+            '.' if ends_with_www(&escaped) => escaped.push_str("&#46;"),
             // Behind a letter nobody is meant.
             '@' if !before.is_alphanumeric() => escaped.push_str("@\u{200b}"),
             c => escaped.push(c),
@@ -171,6 +171,10 @@ pub(super) fn escape(text: &str) -> String {
         before = c;
     }
     escaped
+}
+
+fn ends_with_www(text: &str) -> bool {
+    text.as_bytes().last_chunk::<3>().is_some_and(|end| end.eq_ignore_ascii_case(b"www"))
 }
 
 /// An id as code.

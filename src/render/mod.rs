@@ -59,7 +59,9 @@ impl Format {
         match self {
             Self::Html => "html",
             Self::Markdown | Self::Summary => "md",
-            Self::Json | Self::Wptreport | Self::Bmf | Self::GhaBenchmark | Self::Badge | Self::CanIRun => "json",
+            Self::Json | Self::Wptreport | Self::Bmf | Self::GhaBenchmark | Self::Badge | Self::CanIRun => {
+                "json"
+            }
             Self::Jsonl => "jsonl",
             Self::Csv => "csv",
             Self::Junit => "xml",

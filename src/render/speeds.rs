@@ -42,7 +42,9 @@ pub(super) fn bmf(runs: &[Dossier]) -> Result<String, RenderError> {
                 measures.insert("latency", median.scaled(NANOSECONDS).into());
             }
             let agreement = case.view.and_then(|view| view.agreement.as_ref());
-            if let Some(cosine) = agreement.map(|agreement| agreement.cosine).filter(|cosine| cosine.is_finite()) {
+            if let Some(cosine) =
+                agreement.map(|agreement| agreement.cosine).filter(|cosine| cosine.is_finite())
+            {
                 measures.insert("cosine", alone(cosine));
             }
             let memory = run.memory.iter().find(|memory| memory.cell == case.id && !memory.partial);

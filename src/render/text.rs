@@ -20,6 +20,11 @@ pub(super) fn visible(text: &str) -> String {
     visible
 }
 
+/// The same in one line, for names: new lines and tabs are written out too.
+pub(super) fn one_line(text: &str) -> String {
+    visible(text).replace('\n', "\\u{a}").replace('\t', "\\u{9}")
+}
+
 /// The first line of a text, visible: for places that hold one line.
 pub(super) fn first_line(text: &str) -> String {
     visible(text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default())
@@ -54,6 +59,7 @@ mod tests {
     #[test]
     fn what_is_not_seen_is_written_out() {
         assert_eq!(visible("a\u{202e}b\u{0}\n\u{1b}[31mc ü😀"), "a\\u{202e}b\\u{0}\n\\u{1b}[31mc ü😀");
+        assert_eq!(one_line("a\n\tb"), "a\\u{a}\\u{9}b");
         assert_eq!(first_line("\n  \nfirst\u{feff}\nsecond"), "first\u{feff}");
     }
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 use webmatrix_wire::Status;
 
 use super::RenderError;
-use super::text::{address, visible};
+use super::text::{address, one_line, visible};
 use crate::analyse::dossier::Dossier;
 use crate::analyse::exported::{ExportCase, Outcome, Suite, suites};
 use crate::collect::Agreement;
@@ -162,7 +162,7 @@ fn subtests(case: &ExportCase<'_>) -> Vec<Subtest> {
         Outcome::Broken | Outcome::Absent | Outcome::Open => return Vec::new(),
     };
     let subtest = |name: &str, ok: bool, message: Option<&str>| Subtest {
-        name: visible(name),
+        name: one_line(name),
         status: if ok { "PASS" } else { "FAIL" },
         expected: (!ok).then_some("PASS"),
         message: message.map(visible),

@@ -9,7 +9,9 @@ pub(super) fn apart(args: &[String]) -> Vec<String> {
     let mut apart = Vec::new();
     for arg in args {
         match [ENABLE, DISABLE].into_iter().find_map(|list| Some((list, arg.strip_prefix(list)?))) {
-            Some((list, features)) => apart.extend(features.split(',').map(|feature| format!("{list}{feature}"))),
+            Some((list, features)) => {
+                apart.extend(features.split(',').map(|feature| format!("{list}{feature}")))
+            }
             None => apart.push(arg.clone()),
         }
     }
@@ -87,7 +89,10 @@ mod tests {
     #[test]
     fn switches_are_left_out_one_by_one() {
         let args = ["--enable-features=A,B", "--x", "--disable-features=C"].map(str::to_owned);
-        assert_eq!(apart(&args), ["--enable-features=A", "--enable-features=B", "--x", "--disable-features=C"]);
+        assert_eq!(
+            apart(&args),
+            ["--enable-features=A", "--enable-features=B", "--x", "--disable-features=C"]
+        );
         let mut flags = Flags::default();
         flags.extend(args);
         let left_out = ["--enable-features=A", "--x", "--disable-features=C"].map(str::to_owned);

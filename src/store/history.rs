@@ -29,7 +29,8 @@ impl Database {
     /// # Errors
     /// If the database cannot be read.
     pub fn history(&self, cell: &str) -> Result<Vec<PastRow>, StoreError> {
-        let sql = "SELECT c.run, strftime(r.started_at, '%Y-%m-%dT%H:%M:%S.%gZ'), c.status, c.flaky, c.evidence
+        let sql =
+            "SELECT c.run, strftime(r.started_at, '%Y-%m-%dT%H:%M:%S.%gZ'), c.status, c.flaky, c.evidence
                    FROM cell c JOIN run r USING (run) WHERE c.cell = ? ORDER BY c.run";
         self.rows(sql, params![cell], PastRow::read)
     }

@@ -82,9 +82,17 @@ impl Circumstances {
         if let (Some(there), Some(here)) = (&self.switches, &here.switches) {
             let what = || "browser switch".to_owned();
             let gone = there.difference(here);
-            differences.extend(gone.map(|switch| Difference { what: what(), there: Some(switch.clone()), here: None }));
+            differences.extend(gone.map(|switch| Difference {
+                what: what(),
+                there: Some(switch.clone()),
+                here: None,
+            }));
             let new = here.difference(there);
-            differences.extend(new.map(|switch| Difference { what: what(), there: None, here: Some(switch.clone()) }));
+            differences.extend(new.map(|switch| Difference {
+                what: what(),
+                there: None,
+                here: Some(switch.clone()),
+            }));
         }
         differences
     }

@@ -8,8 +8,11 @@ use crate::plan::NATIVE;
 /// The status in a sentence.
 pub(super) fn means(view: &CellView) -> String {
     let place = if view.browser == NATIVE { "the host" } else { view.browser.as_str() };
-    let subject = format!("{}@{} at {} on {} in {place}", view.model, view.size, view.precision, view.backend);
-    let Some(status) = view.status else { return format!("{subject} has no verdict: the run ended before it was decided.") };
+    let subject =
+        format!("{}@{} at {} on {} in {place}", view.model, view.size, view.precision, view.backend);
+    let Some(status) = view.status else {
+        return format!("{subject} has no verdict: the run ended before it was decided.");
+    };
     let retried = if view.flaky { " It passed only on a retry, so it is flaky." } else { "" };
     match status {
         Status::Pass => format!("{subject} ran and gave the right answer.{retried}"),
@@ -19,9 +22,13 @@ pub(super) fn means(view: &CellView) -> String {
         Status::Crash => format!("{subject} brought its page, browser or driver down."),
         Status::DeviceLost => format!("{subject} lost its GPU device while it ran."),
         Status::Oom => format!("{subject} ran out of memory."),
-        Status::Unsupported => format!("{subject} is not to be had: the browser lacks what it needs, and says so itself."),
+        Status::Unsupported => {
+            format!("{subject} is not to be had: the browser lacks what it needs, and says so itself.")
+        }
         Status::NotApplicable => format!("{subject} cannot exist."),
-        Status::Unavailable => format!("{subject} was not run: the browser or its driver is not on that machine."),
+        Status::Unavailable => {
+            format!("{subject} was not run: the browser or its driver is not on that machine.")
+        }
         Status::NotImplemented => format!("{subject} is not built yet."),
         Status::Skipped => format!("{subject} was not run."),
     }
@@ -36,7 +43,9 @@ pub(super) const fn grade(evidence: EvidenceGrade) -> &'static str {
              what is computed, not how fast"
         }
         EvidenceGrade::Cpu => "evidence cpu: the CPU did the work, or nothing proves that anything else did",
-        EvidenceGrade::Fallback => "evidence fallback: another backend than the one asked for did a part of the work",
+        EvidenceGrade::Fallback => {
+            "evidence fallback: another backend than the one asked for did a part of the work"
+        }
         EvidenceGrade::Simulated => "evidence simulated: no browser had a part in it, so it proves nothing",
         EvidenceGrade::None => "evidence none: nothing proves that anything ran",
     }
@@ -45,7 +54,9 @@ pub(super) const fn grade(evidence: EvidenceGrade) -> &'static str {
 /// What to do, the most promising first.
 pub(super) fn remedies(view: &CellView) -> Vec<String> {
     let (browser, backend) = (&view.browser, &view.backend);
-    let ops = format!("`webmatrix run --suite ops --browsers {browser} --backends {backend}` tries every op on its own");
+    let ops = format!(
+        "`webmatrix run --suite ops --browsers {browser} --backends {backend}` tries every op on its own"
+    );
     let Some(status) = view.status else {
         return vec![format!("`webmatrix run --resume {}` completes the run", view.run)];
     };

@@ -18,11 +18,9 @@ pub(in crate::cli) fn man(args: &ManArgs) -> Result<ExitStatus, Failure> {
     let mut command = arguments();
     command.build();
     if let Some(folder) = &args.out {
-        std::fs::create_dir_all(folder)
-            .and_then(|()| clap_mangen::generate_to(command, folder))
-            .map_err(|error| {
-                Failure::text(ExitStatus::BadData, format!("man {}: {error}", folder.display()))
-            })?;
+        std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder)).map_err(
+            |error| Failure::text(ExitStatus::BadData, format!("man {}: {error}", folder.display())),
+        )?;
         out::line(&folder.display().to_string());
         return Ok(ExitStatus::AsExpected);
     }
@@ -38,7 +36,8 @@ fn named(program: &Command, words: &[String]) -> Result<Command, Failure> {
     for word in words {
         command = command.find_subcommand(word).ok_or_else(|| {
             let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
-            let text = format!("{word:?} is no command of {}: use one of {}", command.get_name(), known.join(", "));
+            let text =
+                format!("{word:?} is no command of {}: use one of {}", command.get_name(), known.join(", "));
             Failure::text(ExitStatus::Usage, text)
         })?;
     }

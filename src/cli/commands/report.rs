@@ -35,7 +35,8 @@ pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
     if let Some(browsers) = &args.browsers {
         runs.iter_mut().for_each(|run| only_browsers(run, browsers));
         if runs.iter().all(|run| run.view.cells.is_empty() && run.view.ops.is_none()) {
-            let text = format!("no run has cells of {}: `--format jsonl` names its browsers", browsers.join(", "));
+            let text =
+                format!("no run has cells of {}: `--format jsonl` names its browsers", browsers.join(", "));
             return Err(Failure::text(ExitStatus::BadData, text));
         }
     }
@@ -69,7 +70,8 @@ fn parquet(database: &Database, runs: &[Dossier], args: &ReportArgs) -> Result<E
     };
     let cells: Vec<ParquetCell> = runs.iter().flat_map(|run| &run.view.cells).map(row).collect();
     if cells.is_empty() {
-        let text = "a Parquet file has a row for each cell, and no run has any: op cases are in --format jsonl";
+        let text =
+            "a Parquet file has a row for each cell, and no run has any: op cases are in --format jsonl";
         return Err(Failure::text(ExitStatus::TooLittleEvidence, text));
     }
     database.write_parquet(&cells, &file).exit(ExitStatus::BadData)?;
@@ -95,7 +97,8 @@ fn deliver(documents: &[Rendered], args: &ReportArgs) -> Result<(), Failure> {
     let alone = || match documents {
         [] => Err(Failure::text(ExitStatus::TooLittleEvidence, "the run has nothing to report")),
         [_, _, ..] if args.format == Format::Wptreport => {
-            let text = "a wptreport is of one browser: choose one with --browsers, or name a folder with --out DIR/";
+            let text =
+                "a wptreport is of one browser: choose one with --browsers, or name a folder with --out DIR/";
             Err(Failure::text(ExitStatus::Usage, text))
         }
         [one, ..] => Ok(&one.text),

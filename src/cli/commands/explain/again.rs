@@ -49,6 +49,9 @@ pub(super) async fn again(
         Ok(setting) => setting,
         Err(failure) => return Ok((refused(format!("{:#}", failure.error)), false)),
     };
+    if ablate && setting.cell.is_native() {
+        return Ok((refused("the host has no browser's switches to leave out"), false));
+    }
     let Once { verdict, trace, stopped } = match setting.once(places, &[]).await {
         Ok(once) => once,
         Err(failure) => return Ok((refused(format!("{:#}", failure.error)), false)),
@@ -62,9 +65,6 @@ pub(super) async fn again(
     if !ablate || stopped {
         return Ok((again, stopped));
     }
-    if setting.cell.is_native() {
-        return Ok((refused("the host has no browser's switches to leave out"), false));
-    }
     let switches = setting.switches(places)?;
     for (at, switch) in switches.iter().enumerate() {
         out::note(&format!("{} of {}: without {switch}", at + 1, switches.len()));
@@ -75,7 +75,9 @@ pub(super) async fn again(
         again.ablation.push(Ablated {
             without: switch.clone(),
             status: verdict.as_ref().map(|verdict| verdict.status),
-            reason: verdict.filter(|verdict| verdict.status != Status::Pass).and_then(|verdict| verdict.reason),
+            reason: verdict
+                .filter(|verdict| verdict.status != Status::Pass)
+                .and_then(|verdict| verdict.reason),
         });
     }
     Ok((again, false))
@@ -86,7 +88,8 @@ impl Setting {
     fn of(stored: &Stored, cell: &str) -> Result<Self, Failure> {
         let bad = |text: &str| Failure::text(ExitStatus::BadData, text);
         let cell: Cell = cell.parse().exit(ExitStatus::BadData)?;
-        let mut plan = stored.plan.clone().ok_or_else(|| bad("its plan is of another version of this program"))?;
+        let mut plan =
+            stored.plan.clone().ok_or_else(|| bad("its plan is of another version of this program"))?;
         let planned = plan.cells.iter().find(|planned| planned.cell == cell);
         if let Some(PlannedCell { decision: Decision::Never { reason, .. }, .. }) = planned {
             return Err(bad(reason));
@@ -98,7 +101,8 @@ impl Setting {
         let words: Vec<String> =
             serde_json::from_str(&stored.run.view.run.arguments).exit(ExitStatus::BadData)?;
         let typed = Args::try_parse_from(std::iter::once("webmatrix".to_owned()).chain(words));
-        let command = typed.map_err(|_| bad("its command line is of another version of this program"))?.command;
+        let command =
+            typed.map_err(|_| bad("its command line is of another version of this program"))?.command;
         let (paths, launch) = match &command {
             Command::Run(args) => (args.select.paths.clone(), args.launch.clone()),
             Command::Verify(args) => (args.paths.clone(), args.launch.clone()),
@@ -145,7 +149,10 @@ impl Setting {
                     let text = "it scored a text, which only `webmatrix compare` gives it";
                     return Err(Failure::text(ExitStatus::BadData, text));
                 }
-                (Sources::new(config::weights(&common.weights, &self.plan)?, Given::default()), Attempts::default())
+                (
+                    Sources::new(config::weights(&common.weights, &self.plan)?, Given::default()),
+                    Attempts::default(),
+                )
             }
             _ => (twins(), Attempts::default()),
         })
