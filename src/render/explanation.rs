@@ -128,3 +128,95 @@ fn run_again(text: &mut String, again: &Again) -> std::fmt::Result {
 fn line(text: &str) -> String {
     visible(&text.replace(['\n', '\t'], " "))
 }
+
+#[cfg(test)]
+mod tests {
+    use webmatrix_wire::EvidenceGrade;
+
+    use super::*;
+    use crate::analyse::explanation::{Ablated, Try};
+    use crate::store::PastRow;
+
+    fn past(run: &str, status: &str) -> PastRow {
+        PastRow {
+            run: run.into(),
+            started_at: "2026-01-01".into(),
+            status: Some(status.into()),
+            flaky: Some(run == "R1"),
+            evidence: None,
+        }
+    }
+
+    #[test]
+    fn an_explanation_is_read_from_top_to_bottom() {
+        let attempt = |number: u32, status: &str| Try {
+            number,
+            end: "done".into(),
+            status: Some(status.into()),
+            reason: (status != "pass").then(|| "no\nluck".into()),
+            wall_ms: None,
+        };
+        let switch = |what: &str| Difference { what: what.into(), there: Some("1".into()), here: None };
+        let ablated = |without: &str, status| Ablated {
+            without: without.into(),
+            status: Some(status),
+            reason: (status != Status::Pass).then(|| "WebGPU: absent".into()),
+        };
+        let told = Explanation {
+            version: 1,
+            cell: "a/b@tiny/webmatrix/webgpu/fp32/default".into(),
+            run: "R2".into(),
+            started_at: "2026-01-02".into(),
+            status: Some(Status::Pass),
+            evidence: EvidenceGrade::Software,
+            flaky: true,
+            means: "b@tiny ran and gave the right answer.".into(),
+            reason: Some("the adapter is \u{202e}swiftshader\u{1b}[31m, a program".into()),
+            behind: vec!["webgpu computed".into()],
+            outputs: Vec::new(),
+            tries: vec![attempt(1, "crash"), attempt(2, "pass")],
+            log: vec!["page: lost".into()],
+            history: vec![past("R1", "wrong"), past("R2", "pass")],
+            otherwise: Some(Otherwise { run: past("R1", "wrong"), differences: vec![switch("adapter")] }),
+            remedies: vec!["nothing".into()],
+            again: Some(Again {
+                status: Some(Status::Pass),
+                ablation: vec![ablated("--a", Status::Pass), ablated("pref b", Status::Unsupported)],
+                ..Again::default()
+            }),
+        };
+        insta::assert_snapshot!(render_explanation(&told), @r"
+        a/b@tiny/webmatrix/webgpu/fp32/default: pass
+        run R2 of 2026-01-02
+
+        b@tiny ran and gave the right answer.
+        the adapter is \u{202e}swiftshader\u{1b}[31m, a program
+
+        What stands behind it
+          webgpu computed
+
+        Tries
+          1. crash (done): no luck
+          2. pass (done)
+
+        What the log says
+          page: lost
+
+        In every run
+          2026-01-01 wrong, flaky
+          2026-01-01 pass (this one)
+
+        It was wrong in run R1; what was different there
+          adapter: 1 there, none here
+
+        Run again
+          pass
+
+        Switches that matter, of 2
+          without pref b: unsupported: WebGPU: absent
+
+        What to do
+          nothing
+        ");
+    }
+}

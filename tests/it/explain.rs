@@ -175,7 +175,7 @@ fn the_switch_that_made_it_work_is_found() {
     let run = ["run", "--browsers", "chromium", "--backends", "webgpu", "--models", "bert", "--samples", "1"];
     let output = webmatrix(out.path(), &run);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    let found = told(out.path(), &["chromium/bert", "--ablate"]);
+    let found = told(out.path(), &["chromium/bert", "--ablate=unsafe-webgpu,disable-sync"]);
     let again = &found["again"];
     assert_eq!(again["status"], "pass", "{again:#}");
     let ablated = again["ablation"].as_array().cloned().unwrap_or_default();

@@ -150,8 +150,31 @@ fn what_is_stored_is_told_with_what_was_different_when_it_was_otherwise() {
             Some("output y: 1 of 2 elements out of tolerance"),
         ),
     ];
-    let text = crate::render::render_explanation(&told(&runs));
-    insta::assert_snapshot!(text, @"");
+    let told = told(&runs);
+    let differences = told.otherwise.iter().flat_map(|otherwise| &otherwise.differences);
+    let differences = differences.map(|found| format!("{}: {:?} {:?}", found.what, found.there, found.here));
+    let lines =
+        [vec![told.means.clone()], told.behind.clone(), told.log.clone(), differences.collect()].concat();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    bert@tiny at fp32 on webgpu in firefox ran to its end and gave a wrong answer.
+    evidence software: the GPU's interface is a program on the CPU, or not proven to be anything else; that shows what is computed, not how fast
+    webgpu was asked for, and webgpu computed
+    adapter: mesa llvmpipe, which the browser calls a fallback
+    its known-answer computation was right
+    5 ops an inference, 9 dispatches in all
+    gelu ran 2 times on wasm
+    driver: the GPU process CRASHED
+    driver: odd
+    browser version: Some("141.0") Some("142.0")
+    browser switch: Some("--enable-features=A") None
+    browser switch: None Some("--enable-features=C")
+    "#);
+    assert_eq!(told.otherwise.map(|otherwise| otherwise.run.run), Some("R2".to_owned()));
+    assert!(
+        told.remedies[0].contains("--suite ops --browsers firefox --backends webgpu"),
+        "{:?}",
+        told.remedies
+    );
 }
 
 #[test]

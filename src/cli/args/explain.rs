@@ -17,9 +17,10 @@ pub(in crate::cli) struct ExplainArgs {
     /// The run [default: the latest that has the cell]
     #[arg(long, env = "WEBMATRIX_RUN", value_name = "ID|latest")]
     pub(in crate::cli) run: Option<String>,
-    /// Run it again with one switch or preference of its browser left out at a time
-    #[arg(long, env = "WEBMATRIX_ABLATE", conflicts_with = "stored")]
-    pub(in crate::cli) ablate: bool,
+    /// Run it again with one switch or preference of its browser left out at a time; --ablate=TEXT,… only those that contain
+    /// one of these
+    #[arg(long, env = "WEBMATRIX_ABLATE", num_args = 0.., require_equals = true, value_delimiter = ',', value_name = "TEXT", conflicts_with = "stored")]
+    pub(in crate::cli) ablate: Option<Vec<String>>,
     /// Tell what is stored, and run nothing
     #[arg(long, env = "WEBMATRIX_STORED")]
     pub(in crate::cli) stored: bool,

@@ -36,13 +36,13 @@ pub(in crate::cli) async fn run(args: ExplainArgs) -> Result<ExitStatus, Failure
         return Err(Failure::text(ExitStatus::BadData, format!("run {run} has no cell {cell}")));
     };
     let mut status = ExitStatus::AsExpected;
-    if args.ablate || (told.status == Some(Status::Wrong) && !args.stored) {
+    if args.ablate.is_some() || (told.status == Some(Status::Wrong) && !args.stored) {
         let places = beside(&args);
-        let (again, stopped) = again::again(&here, &told.cell, &places, args.ablate).await?;
+        let (again, stopped) = again::again(&here, &told.cell, &places, args.ablate.as_deref()).await?;
         status = match (stopped, &again.refused) {
             (true, _) => ExitStatus::Interrupted,
             // What was asked for by name could not be done.
-            (_, Some(_)) if args.ablate => ExitStatus::Unavailable,
+            (_, Some(_)) if args.ablate.is_some() => ExitStatus::Unavailable,
             _ => ExitStatus::AsExpected,
         };
         told.again = Some(again);

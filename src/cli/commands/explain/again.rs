@@ -37,19 +37,19 @@ struct Once {
     stopped: bool,
 }
 
-/// Runs the cell again; traces it if it is wrong, and leaves out switches one by one if that is asked for. The flag says
-/// whether somebody stopped it.
+/// Runs the cell again; traces it if it is wrong, and leaves out switches one by one, those that contain one of the texts or
+/// all, if that is asked for. The flag says whether somebody stopped it.
 pub(super) async fn again(
     stored: &Stored,
     cell: &str,
     places: &Places,
-    ablate: bool,
+    ablate: Option<&[String]>,
 ) -> Result<(Again, bool), Failure> {
     let setting = match Setting::of(stored, cell) {
         Ok(setting) => setting,
         Err(failure) => return Ok((refused(format!("{:#}", failure.error)), false)),
     };
-    if ablate && setting.cell.is_native() {
+    if ablate.is_some() && setting.cell.is_native() {
         return Ok((refused("the host has no browser's switches to leave out"), false));
     }
     let Once { verdict, trace, stopped } = match setting.once(places, &[]).await {
@@ -62,10 +62,12 @@ pub(super) async fn again(
         trace,
         ..Again::default()
     };
-    if !ablate || stopped {
-        return Ok((again, stopped));
+    let Some(texts) = ablate.filter(|_| !stopped) else { return Ok((again, stopped)) };
+    let mut switches = setting.switches(places)?;
+    switches.retain(|switch| texts.is_empty() || texts.iter().any(|text| switch.contains(text.as_str())));
+    if switches.is_empty() {
+        again.refused = Some(format!("{} is started with no such switch", setting.cell.browser));
     }
-    let switches = setting.switches(places)?;
     for (at, switch) in switches.iter().enumerate() {
         out::note(&format!("{} of {}: without {switch}", at + 1, switches.len()));
         let Once { verdict, stopped, .. } = setting.once(places, std::slice::from_ref(switch)).await?;
