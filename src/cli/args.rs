@@ -47,9 +47,9 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the cells of a matrix in real browsers
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print the cells of a matrix, and why others do not run
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Find the browsers on this machine
     Browsers(BrowsersArgs),
     /// Find out what browsers can do: WebGPU, WebNN, WebAssembly, timers

@@ -58,7 +58,7 @@ pub fn arguments() -> clap::Command {
 
 async fn command(args: Args) -> Result<ExitStatus, Failure> {
     match args.command {
-        Command::Run(args) => commands::run::run(args).await,
+        Command::Run(args) => commands::run::run(*args).await,
         Command::Plan(args) => commands::plan::run(&args),
         Command::Browsers(args) => commands::browsers::run(&args),
         Command::Probe(args) => commands::probe::run(args).await,

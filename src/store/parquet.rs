@@ -97,13 +97,11 @@ impl Database {
         }
         let path = file.to_str().ok_or_else(|| ParquetError::Path(file.to_owned()))?;
         self.connection.execute_batch(CHOSEN)?;
-        {
-            let mut chosen = self.connection.appender("chosen")?;
-            for cell in cells {
-                let ParquetCell { run, cell, agrees, max_abs, max_rel, cosine } = cell;
-                chosen.append_row(params![run, cell, agrees, max_abs, max_rel, cosine])?;
-            }
-            chosen.flush()?;
+        // An appender refuses a database that is open for reading, whatever it appends to.
+        let mut insert = self.connection.prepare("INSERT INTO chosen VALUES (?, ?, ?, ?, ?, ?)")?;
+        for cell in cells {
+            let ParquetCell { run, cell, agrees, max_abs, max_rel, cosine } = cell;
+            insert.execute(params![run, cell, agrees, max_abs, max_rel, cosine])?;
         }
         let quoted = path.replace('\'', "''");
         self.connection.execute_batch(&format!("COPY ({ROWS}) TO '{quoted}' (FORMAT parquet)"))?;

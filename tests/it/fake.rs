@@ -261,7 +261,7 @@ async fn page(address: &Address, stage: &Stage, health: &Mutex<Health>) {
 /// What a page with a wrong kernel computes of a golden, as far as its name is wanted.
 fn wrong_kernel(class: &str, wanted: fn(&str) -> bool) -> Vec<u8> {
     let loaded = loaded(class, golden(class, "model.safetensors"));
-    let faulty = Faulty::new("gelu", "encoder.layer.1");
+    let faulty = Faulty::new("attention", "encoder.layer.1");
     let computed = pollster::block_on(trace(&loaded, faulty, Options::default()));
     let mut computed = computed.unwrap_or_else(|error| panic!("{error}"));
     computed.retain(|name, _| wanted(name));
