@@ -436,7 +436,7 @@ pub(super) struct ReportArgs {
     /// Only cells of these precisions
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
     pub(super) precisions: Option<Vec<Precision>>,
-    /// Only cells of these browsers
+    /// Only cells of these browsers, or `all`
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL")]
     pub(super) browsers: Option<Vec<String>>,
     /// Which runs

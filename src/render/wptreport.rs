@@ -27,6 +27,7 @@ struct Document<'a> {
     run_info: RunInfo<'a>,
     /// Milliseconds since 1970.
     time_start: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     time_end: Option<i64>,
     results: Vec<TestResult>,
 }
@@ -52,8 +53,8 @@ struct TestResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<&'static str>,
     message: Option<String>,
-    /// Milliseconds.
-    duration: Option<u64>,
+    /// Milliseconds; what did not run took none.
+    duration: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     known_intermittent: Vec<&'static str>,
     subtests: Vec<Subtest>,
@@ -110,7 +111,7 @@ fn result(case: &ExportCase<'_>) -> TestResult {
         status,
         expected: (failed && status != "OK").then_some("OK"),
         message: message(case),
-        duration: case.wall_ms.filter(|ms| *ms >= 0.0).map(|ms| ms.round() as u64),
+        duration: case.wall_ms.unwrap_or_default().round() as u64,
         known_intermittent: intermittent(case),
         subtests: subtests(case),
     }

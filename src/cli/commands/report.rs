@@ -32,7 +32,9 @@ pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
             return Err(Failure::text(ExitStatus::BadData, text));
         }
     }
-    if let Some(browsers) = &args.browsers {
+    // Whoever keeps the flag of runs in the environment means every browser.
+    let browsers = args.browsers.as_ref().filter(|browsers| !browsers.iter().any(|label| label == "all"));
+    if let Some(browsers) = browsers {
         runs.iter_mut().for_each(|run| only_browsers(run, browsers));
         if runs.iter().all(|run| run.view.cells.is_empty() && run.view.ops.is_none()) {
             let text =
