@@ -8,6 +8,7 @@ mod outputs;
 use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Precision, Status};
 
+use super::speed;
 use super::stats::{Estimate, FEWEST, median, ratio_in_turn, ratio_of_medians_apart};
 use super::view::CellView;
 use crate::plan::Cell;
@@ -156,12 +157,7 @@ pub struct Perplexity {
 
 /// Whether a cell was timed on what it claims, and not on software in its place.
 fn timed(cell: &Measured<'_>) -> Result<(), &'static str> {
-    match cell.view.evidence {
-        EvidenceGrade::Hardware | EvidenceGrade::Cpu => Ok(()),
-        EvidenceGrade::Software => Err("not measured on hardware"),
-        EvidenceGrade::Fallback => Err("not measured on the backend asked for"),
-        EvidenceGrade::Simulated | EvidenceGrade::None => Err("not measured"),
-    }
+    speed::timed(cell.view.evidence)
 }
 
 /// Holds cells of one run against one another.

@@ -1,6 +1,8 @@
 //! What was typed. Every flag can be given in the environment as `WEBMATRIX_<FLAG>`.
 
 mod compare;
+mod docs;
+mod explain;
 mod file;
 mod memory;
 mod merge;
@@ -19,6 +21,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use webmatrix_wire::{Backend, Precision};
 
 pub(super) use compare::{Compare, CompareArgs, ComparedArgs};
+pub(super) use docs::{CompletionsArgs, ManArgs};
+pub(super) use explain::ExplainArgs;
 pub(super) use file::{FileArgs, NamedFile};
 pub(super) use memory::MemoryArgs;
 pub(super) use merge::MergeArgs;
@@ -47,9 +51,9 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the cells of a matrix in real browsers
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print the cells of a matrix, and why others do not run
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Find the browsers on this machine
     Browsers(BrowsersArgs),
     /// Find out what browsers can do: WebGPU, WebNN, WebAssembly, timers
@@ -70,6 +74,12 @@ pub(super) enum Command {
     Merge(MergeArgs),
     /// What the memory of a run's cells was for, over time
     Memory(MemoryArgs),
+    /// Say why a cell has its status, what differs from when it was otherwise, and what to do
+    Explain(ExplainArgs),
+    /// Print a shell's completions of these commands
+    Completions(CompletionsArgs),
+    /// Print the manual page of the program or of a command
+    Man(ManArgs),
 }
 
 /// What is run on the browsers' backends.
@@ -208,6 +218,9 @@ pub(super) struct LaunchArgs {
     /// This machine has a GPU with a working driver: ask browsers to use it
     #[arg(long, env = "WEBMATRIX_HARDWARE_GPU")]
     pub(super) hardware_gpu: bool,
+    /// Switches that are left out: only `explain --ablate` does that.
+    #[arg(skip)]
+    pub(super) without: Vec<String>,
 }
 
 /// Where results are kept.
@@ -427,7 +440,8 @@ pub(super) struct ReportArgs {
     /// The database
     #[arg(long, default_value = "webmatrix-out/webmatrix.duckdb", env = "WEBMATRIX_DB", value_name = "FILE")]
     pub(super) db: PathBuf,
-    /// Where to write it; without, text goes to standard output and html beside the database
+    /// Where to write it; without, text goes to standard output and html beside the database. A folder (DIR/) gets a file for
+    /// each browser too, where the format has such: badge, wptreport
     #[arg(long, env = "WEBMATRIX_REPORT_OUT", value_name = "FILE|DIR")]
     pub(super) out: Option<PathBuf>,
     /// What to show: everything, or the matrix with what its cells save and cost
@@ -436,6 +450,9 @@ pub(super) struct ReportArgs {
     /// Only cells of these precisions
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
     pub(super) precisions: Option<Vec<Precision>>,
+    /// Only cells of these browsers, or `all`
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL")]
+    pub(super) browsers: Option<Vec<String>>,
     /// Which runs
     #[arg(long, default_value = "latest", env = "WEBMATRIX_RUN", value_name = "ID|latest|all")]
     pub(super) run: RunSelection,

@@ -17,17 +17,25 @@ pub(super) struct LocalLauncher {
     pub(super) log_folder: PathBuf,
 }
 
-#[async_trait]
-impl Launcher for LocalLauncher {
-    async fn start(&self, browser: &str) -> Result<Box<dyn Session>, String> {
+impl LocalLauncher {
+    /// How a browser is started; why it cannot be, if it is not here.
+    pub(super) fn spec(&self, browser: &str) -> Result<LaunchSpec, String> {
         let installed = self.installed.iter().find(|installed| installed.label == browser);
         let installed = installed.ok_or_else(|| format!("{browser} is no longer on this machine"))?;
         let mut spec = LaunchSpec::new(installed.clone(), self.log_folder.clone());
         spec.headless = !self.launch.headed;
         spec.hardware_gpu = self.launch.hardware_gpu;
+        spec.without.clone_from(&self.launch.without);
         if self.launch.no_sandbox {
             spec.no_sandbox = NoSandbox::Always;
         }
-        session::start(&spec).await.map_err(|error| format!("{:#}", anyhow::Error::new(error)))
+        Ok(spec)
+    }
+}
+
+#[async_trait]
+impl Launcher for LocalLauncher {
+    async fn start(&self, browser: &str) -> Result<Box<dyn Session>, String> {
+        session::start(&self.spec(browser)?).await.map_err(|error| format!("{:#}", anyhow::Error::new(error)))
     }
 }

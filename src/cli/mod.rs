@@ -59,7 +59,7 @@ pub fn arguments() -> clap::Command {
 
 async fn command(args: Args) -> Result<ExitStatus, Failure> {
     match args.command {
-        Command::Run(args) => commands::run::run(args).await,
+        Command::Run(args) => commands::run::run(*args).await,
         Command::Plan(args) => commands::plan::run(&args),
         Command::Browsers(args) => commands::browsers::run(&args),
         Command::Probe(args) => commands::probe::run(args).await,
@@ -76,6 +76,9 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
         Command::Report(args) => commands::report::run(&args),
         Command::Merge(args) => commands::merge::run(&args),
         Command::Memory(args) => commands::memory::run(&args),
+        Command::Explain(args) => commands::explain::run(args).await,
+        Command::Completions(args) => Ok(commands::docs::completions(&args)),
+        Command::Man(args) => commands::docs::man(&args),
     }
 }
 

@@ -1,5 +1,7 @@
 //! One cell a line, for spreadsheets (RFC 4180).
 
+use webmatrix_wire::Status;
+
 use crate::analyse::view::{CellView, RunView};
 
 const COLUMNS: [&str; 18] = [
@@ -24,14 +26,30 @@ const COLUMNS: [&str; 18] = [
 ];
 
 pub(super) fn render(runs: &[&RunView]) -> String {
-    let mut text = line(COLUMNS.map(str::to_owned));
+    let mut text = line(&COLUMNS.map(Field::text));
     for cell in runs.iter().flat_map(|run| &run.cells) {
-        text.push_str(&line(fields(cell)));
+        text.push_str(&line(&fields(cell)));
     }
     text
 }
 
-fn fields(cell: &CellView) -> [String; 18] {
+/// What a field holds: a number is written as it is, a text so that no spreadsheet computes it.
+enum Field {
+    Text(String),
+    Number(Option<f64>),
+}
+
+impl Field {
+    fn text(text: impl ToString) -> Self {
+        Self::Text(text.to_string())
+    }
+
+    fn optional(text: Option<&String>) -> Self {
+        Self::Text(text.cloned().unwrap_or_default())
+    }
+}
+
+fn fields(cell: &CellView) -> [Field; 18] {
     let agreement = cell.agreement.as_ref().map(|agreement| {
         let word = if agreement.ok { "agrees" } else { "differs" };
         format!(
@@ -50,37 +68,54 @@ fn fields(cell: &CellView) -> [String; 18] {
         format!("{text} ({})", accuracy.reference)
     });
     [
-        cell.id.clone(),
-        cell.browser.clone(),
-        cell.browser_version.clone(),
-        cell.model.clone(),
-        cell.size.clone(),
-        cell.runtime.clone(),
-        cell.backend.clone(),
-        cell.precision.clone(),
-        cell.profile.clone(),
-        cell.status.map(|status| status.to_string()).unwrap_or_default(),
-        cell.flaky.to_string(),
-        cell.evidence.to_string(),
-        cell.implementation.clone().unwrap_or_default(),
-        agreement.unwrap_or_default(),
-        accuracy.unwrap_or_default(),
-        cell.median_ms.map(|ms| ms.to_string()).unwrap_or_default(),
-        cell.error.clone().unwrap_or_default(),
-        cell.run.clone(),
+        Field::text(&cell.id),
+        Field::text(&cell.browser),
+        Field::text(&cell.browser_version),
+        Field::text(&cell.model),
+        Field::text(&cell.size),
+        Field::text(&cell.runtime),
+        Field::text(&cell.backend),
+        Field::text(&cell.precision),
+        Field::text(&cell.profile),
+        Field::text(cell.status.map_or("", Status::as_str)),
+        Field::text(cell.flaky),
+        Field::text(cell.evidence),
+        Field::optional(cell.implementation.as_ref()),
+        Field::optional(agreement.as_ref()),
+        Field::optional(accuracy.as_ref()),
+        Field::Number(cell.median_ms),
+        Field::optional(cell.error.as_ref()),
+        Field::text(&cell.run),
     ]
 }
 
-fn line(fields: [String; 18]) -> String {
-    fields.map(|text| field(&text)).join(",") + "\r\n"
+fn line(fields: &[Field]) -> String {
+    let fields: Vec<String> = fields.iter().map(field).collect();
+    fields.join(",") + "\r\n"
 }
 
-/// Quoted where the format needs it. Text of browsers and models must not become a formula in a
-/// spreadsheet that opens the file.
-fn field(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+/// Quoted where the format needs it.
+fn field(field: &Field) -> String {
+    let text = match field {
+        Field::Text(text) => text,
+        // What is not finite is no number to a spreadsheet.
+        Field::Number(number) => {
+            return number
+                .filter(|number| number.is_finite())
+                .map(|number| number.to_string())
+                .unwrap_or_default();
+        }
+    };
+    let guard = if starts_a_formula(text) { "'" } else { "" };
     if guard.is_empty() && !text.contains([',', '"', '\n', '\r']) {
-        return text.to_owned();
+        return text.clone();
     }
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
+}
+
+/// Whether a spreadsheet that opens the file would compute a text, by OWASP's list with the full-width forms of its signs.
+/// Blanks in front are no help where a spreadsheet drops them.
+fn starts_a_formula(text: &str) -> bool {
+    const SIGNS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+    text.starts_with(SIGNS) || text.trim_start().starts_with(SIGNS)
 }

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::comparison::{COSTS, COSTS_NOTE, costs_of};
+use super::text::{address, visible};
 use crate::analyse::comparison::Row;
 use crate::analyse::view::{CellView, RunView};
 
@@ -76,12 +77,13 @@ fn matrix(text: &mut String, cells: &[CellView]) -> std::fmt::Result {
         };
         lines[at].1.insert(column, word(cell));
     }
-    writeln!(text, "| | {} |", columns.join(" | "))?;
+    let headings: Vec<String> = columns.iter().map(|column| escape(column)).collect();
+    writeln!(text, "| | {} |", headings.join(" | "))?;
     writeln!(text, "|---|{}", "---|".repeat(columns.len()))?;
     for (line, words) in &lines {
         let words: Vec<&str> =
             columns.iter().map(|column| words.get(column).map_or("", String::as_str)).collect();
-        writeln!(text, "| {line} | {} |", words.join(" | "))?;
+        writeln!(text, "| {} | {} |", escape(line), words.join(" | "))?;
     }
     text.push('\n');
     Ok(())
@@ -136,24 +138,98 @@ fn not_green(text: &mut String, cells: &[CellView]) -> std::fmt::Result {
     writeln!(text, "## Not green\n\n| why | cells | first |\n|---|---|---|")?;
     for (reason, ids) in &reasons {
         let first = ids.first().copied().unwrap_or_default();
-        writeln!(text, "| {reason} | {} | `{first}` |", ids.len())?;
+        writeln!(text, "| {reason} | {} | {} |", ids.len(), code(first))?;
     }
     text.push('\n');
     Ok(())
 }
 
-/// Text of browsers and users, made harmless inside a table: no markup, no HTML, no new lines.
+/// Text of browsers and users, made harmless inside a table: no markup, no HTML, no links, nobody mentioned, no new lines,
+/// and what would not be seen written out.
 pub(super) fn escape(text: &str) -> String {
+    let text = visible(&text.replace(['\n', '\r', '\t'], " "));
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut before = ' ';
+    for (at, c) in text.char_indices() {
+        let rest = &text[at..];
+        let after = rest.chars().nth(1).unwrap_or(' ');
         match c {
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' => escaped.extend(['\\', c]),
+            // Between letters it is one.
+            '_' if before.is_alphanumeric() && after.is_alphanumeric() => escaped.push(c),
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '~' => escaped.extend(['\\', c]),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
-            c if c.is_control() => escaped.push(' '),
+            '$' => escaped.push_str("&#36;"),
+            // What looks like an address is made a link, unless its parts are not next to one another.
+            ':' if rest.starts_with("://") => escaped.push_str("&#58;"),
+            '.' if ends_with_www(&escaped) => escaped.push_str("&#46;"),
+            // Behind a letter nobody is meant.
+            '@' if !before.is_alphanumeric() => escaped.push_str("@\u{200b}"),
             c => escaped.push(c),
         }
+        before = c;
     }
     escaped
+}
+
+fn ends_with_www(text: &str) -> bool {
+    text.as_bytes().last_chunk::<3>().is_some_and(|end| end.eq_ignore_ascii_case(b"www"))
+}
+
+/// An id as code.
+fn code(id: &str) -> String {
+    format!("`{}`", address(id))
+}
+
+/// What a step of a CI system may show of its summary, in bytes, with room for what others wrote there before.
+const SUMMARY: usize = 900_000;
+
+/// The runs in a sentence each, what is not green first: for the summary of a CI system's job, which holds only so much.
+pub(super) fn summary(runs: &[&RunView]) -> String {
+    let mut text = String::new();
+    for view in runs {
+        text.push_str(&format!("## webmatrix {}\n\n{}\n\n", escape(&view.run.matrix), sentence(view)));
+        let mut body = String::new();
+        // Writing to a string cannot fail.
+        summary_of(&mut body, view).ok();
+        text.push_str(&body);
+    }
+    cut(text, SUMMARY)
+}
+
+fn summary_of(text: &mut String, view: &RunView) -> std::fmt::Result {
+    not_green(text, &view.cells)?;
+    if !view.cells.is_empty() {
+        matrix(text, &view.cells)?;
+        costs(text, &view.costs)?;
+    }
+    if let Some(matrix) = &view.ops {
+        ops::matrix(text, matrix)?;
+    }
+    writeln!(text, "{LEGEND}")
+}
+
+/// A run in a sentence.
+fn sentence(view: &RunView) -> String {
+    let statuses = view.cells.iter().map(|cell| cell.status);
+    let ops = view.ops.iter().flat_map(|ops| &ops.cases).map(|case| case.status.parse().ok());
+    let mut counts: BTreeMap<Option<Status>, usize> = BTreeMap::new();
+    statuses.chain(ops).for_each(|status| *counts.entry(status).or_default() += 1);
+    let told = counts.iter().map(|(status, count)| {
+        format!("{count} {}", status.map_or("without a verdict", Status::as_str).replace('_', " "))
+    });
+    let told: Vec<String> = told.collect();
+    if told.is_empty() { "Nothing ran.".to_owned() } else { format!("Cases: {}.", told.join(", ")) }
+}
+
+/// As many whole lines as there is room for, and how many are left out.
+fn cut(text: String, room: usize) -> String {
+    if text.len() <= room {
+        return text;
+    }
+    let fits = text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= room).map(|(at, _)| at).last();
+    let kept = text[..fits.unwrap_or_default()].rfind('\n').map_or("", |end| &text[..=end]);
+    let left = text[kept.len()..].lines().count();
+    format!("{kept}\n{left} lines are left out, because a summary holds no more; the report has them.\n")
 }

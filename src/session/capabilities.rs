@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::discover::{Channel, Os};
 use crate::plan::axis::BrowserKind;
-use crate::session::flags::Flags;
+use crate::session::flags::{Flags, apart};
 use crate::session::spec::{LaunchSpec, NoSandbox, Surroundings};
 
 /// Chromium without its own errands: no updates, no sync, no first-run pages, no crash uploads.
@@ -79,6 +79,25 @@ pub(super) fn requested_args(capabilities: &Value) -> Vec<String> {
     args.into_iter().flatten().filter_map(|arg| arg.as_str().map(str::to_owned)).collect()
 }
 
+/// What a browser is started to be: nothing of what runs in it could tell that it was another.
+const MODES: [&str; 4] = ["--headless=new", "-headless", "--no-sandbox", "--automation"];
+
+/// The switches and preferences of a launch that can be left out one at a time: each feature of a list by itself, preferences
+/// as `pref NAME`. Those without which a driven browser does not start on this machine are not among them.
+pub fn switches(spec: &LaunchSpec, here: Surroundings) -> Vec<String> {
+    let asked = capabilities(spec, here);
+    let mut switches = apart(&requested_args(&asked));
+    switches.retain(|switch| !MODES.contains(&switch.as_str()));
+    let prefs = asked.pointer("/moz:firefoxOptions/prefs").and_then(Value::as_object);
+    switches.extend(prefs.into_iter().flatten().map(|(name, _)| pref(name)));
+    switches
+}
+
+/// A preference as a switch is named.
+fn pref(name: &str) -> String {
+    format!("pref {name}")
+}
+
 fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -113,7 +132,7 @@ fn chromium(spec: &LaunchSpec, here: Surroundings) -> Value {
         }
     }
     flags.extend(&spec.extra_args);
-    json!({ "binary": spec.browser.path, "args": flags.finish() })
+    json!({ "binary": spec.browser.path, "args": flags.without(&spec.without).finish() })
 }
 
 /// Options of Firefox.
@@ -138,7 +157,8 @@ fn firefox(spec: &LaunchSpec) -> Value {
         args.add("-headless");
     }
     args.extend(&spec.extra_args);
-    json!({ "binary": spec.browser.path, "args": args.finish(), "prefs": prefs })
+    prefs.retain(|name, _| !spec.without.iter().any(|left_out| *left_out == pref(name)));
+    json!({ "binary": spec.browser.path, "args": args.without(&spec.without).finish(), "prefs": prefs })
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use capabilities::capabilities;
+pub use capabilities::{capabilities, switches};
 pub use error::SessionError;
 pub use facts::{Flags, SessionFacts};
 pub use health::Health;

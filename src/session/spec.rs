@@ -31,6 +31,8 @@ pub struct LaunchSpec {
     pub extra_args: Vec<String>,
     /// Further preferences (Firefox), stronger than ours.
     pub prefs: BTreeMap<String, Value>,
+    /// Switches and preferences to leave out, as [`super::switches`] names them.
+    pub without: Vec<String>,
     /// Where the driver's log is kept.
     pub log_folder: PathBuf,
     /// How long anything may take.
@@ -50,6 +52,7 @@ impl LaunchSpec {
             developer_features: false,
             extra_args: Vec::new(),
             prefs: BTreeMap::new(),
+            without: Vec::new(),
             log_folder,
             deadlines: Deadlines::default(),
         }

@@ -4,7 +4,9 @@
 //! nothing, so a journal can be replayed into a database that has some or all of it.
 
 mod apply;
+mod history;
 mod memory;
+mod parquet;
 mod query;
 mod rows;
 mod schema;
@@ -16,7 +18,9 @@ use std::path::{Path, PathBuf};
 
 use duckdb::{AccessMode, Config, Connection};
 
+pub use history::PastRow;
 pub use memory::{CacheRow, MemoryRow};
+pub use parquet::{ParquetCell, ParquetError};
 pub use query::RunSelection;
 pub use rows::{
     AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,

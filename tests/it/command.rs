@@ -163,3 +163,21 @@ fn a_browser_of_ones_own_is_kept_and_forgotten() {
     assert_eq!(code(&webmatrix(folder.path(), &["browsers", "remove", "mine"])), 0);
     assert_eq!(code(&webmatrix(folder.path(), &["browsers", "remove", "mine"])), 65);
 }
+
+#[test]
+fn shells_and_man_are_told_of_every_command() {
+    let folder = folder();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = webmatrix(folder.path(), &["completions", shell]);
+        assert_eq!(code(&output), 0, "{shell}: {}", stderr(&output));
+        assert!(stdout(&output).contains("explain"), "{shell}");
+    }
+    let page = stdout(&webmatrix(folder.path(), &["man", "models", "pull"]));
+    assert!(page.contains(".TH webmatrix-models-pull 1") && page.contains("REVISION"), "{page}");
+    let unknown = webmatrix(folder.path(), &["man", "pull"]);
+    assert_eq!(code(&unknown), 2, "{}", stderr(&unknown));
+    assert!(stderr(&unknown).contains("use one of run, plan"), "{}", stderr(&unknown));
+    assert_eq!(code(&webmatrix(folder.path(), &["man", "--out", "pages"])), 0);
+    let pages = std::fs::read_dir(folder.path().join("pages")).map(Iterator::count);
+    assert!(pages.is_ok_and(|pages| pages > webmatrix::cli::arguments().get_subcommands().count()));
+}

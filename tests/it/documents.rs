@@ -94,7 +94,7 @@ fn needs_nothing(words: &[String]) -> bool {
         && !words.windows(3).any(|three| three[0] == "--browsers" && !three[2].starts_with('-'));
     match words[1..] {
         ["models", "pull", ..] => false,
-        ["browsers" | "plan" | "models" | "report", ..] => true,
+        ["browsers" | "plan" | "models" | "report" | "completions" | "man", ..] => true,
         ["run", "--resume", ..] => true,
         ["run" | "verify", ..] => on_the_host,
         _ => false,

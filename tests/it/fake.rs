@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use webmatrix::analyse::Rules;
 use webmatrix::collect::{
     self, Context, Given, Journal, Launcher, OwnWeights, Record, Recorder, RunStarted, Settings, Sources,
-    Stop, Versions,
+    Step, Stop, Versions,
 };
 use webmatrix::discover::{Channel, Installed, Source};
 use webmatrix::event::Events;
@@ -25,6 +25,10 @@ use webmatrix_wire::{
     WIRE_VERSION, WasmFacts,
 };
 
+use webmatrix_engine::run::{Loaded, Options, trace};
+use webmatrix_engine::tensor::write_safetensors;
+
+use crate::faulty::Faulty;
 use crate::http::Address;
 
 /// What the page of a cell does.
@@ -46,6 +50,8 @@ pub(crate) enum Act {
     Crash,
     /// Says nothing more, but its heart beats.
     Hang,
+    /// One op of one layer computes too much.
+    WrongKernel,
 }
 
 /// Scripts by cell id: the acts of its first, second, … try; the last is repeated. Without: good.
@@ -194,8 +200,13 @@ async fn page(address: &Address, stage: &Stage, health: &Mutex<Health>) {
     };
     say(address, &mut seq, Message::Hello(hello)).await;
     let outputs = match &job.kind {
-        JobKind::Ops { .. } | JobKind::Trace(_) | JobKind::Pairs(_) | JobKind::Cold { .. } => {
+        JobKind::Ops { .. } | JobKind::Pairs(_) | JobKind::Cold { .. } => {
             panic!("a run has no such job")
+        }
+        // Only what is wrong is traced.
+        JobKind::Trace(cell) => {
+            hand_in(address, &wrong_kernel(&cell.class, |_| true)).await;
+            vec![]
         }
         JobKind::Probe {} => {
             say(address, &mut seq, Message::Probe(Box::new(probe(stage)))).await;
@@ -219,6 +230,10 @@ async fn page(address: &Address, stage: &Stage, health: &Mutex<Health>) {
                     wrong[at] ^= 0x40;
                     hand_in(address, &wrong).await;
                 }
+                Act::WrongKernel => {
+                    let is_output = |name: &str| Step::parse(name).is_none();
+                    hand_in(address, &wrong_kernel(&cell.class, is_output)).await;
+                }
                 Act::NoOutput => {}
                 Act::Fail(kind) => {
                     let failed =
@@ -241,6 +256,23 @@ async fn page(address: &Address, stage: &Stage, health: &Mutex<Health>) {
         }
     };
     say(address, &mut seq, Message::Done(Done { page_ms: 5.0, outputs })).await;
+}
+
+/// What a page with a wrong kernel computes of a golden, as far as its name is wanted.
+fn wrong_kernel(class: &str, wanted: fn(&str) -> bool) -> Vec<u8> {
+    let loaded = loaded(class, golden(class, "model.safetensors"));
+    let faulty = Faulty::new("attention", "encoder.layer.1");
+    let computed = pollster::block_on(trace(&loaded, faulty, Options::default()));
+    let mut computed = computed.unwrap_or_else(|error| panic!("{error}"));
+    computed.retain(|name, _| wanted(name));
+    write_safetensors(&computed).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A golden with these weights, as the engine loads it.
+pub(crate) fn loaded(class: &str, weights: Vec<u8>) -> Loaded {
+    let shards = vec![("model.safetensors".to_owned(), weights)];
+    let (config, inputs) = (golden(class, "config.json"), golden(class, "inputs.safetensors"));
+    Loaded::from_files(class, &config, None, shards, &inputs).unwrap_or_else(|error| panic!("{error}"))
 }
 
 async fn hand_in(address: &Address, outputs: &[u8]) {

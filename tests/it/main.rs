@@ -8,8 +8,11 @@ mod compare;
 #[cfg(target_os = "linux")]
 mod deaths;
 mod documents;
+mod explain;
+mod exports;
 mod fake;
 mod fallback;
+mod faulty;
 mod files;
 mod http;
 mod hub;

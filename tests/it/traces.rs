@@ -12,7 +12,7 @@ use webmatrix_engine::run::{Loaded, Options, trace};
 use webmatrix_engine::tensor::write_safetensors;
 
 use crate::command::{code, stderr};
-use crate::fake::golden;
+use crate::fake::{golden, loaded};
 use crate::verify::{WEIGHT, change, copy, element, get, lines, token, verify};
 
 /// Whether the harness and the browser are here, as `cargo xtask test` sees to: there what is missing fails
@@ -74,13 +74,6 @@ fn webnn_is_traced_through_a_generation() {
     not_to_blame(&output, "chromium-webnn", &["webnn"]);
 }
 
-/// The golden, and the golden with one weight spoilt, as the engine loads them.
-fn loaded(weights: &[u8]) -> Loaded {
-    let shards = vec![("model.safetensors".to_owned(), weights.to_vec())];
-    let (config, inputs) = (golden("bert", "config.json"), golden("bert", "inputs.safetensors"));
-    Loaded::from_files("bert", &config, None, shards, &inputs).unwrap_or_else(|error| panic!("{error}"))
-}
-
 /// A backend with a faulty kernel is not to be had, but one with a faulty weight computes the same.
 #[test]
 fn a_trace_names_the_op_and_the_layer_that_go_wrong() {
@@ -92,8 +85,8 @@ fn a_trace_names_the_op_and_the_layer_that_go_wrong() {
         Bytes::from(write_safetensors(&tensors).unwrap_or_else(|error| panic!("{error}")))
     };
     let traced = Traced {
-        backend: Ok(of(&loaded(&get(model.path(), "model.safetensors")), Kernels::Simd)),
-        oracle: Ok(of(&loaded(&golden("bert", "model.safetensors")), Kernels::Oracle)),
+        backend: Ok(of(&loaded("bert", get(model.path(), "model.safetensors")), Kernels::Simd)),
+        oracle: Ok(of(&loaded("bert", golden("bert", "model.safetensors")), Kernels::Oracle)),
         reference: Arc::new(Err("not needed".to_owned())),
     };
     let said = explain(&traced);

@@ -3,6 +3,8 @@
 pub(super) mod bench;
 pub(super) mod browsers;
 pub(super) mod compare;
+pub(super) mod docs;
+pub(super) mod explain;
 pub(super) mod memory;
 pub(super) mod merge;
 pub(super) mod models;

@@ -14,8 +14,8 @@ use crate::cli::args::{ReportArgs, View};
 use crate::cli::config::Places;
 use crate::cli::out;
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::render::{Format, render};
-use crate::store::{Database, RunRow, RunSelection, StoreError};
+use crate::render::{Format, Rendered, documents};
+use crate::store::{Database, ParquetCell, RunRow, RunSelection, StoreError};
 
 pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
     let database = Database::open_read_only(&args.db).exit(ExitStatus::BadData)?;
@@ -32,17 +32,103 @@ pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
             return Err(Failure::text(ExitStatus::BadData, text));
         }
     }
-    let text = render(&runs, args.format).exit(ExitStatus::BadData)?;
-    match target(args) {
-        None => out::text(&text),
-        Some(file) => {
-            write(&file, &text).map_err(|error| {
-                Failure::text(ExitStatus::BadData, format!("report {}: {error}", file.display()))
-            })?;
-            out::line(&file.display().to_string());
+    // Whoever keeps the flag of runs in the environment means every browser.
+    let browsers = args.browsers.as_ref().filter(|browsers| !browsers.iter().any(|label| label == "all"));
+    if let Some(browsers) = browsers {
+        runs.iter_mut().for_each(|run| only_browsers(run, browsers));
+        if runs.iter().all(|run| run.view.cells.is_empty() && run.view.ops.is_none()) {
+            let text =
+                format!("no run has cells of {}: `--format jsonl` names its browsers", browsers.join(", "));
+            return Err(Failure::text(ExitStatus::BadData, text));
         }
     }
+    if args.format == Format::Parquet {
+        return parquet(&database, &runs, args);
+    }
+    let documents = documents(&runs, args.format).exit(ExitStatus::BadData)?;
+    deliver(&documents, args)?;
     Ok(ExitStatus::AsExpected)
+}
+
+/// Writes the cells as a Parquet file, which has no place on standard output.
+fn parquet(database: &Database, runs: &[Dossier], args: &ReportArgs) -> Result<ExitStatus, Failure> {
+    let name = format!("{}.{}", args.format.stem(), args.format.extension());
+    let file = match &args.out {
+        Some(path) if path.as_os_str() == "-" => {
+            let text = "a Parquet file is no text: name it with --out FILE";
+            return Err(Failure::text(ExitStatus::Usage, text));
+        }
+        Some(path) if is_folder(path) => path.join(name),
+        Some(path) => path.clone(),
+        None => args.db.with_file_name(name),
+    };
+    let row = |cell: &CellView| ParquetCell {
+        run: cell.run.clone(),
+        cell: cell.id.clone(),
+        agrees: cell.agreement.as_ref().map(|agreement| agreement.ok),
+        max_abs: cell.agreement.as_ref().map(|agreement| agreement.max_abs),
+        max_rel: cell.agreement.as_ref().map(|agreement| agreement.max_rel),
+        cosine: cell.agreement.as_ref().map(|agreement| agreement.cosine),
+    };
+    let cells: Vec<ParquetCell> = runs.iter().flat_map(|run| &run.view.cells).map(row).collect();
+    if cells.is_empty() {
+        let text =
+            "a Parquet file has a row for each cell, and no run has any: op cases are in --format jsonl";
+        return Err(Failure::text(ExitStatus::TooLittleEvidence, text));
+    }
+    database.write_parquet(&cells, &file).exit(ExitStatus::BadData)?;
+    out::line(&file.display().to_string());
+    Ok(ExitStatus::AsExpected)
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/')
+}
+
+/// Where the documents go: several only into a folder, where what is of one browser has no other to stand for all.
+fn deliver(documents: &[Rendered], args: &ReportArgs) -> Result<(), Failure> {
+    let place = match &args.out {
+        Some(path) if path.as_os_str() == "-" => Place::Output,
+        Some(path) if is_folder(path) => Place::Folder(path.clone()),
+        Some(path) => Place::File(path.clone()),
+        None => match documents {
+            [page] if args.format == Format::Html => Place::File(args.db.with_file_name(&page.name)),
+            _ => Place::Output,
+        },
+    };
+    let alone = || match documents {
+        [] => Err(Failure::text(ExitStatus::TooLittleEvidence, "the run has nothing to report")),
+        [_, _, ..] if args.format == Format::Wptreport => {
+            let text =
+                "a wptreport is of one browser: choose one with --browsers, or name a folder with --out DIR/";
+            Err(Failure::text(ExitStatus::Usage, text))
+        }
+        [one, ..] => Ok(&one.text),
+    };
+    let keep = |file: PathBuf, text: &str| {
+        write(&file, text).map_err(|error| {
+            Failure::text(ExitStatus::BadData, format!("report {}: {error}", file.display()))
+        })?;
+        out::line(&file.display().to_string());
+        Ok(())
+    };
+    match place {
+        Place::Output => out::text(alone()?),
+        Place::File(file) => keep(file, alone()?)?,
+        Place::Folder(folder) => {
+            for document in documents {
+                keep(folder.join(&document.name), &document.text)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where documents go.
+enum Place {
+    Output,
+    File(PathBuf),
+    Folder(PathBuf),
 }
 
 /// The runs that match, with what the format shows of them.
@@ -51,35 +137,38 @@ fn dossiers(
     selection: &RunSelection,
     format: Format,
 ) -> Result<Vec<Dossier>, StoreError> {
-    let one = |row: RunRow| {
-        let run = row.run.clone();
-        let rows = database.cells(&run)?;
-        let capabilities = database.capabilities(&run)?;
-        let view = RunView {
-            run: row,
-            environment: database.environment(&run)?,
-            browsers: database.browsers(&run)?,
-            cells: CellView::all(&rows, &database.answers(&run)?),
-            costs: Vec::new(),
-            ops: op_matrix(database.op_cases(&run)?, &capabilities),
-        };
-        if format != Format::Html {
-            return Ok(Dossier::from(view));
-        }
-        Ok(Dossier {
-            view,
-            attempts: database.attempts(&run)?,
-            sessions: database.sessions(&run)?,
-            samples: database.samples(&run)?,
-            metrics: database.metrics(&run)?,
-            memory: memory(&rows, &database.memory(&run)?, &database.caches(&run)?),
-            rows,
-            ops: database.ops(&run)?,
-            capabilities,
-            log: database.log(&run)?,
-        })
+    let runs = database.runs(selection)?.into_iter();
+    runs.map(|row| dossier(database, row, format.shows_evidence())).collect()
+}
+
+/// A run as viewed; with everything behind its cells, if that is wanted.
+pub(super) fn dossier(database: &Database, row: RunRow, whole: bool) -> Result<Dossier, StoreError> {
+    let run = row.run.clone();
+    let rows = database.cells(&run)?;
+    let capabilities = database.capabilities(&run)?;
+    let view = RunView {
+        run: row,
+        environment: database.environment(&run)?,
+        browsers: database.browsers(&run)?,
+        cells: CellView::all(&rows, &database.answers(&run)?),
+        costs: Vec::new(),
+        ops: op_matrix(database.op_cases(&run)?, &capabilities),
     };
-    database.runs(selection)?.into_iter().map(one).collect()
+    if !whole {
+        return Ok(Dossier { capabilities, ..Dossier::from(view) });
+    }
+    Ok(Dossier {
+        view,
+        attempts: database.attempts(&run)?,
+        sessions: database.sessions(&run)?,
+        samples: database.samples(&run)?,
+        metrics: database.metrics(&run)?,
+        memory: memory(&rows, &database.memory(&run)?, &database.caches(&run)?),
+        rows,
+        ops: database.ops(&run)?,
+        capabilities,
+        log: database.log(&run)?,
+    })
 }
 
 /// What the cells of a run save and cost. Uploaded outputs lie beside the database.
@@ -98,17 +187,15 @@ fn only(run: &mut Dossier, precisions: &[Precision]) {
     run.view.costs.retain(|row| wanted(&row.precision));
 }
 
-/// The file to write, none for standard output.
-fn target(args: &ReportArgs) -> Option<PathBuf> {
-    let name = format!("report.{}", args.format.extension());
-    match &args.out {
-        Some(path) if path.as_os_str() == "-" => None,
-        Some(path) if path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') => {
-            Some(path.join(name))
-        }
-        Some(path) => Some(path.clone()),
-        None if args.format == Format::Html => Some(args.db.with_file_name(name)),
-        None => None,
+/// Leaves other browsers out.
+fn only_browsers(run: &mut Dossier, browsers: &[String]) {
+    run.rows.retain(|row| browsers.contains(&row.browser));
+    run.view.cells.retain(|cell| browsers.contains(&cell.browser));
+    run.view.costs.retain(|row| browsers.contains(&row.browser));
+    run.view.browsers.retain(|browser| browsers.contains(&browser.label));
+    if let Some(ops) = run.view.ops.take() {
+        let cases = ops.cases.into_iter().filter(|case| browsers.contains(&case.browser)).collect();
+        run.view.ops = op_matrix(cases, &run.capabilities);
     }
 }
 

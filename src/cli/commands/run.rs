@@ -90,14 +90,14 @@ fn plan(args: &RunArgs, machine: &Machine, places: &Places) -> Result<(Plan, Vec
 }
 
 /// Where the plan's models come from, and what they work on.
-fn sources(args: &RunArgs, plan: &Plan) -> Result<Sources, Failure> {
+pub(super) fn sources(args: &RunArgs, plan: &Plan) -> Result<Sources, Failure> {
     let sources =
         Sources::new(config::weights(&args.select.weights, plan)?, config::given(&args.given, plan)?);
     Ok(sources.with_files(plan))
 }
 
 /// The other runtime that the plan's files need, for pages to import.
-fn runtimes(args: &RunArgs, plan: &Plan) -> Result<Attempts, Failure> {
+pub(super) fn runtimes(args: &RunArgs, plan: &Plan) -> Result<Attempts, Failure> {
     if plan.files.is_empty() {
         return Ok(Attempts::default());
     }

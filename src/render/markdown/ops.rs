@@ -12,7 +12,7 @@ use crate::analyse::op_matrix::{OpCell, OpMatrix};
 pub(super) fn matrix(text: &mut String, ops: &OpMatrix) -> Result {
     write!(text, "| op | type |")?;
     for column in &ops.columns {
-        write!(text, " {} {} |", escape(&column.browser), column.backend)?;
+        write!(text, " {} {} |", escape(&column.browser), escape(&column.backend))?;
     }
     for limits in &ops.limits {
         write!(text, " opSupportLimits of {} |", escape(&limits.browser))?;
@@ -65,7 +65,8 @@ fn not_green(text: &mut String, ops: &OpMatrix) -> Result {
             let Some(cell) = row.cells[at].as_ref().filter(|cell| !cell.is_green()) else { continue };
             let status = cell.status.map_or("unknown", Status::as_str);
             let why = escape(cell.error.as_deref().unwrap_or_default());
-            let reason = format!("{} {} | {status}: {why}", escape(&column.browser), column.backend);
+            let (browser, backend) = (escape(&column.browser), escape(&column.backend));
+            let reason = format!("{browser} {backend} | {status}: {why}");
             match reasons.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, names)) => names.push(&row.op),
                 None => reasons.push((reason, vec![&row.op])),
