@@ -5,6 +5,7 @@ mod file;
 mod memory;
 mod model;
 mod quantize;
+mod serve;
 mod verify;
 
 use std::ops::RangeInclusive;
@@ -21,6 +22,7 @@ pub(super) use file::{FileArgs, NamedFile};
 pub(super) use memory::MemoryArgs;
 pub(super) use model::{GenerateArgs, GivenArgs};
 pub(super) use quantize::QuantizeArgs;
+pub(super) use serve::ServeArgs;
 pub(super) use verify::{BenchArgs, VerifyArgs, VerifyFormat};
 
 use crate::discover::BrowserPath;
@@ -60,6 +62,8 @@ pub(super) enum Command {
     Models(ModelsArgs),
     /// Write a report of one or more runs
     Report(ReportArgs),
+    /// Serve the report as a dashboard that follows a run
+    Serve(ServeArgs),
     /// What the memory of a run's cells was for, over time
     Memory(MemoryArgs),
 }

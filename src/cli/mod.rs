@@ -72,6 +72,7 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
             None => commands::models::list(&args.list),
         },
         Command::Report(args) => commands::report::run(&args),
+        Command::Serve(args) => commands::serve::run(args).await,
         Command::Memory(args) => commands::memory::run(&args),
     }
 }

@@ -20,6 +20,13 @@ pub(super) fn listen(stop: Stop, events: Events) {
     });
 }
 
+/// Ends with the first Ctrl-C or SIGTERM.
+pub(super) async fn stopped() {
+    if !signal().await {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Waits for a signal; false if none can ever come.
 #[cfg(unix)]
 async fn signal() -> bool {

@@ -43,7 +43,7 @@ pub use end::{End, Mortal};
 pub use folder::{FolderError, ModelFolder};
 pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use inputs::Given;
-pub use journal::{Journal, JournalError, read, runs};
+pub use journal::{Journal, JournalError, read, read_on, runs};
 pub use lane::{PageSaid, Traced};
 pub use onnx::{OnnxAsked, OnnxError, check_onnx};
 pub use quantise::{

@@ -10,6 +10,7 @@ mod markdown;
 mod tests;
 
 pub use comparison::{ComparisonFormat, Sheet, render_comparison, sheet};
+pub use html::{Reading, page};
 
 use crate::analyse::dossier::Dossier;
 use crate::analyse::view::RunView;
@@ -58,7 +59,7 @@ pub enum RenderError {
 pub fn render(runs: &[Dossier], format: Format) -> Result<String, RenderError> {
     let views: Vec<&RunView> = runs.iter().map(|dossier| &dossier.view).collect();
     match format {
-        Format::Html => html::render(runs),
+        Format::Html => html::page(runs, Reading::File),
         Format::Markdown => Ok(markdown::render(&views)),
         Format::Json => json::render(&views),
         Format::Jsonl => jsonl::render(&views),

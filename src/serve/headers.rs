@@ -1,5 +1,7 @@
 //! What every response carries, whatever it is, and the check that every request passes first.
 
+use std::net::SocketAddr;
+
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{StatusCode, Uri};
@@ -37,16 +39,34 @@ const ON_EVERY_RESPONSE: [(HeaderName, &str); 5] = [
 /// The hosts by which a page of ours may call us: anything else is a page of someone else's whose
 /// name was made to resolve to this machine (DNS rebinding).
 #[derive(Clone, Debug)]
-struct OwnHosts([String; 2]);
+pub struct OwnHosts(Vec<String>);
 
 impl OwnHosts {
     fn of_port(port: u16) -> Self {
-        Self([format!("127.0.0.1:{port}"), format!("localhost:{port}")])
+        Self(vec![format!("127.0.0.1:{port}"), format!("localhost:{port}")])
+    }
+
+    /// Of a server that listens at this address: nobody can make a name of their own resolve to an address in digits.
+    pub fn of_address(address: SocketAddr) -> Self {
+        let mut hosts = Self::of_port(address.port());
+        hosts.0.push(address.to_string());
+        hosts
+    }
+
+    /// Whether a request names one of them.
+    pub fn are_named(&self, request: &Request) -> bool {
+        named(request).is_some_and(|host| self.contains(host))
     }
 
     fn contains(&self, host: &str) -> bool {
         self.0.iter().any(|own| own.eq_ignore_ascii_case(host))
     }
+}
+
+/// The host that a request names.
+fn named(request: &Request) -> Option<&str> {
+    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    named.or_else(|| request.uri().authority().map(|authority| authority.as_str()))
 }
 
 /// What a server holds every request to.
@@ -69,11 +89,10 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = named.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
-    let mut response = match host {
-        Some(host) if hosts.contains(host) => next.run(request).await,
-        other => foreign_host(other, request.uri()).into_response(),
+    let mut response = if hosts.are_named(&request) {
+        next.run(request).await
+    } else {
+        foreign_host(named(&request), request.uri()).into_response()
     };
     for (name, value) in ON_EVERY_RESPONSE {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -5,6 +5,7 @@
 
 mod apply;
 mod memory;
+mod past;
 mod query;
 mod rows;
 mod schema;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use duckdb::{AccessMode, Config, Connection};
 
 pub use memory::{CacheRow, MemoryRow};
+pub use past::{JobRow, PastRow};
 pub use query::RunSelection;
 pub use rows::{
     AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,

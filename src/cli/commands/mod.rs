@@ -11,4 +11,5 @@ pub(super) mod pull;
 pub(super) mod quantize;
 pub(super) mod report;
 pub(super) mod run;
+pub(super) mod serve;
 pub(super) mod verify;

@@ -6,7 +6,7 @@ use webmatrix_wire::Precision;
 
 use super::compare::{Texts, of_run};
 use crate::analyse::comparison::{Kind, Row};
-use crate::analyse::dossier::Dossier;
+use crate::analyse::dossier::{Dossier, Past};
 use crate::analyse::memory::memory;
 use crate::analyse::op_matrix::op_matrix;
 use crate::analyse::view::{CellView, RunView};
@@ -45,8 +45,11 @@ pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
     Ok(ExitStatus::AsExpected)
 }
 
+/// Earlier runs that a page shows beside one.
+const PAST: u32 = 20;
+
 /// The runs that match, with what the format shows of them.
-fn dossiers(
+pub(super) fn dossiers(
     database: &Database,
     selection: &RunSelection,
     format: Format,
@@ -77,9 +80,25 @@ fn dossiers(
             ops: database.ops(&run)?,
             capabilities,
             log: database.log(&run)?,
+            jobs: database.jobs(&run)?,
+            past: past(database, &run)?,
         })
     };
     database.runs(selection)?.into_iter().map(one).collect()
+}
+
+/// Runs before this one that had cells of its, the last of them with what its cells are timed against.
+fn past(database: &Database, run: &str) -> Result<Past, StoreError> {
+    let cells = database.past(run, PAST)?;
+    let mut ids: Vec<&str> = cells.iter().map(|row| row.run.as_str()).collect();
+    ids.dedup();
+    let mut runs = Vec::new();
+    for id in &ids {
+        runs.extend(database.runs(&RunSelection::Id((*id).to_owned()))?);
+    }
+    let Some(&last) = ids.last() else { return Ok(Past::default()) };
+    let (browsers, samples) = (database.browsers(last)?, database.samples(last)?);
+    Ok(Past { runs, cells, browsers, samples })
 }
 
 /// What the cells of a run save and cost. Uploaded outputs lie beside the database.
@@ -96,6 +115,7 @@ fn only(run: &mut Dossier, precisions: &[Precision]) {
     run.rows.retain(|row| wanted(&row.precision));
     run.view.cells.retain(|cell| wanted(&cell.precision));
     run.view.costs.retain(|row| wanted(&row.precision));
+    run.past.cells.retain(|row| row.cell.split('/').nth(4).is_some_and(wanted));
 }
 
 /// The file to write, none for standard output.

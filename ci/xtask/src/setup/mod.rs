@@ -2,6 +2,7 @@
 //! checkouts. Where nothing may or can be installed, the exact command to type is printed instead.
 
 mod apt;
+mod axe;
 mod browsers_toml;
 mod cargo_tools;
 mod chromium_webnn;
@@ -33,7 +34,7 @@ pub(crate) enum Scope {
     Run,
     /// To hold it against another runtime: that runtime.
     Bench,
-    /// To check everything: `cargo-deny`.
+    /// To check everything: `cargo-deny`, axe-core.
     Test,
 }
 
@@ -60,6 +61,7 @@ pub(crate) fn set_up(ws: &Workspace, scope: Scope, install: bool) -> Result<()> 
     }
     if scope >= Scope::Test {
         cargo_tools::bring(&mut setup, &cargo_tools::CARGO_DENY);
+        axe::bring(&mut setup)?;
     }
     setup.finish()
 }
