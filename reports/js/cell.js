@@ -22,7 +22,7 @@ function times(run, at, cell) {
       run.number("median", at) !== null && Plot.ruleY([run.number("median", at)], { stroke: COLOURS[0], strokeDasharray: "4 3" }),
       Plot.dot(dots, { x: "index", y: "ms", r: 4, fill: (d) => (d.warm ? "none" : COLOURS[0]), stroke: COLOURS[0], fillOpacity: 0.75 }),
     ],
-  }, { note: `${cell.warmups ? `${cell.warmups} warm-up${cell.warmups === 1 ? "" : "s"} (hollow), ` : ""}${timed.length} timed; the line is the median.`, head: ["inference", "ms", ""], rows: dots.map((dot) => [dot.index, dot.ms, dot.warm ? "warm-up" : ""]) });
+  }, { note: `${cell.warmups ? `${cell.warmups} warm-up${cell.warmups === 1 ? "" : "s"} (hollow), ` : ""}${timed.length} timed; the line is the median.`, head: ["inference", "ms", ""], rows: dots.map((dot) => [dot.index, rounded(dot.ms), dot.warm ? "warm-up" : ""]) });
   const spread = timed.length > 1 && ["least", "q1", "median", "q3", "most"].every((name) => run.number(name, at) !== null)
     ? boxes("How they are spread", [{ name: "timed", colour: COLOURS[0], ...Object.fromEntries(["least", "q1", "median", "q3", "most"].map((name) => [name, run.number(name, at)])) }], { unit: "ms" }) : null;
   return el("div", { class: "cards" }, strip, spread);

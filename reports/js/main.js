@@ -23,6 +23,12 @@ const VIEWS = {
   history: ["History", (run) => historyView(run, report)],
 };
 
+/** What a run of op cases has nothing for. */
+const OF_CELLS = ["matrix", "performance", "precision", "memory", "history"];
+
+const noCells = (run) => [el("h1", {}, VIEWS[viewOf(state())][0]), el("p", { class: "nothing" }, "This run has no cells",
+  run.ops ? [": it ran ", el("a", { href: link({ view: "ops" }) }, "op cases"), "."] : ".")];
+
 let report = read(document);
 let leaving = new AbortController();
 let last = "";
@@ -43,7 +49,7 @@ function frame(run, view) {
     el("button", { type: "button", class: "quiet", name: "theme", click: () => {
       document.documentElement.style.colorScheme = next;
       show();
-    } }, `Colours: ${theme || "as the system's"}`),
+    } }, `Colours: ${theme || "auto"}`),
     document.body.hasAttribute("data-live") ? el("span", { id: "live", class: "live" }, "live") : "");
 }
 
@@ -59,7 +65,7 @@ function show() {
   frame(run, view);
   if (!run) main.replaceChildren(...empty());
   else {
-    const content = view === "cell" ? cellPage(run, now.cell, selected(run, now)) : VIEWS[view][1](run, leaving.signal);
+    const content = OF_CELLS.includes(view) && !run.count ? noCells(run) : view === "cell" ? cellPage(run, now.cell, selected(run, now)) : VIEWS[view][1](run, leaving.signal);
     main.replaceChildren(...content.flat(Infinity).filter(Boolean));
   }
   const title = view === "cell" ? now.cell : VIEWS[view][0];

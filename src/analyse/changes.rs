@@ -114,7 +114,10 @@ pub fn changes(dossier: &Dossier) -> Option<Changes> {
         lines.push(Change { kind: ChangeKind::Other, says, cells: new });
     }
     if not_run > 0 {
-        let says = format!("{} of that run not in this one.", are(not_run));
+        let says = match not_run {
+            1 => "1 cell of that run is not in this one.".to_owned(),
+            many => format!("{many} cells of that run are not in this one."),
+        };
         lines.push(Change { kind: ChangeKind::Other, says, cells: Vec::new() });
     }
     lines.extend(speeds(dossier, &then));
@@ -202,10 +205,13 @@ fn speeds(dossier: &Dossier, then: &HashMap<&str, &PastRow>) -> Vec<Change> {
     let line = |kind, found: Vec<(usize, Estimate)>, how: &str| {
         let (_, most) = found.first()?;
         let (lo, hi) = (most.lo?, most.hi?);
+        let which = match found.len() {
+            1 => format!("1 cell takes {how} than then:"),
+            many => format!("{many} cells take {how} than then, the first of them"),
+        };
         let says = format!(
-            "{} {how} than then, the first of them {:.2} times as long ({lo:.2}–{hi:.2}). The two runs were not made in \
-             turn: what changed on the machine meanwhile is a part of it.",
-            if found.len() == 1 { "1 cell takes".to_owned() } else { format!("{} cells take", found.len()) },
+            "{which} {:.2} times as long ({lo:.2}–{hi:.2}). The two runs were not made in turn: what changed on the machine \
+             meanwhile is a part of it.",
             most.value,
         );
         Some(Change { kind, says, cells: found.into_iter().map(|(at, _)| at).collect() })
@@ -346,7 +352,20 @@ mod tests {
             ("h", "pass", "cpu", 1.0),
             ("i", "crash", "none", 1.0),
         ];
-        insta::assert_snapshot!(told(&before, &now), @"");
+        insta::assert_snapshot!(told(&before, &now), @r"
+        Worse [0] 1 cell is no longer proven: pass (cpu) before, wrong now.
+        Worse [1] 1 cell is no longer measured to pass: pass (cpu) before, skipped now.
+        Worse [7] 1 cell is not proven, for another reason: error before, crash now.
+        Worse [4] 1 cell takes longer than then: 1.50 times as long (1.50–1.50). The two runs were not made in turn: what changed on the machine meanwhile is a part of it.
+        Better [2] 1 cell is proven now: unsupported before, pass (hardware) now.
+        Better [5] 1 cell takes less long than then: 0.50 times as long (0.50–0.50). The two runs were not made in turn: what changed on the machine meanwhile is a part of it.
+        Other [] chromium is 157.0 now, and was 156.0.
+        Other [] The harness is another build than then.
+        Other [3] 1 cell is proven on other evidence: pass (software) before, pass (hardware) now.
+        Other [6] 1 cell is new: that run did not have it.
+        Other [] 1 cell of that run is not in this one.
+        2 the same
+        ");
     }
 
     #[test]
