@@ -59,7 +59,7 @@ export function capabilities(run) {
   const find = el("input", { type: "search", name: "text", value: now.text ?? "", placeholder: "feature, limit, op", input: () => { history.replaceState(null, "", here({ text: find.value.trim() })); dispatchEvent(new Event("hashchange")); } });
   return [
     el("h1", {}, "Capabilities"),
-    el("p", { class: "note" }, "What pages found out by trying, not what browsers claim. No cell is green for it."),
+    el("p", { class: "note" }, "Interfaces and WebAssembly features were tried by a page. Features, limits and data types are what the browser says of itself: no cell is green for that."),
     el("form", { class: "filters", "aria-label": "Narrow the capabilities", submit: (event) => event.preventDefault() }, el("label", {}, "Find ", find), toggle),
     compared("Interfaces", browsers, like([...ways, ...adapters]), differing),
     compared("WebGPU features", browsers, like(had("features")), differing),

@@ -32,6 +32,7 @@ const noCells = (run) => [el("h1", {}, VIEWS[viewOf(state())][0]), el("p", { cla
 let report = read(document);
 let leaving = new AbortController();
 let last = "";
+let shown = null;
 
 /** The view that an address names; a cell's own page needs no more than the cell. */
 const viewOf = (now) => (now.cell && (!now.view || now.view === "cell") ? "cell" : VIEWS[now.view] ? now.view : "overview");
@@ -53,6 +54,23 @@ function frame(run, view) {
     document.body.hasAttribute("data-live") ? el("span", { id: "live", class: "live" }, "live") : "");
 }
 
+/** Where somebody is in a view that is made anew. */
+function whereabouts(main) {
+  const boxes = () => [...main.querySelectorAll(".scroll")];
+  const folded = () => [...main.querySelectorAll("details")];
+  const [y, at, open] = [scrollY, boxes().map((box) => [box.scrollLeft, box.scrollTop]), folded().map((one) => one.open)];
+  const href = main.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  return () => {
+    folded().forEach((one, n) => { one.open = open[n] ?? one.open; });
+    scrollTo(0, y);
+    // A long table has its rows only in the next frame.
+    requestAnimationFrame(() => {
+      boxes().forEach((box, n) => { if (at[n]) [box.scrollLeft, box.scrollTop] = at[n]; });
+      if (href) main.querySelector(`a[href="${CSS.escape(href)}"]`)?.focus({ preventScroll: true });
+    });
+  };
+}
+
 /** Shows what the address names. */
 function show() {
   const now = state();
@@ -62,6 +80,8 @@ function show() {
   leaving.abort();
   leaving = new AbortController();
   const at = { name: document.activeElement?.name, start: document.activeElement?.selectionStart };
+  const back = location.hash === shown ? whereabouts(main) : null;
+  shown = location.hash;
   frame(run, view);
   if (!run) main.replaceChildren(...empty());
   else {
@@ -80,6 +100,7 @@ function show() {
     main.focus({ preventScroll: true });
     scrollTo(0, 0);
   }
+  back?.();
   if (last && last !== place) announce(title);
   last = place;
   performance.mark("shown");

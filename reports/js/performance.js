@@ -6,6 +6,8 @@ import { filters, go, selected, state } from "./state.js";
 /** Charts of one view; more would be scrolled past, and narrowing shows the others. */
 const MOST = 24;
 const MOST_IN_ONE = 36;
+/** As `analyse/ratios.rs` has it. */
+const MOST_DRAWN = 4000;
 
 /** What a cell can be charted by, and its unit. */
 const MEASURES = {
@@ -127,6 +129,7 @@ export function performanceView(run) {
   const known = Object.keys(MEASURES).filter((name) => name === "median" || run.metric[name]);
   const choice = chooser("Measure", "measure", known.map((name) => [name, MEASURES[name][0]]), measure, (value) => go({ measure: value }));
   const kept = new Set(timed);
+  const samples = run.cells.timed.reduce((sum, n) => sum + (n ?? 0), 0);
   return [
     el("h1", {}, "Performance"),
     filters(run, found, [choice]),
@@ -138,6 +141,7 @@ export function performanceView(run) {
     cards.length ? [legend(new Map([...of].filter(([name]) => timed.some((at) => run.text("backend", at) === name)))), el("div", { class: "cards" }, cards)] : el("p", { class: "nothing" }, "Nothing here was timed."),
     section("Beside the first place", ratios(run, kept, "platforms", of)),
     section("Beside a higher precision", ratios(run, kept, "precisions", of)),
+    !run.ratios.length && samples > MOST_DRAWN ? el("p", { class: "note" }, `Ratios with intervals are told of runs of up to ${MOST_DRAWN.toLocaleString("en")} timed inferences, and this one has ${samples.toLocaleString("en")}: `, el("code", {}, "webmatrix compare"), " tells them of any.") : null,
     run.ratios.length ? el("p", { class: "note" }, "Medians, with bootstrap intervals; of fewer than five samples there is none. Cells that were not run in turn differ by what changed on the machine meanwhile too: ", el("code", {}, "webmatrix compare"), " runs them in turn.") : null,
     section("As inputs grow", scaling(run, timed, of)),
   ];

@@ -388,6 +388,43 @@ async fn ten_thousand_cells_are_shown_at_once() {
     }
 }
 
+#[tokio::test]
+async fn a_dashboard_shows_a_run_as_it_goes_on() {
+    let (folder, logs) = (folder(), folder());
+    let serving = crate::serve::serve(folder.path());
+    for label in BROWSERS {
+        let Some(session) = browser(label, logs.path()).await else { continue };
+        let mut reader = Reader { label, session, url: serving.url.clone() };
+        reader.open("view=matrix").await;
+        let before = reader.count("main a.cell").await;
+        reader.ask("window.stayed = true").await;
+        let models: &[&str] = if before == 0 { &["bert"] } else { &["bert", "vit"] };
+        let run = [
+            "run",
+            "--quiet",
+            "--browsers",
+            "native",
+            "--backends",
+            "native-cpu",
+            "--samples",
+            "1",
+            "--models",
+        ];
+        let output = webmatrix(folder.path(), &[&run[..], models].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        // It is told, asks for the page, and shows it, where the reader is: nobody loads anything anew.
+        let cells = json!(models.len());
+        let waits = format!(
+            "return new Promise((done) => {{ const look = (times) => {{ \
+               const seen = document.querySelectorAll('main a.cell.pass').length === {cells} && document.getElementById('live').textContent === 'live'; \
+               if (seen || times === 0) done([seen, window.stayed, document.querySelector('main').textContent]); else setTimeout(() => look(times - 1), 100); }}; look(150); }})"
+        );
+        let shown = reader.ask(&waits).await;
+        assert_eq!((&shown[0], &shown[1]), (&json!(true), &json!(true)), "{label}: {shown}");
+        reader.session.close().await;
+    }
+}
+
 #[test]
 fn every_command_to_run_a_cell_again_plans_that_cell() {
     let folder = folder();

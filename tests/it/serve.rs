@@ -13,9 +13,9 @@ const RUN: [&str; 8] =
     ["run", "--quiet", "--browsers", "native", "--backends", "native-cpu", "--models", "bert"];
 
 /// A dashboard at work; killed if a test fails.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Drop for Serving {
@@ -24,7 +24,7 @@ impl Drop for Serving {
     }
 }
 
-fn serve(folder: &Path) -> Serving {
+pub(crate) fn serve(folder: &Path) -> Serving {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webmatrix"));
     command.args(["serve", "--port", "0"]).current_dir(folder);
     command.stdout(Stdio::piped()).stderr(Stdio::null());

@@ -1,7 +1,7 @@
 //! `webmatrix serve`: the report, live.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -16,6 +16,9 @@ use crate::store::{RunSelection, StoreError};
 
 /// How often journals are looked at; a page is made at most that often.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The part of the time that making pages may take: the run that is shown is timed, on this very machine perhaps.
+const SHARE: u32 = 5;
 
 pub(in crate::cli) async fn run(args: ServeArgs) -> Result<ExitStatus, Failure> {
     let address = SocketAddr::from((args.host, args.port));
@@ -46,8 +49,10 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> Result<ExitStatus, Failure> 
 
 /// Makes a page of what there is whenever there is more.
 fn keep_up(shower: &mut Shower, sender: &watch::Sender<Page>) {
+    let mut rest = LOOK;
     loop {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(rest);
+        let begun = Instant::now();
         let more = shower.follower.follow().exit(ExitStatus::BadData);
         match more.and_then(|more| if more { shower.page().map(Some) } else { Ok(None) }) {
             Ok(Some(page)) => drop(sender.send_replace(page)),
@@ -57,6 +62,7 @@ fn keep_up(shower: &mut Shower, sender: &watch::Sender<Page>) {
         if sender.is_closed() {
             return;
         }
+        rest = LOOK.max(begun.elapsed() * SHARE);
     }
 }
 
