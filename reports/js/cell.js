@@ -152,12 +152,12 @@ export function verdict(look, word) {
   return el("span", { class: `cell ${classes}` }, `${sign} ${word}`);
 }
 
-export function cellPage(run, id, found) {
+export async function cellPage(run, id, found) {
   const at = run.find(id);
   if (at === undefined) {
     return [el("h1", {}, "No such cell"), el("p", {}, `This report has no cell ${id}. `, el("a", { href: link({ view: "matrix" }) }, "All cells"))];
   }
-  const cell = run.behind(at);
+  const cell = await run.behind(at);
   const attempt = cell.attempts.find((one) => one.attempt === cell.attempt) ?? {};
   const session = run.report.sessions[attempt.session] ?? {};
   const look = run.look(at);

@@ -1,4 +1,5 @@
-// The page's data: runs, their cells in columns, and what stands behind a cell in blocks that are read when they are needed.
+// The page's data: runs, their cells in columns, and what stands behind a cell in blocks that are unpacked when they are
+// needed.
 
 export const AXES = ["browser", "model", "size", "runtime", "backend", "precision", "profile"];
 
@@ -64,17 +65,23 @@ class Run {
     return this.searched[at];
   }
 
-  /** Everything behind a cell. */
-  behind(at) {
+  /** Everything behind a cell, once it is unpacked. */
+  async behind(at) {
     const block = this.first + Math.floor(at / this.report.block);
-    this.report.blocks[block] ??= JSON.parse(this.report.texts[block]);
-    return this.report.blocks[block][at % this.report.block];
+    this.report.blocks[block] ??= unpacked(this.report.texts[block]);
+    return (await this.report.blocks[block])[at % this.report.block];
   }
 
   /** Axes along which its cells differ. */
   varying() {
     return AXES.filter((axis) => this.names(axis).length > 1);
   }
+}
+
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  return JSON.parse(await new Response(stream).text());
 }
 
 /** Reads the data of a document, which is this one or the one that a dashboard gives next. */

@@ -44,10 +44,25 @@ export const LOOKS = {
 
 const SHORT = { not_applicable: "n/a", not_implemented: "not built" };
 
+/** What cells can tell at a glance, besides what suits each. */
+export const SHOWN = {
+  time: ["time", (run, at) => (run.timed(at) ? ms(run.number("median", at)) : null)],
+  cosine: ["cosine with full precision", (run, at) => fixed(run.number("cosine", at), 5)],
+  same: ["choices the same", (run, at) => (run.number("same", at) === null ? null : `${(100 * run.number("same", at)).toFixed(1)} %`)],
+  weights: ["memory of weights", (run, at) => bytes(run.number("weight_bytes", at) ?? run.number("weights", at))],
+  bits: ["bits a weight", (run, at) => fixed(run.number("bits_per_weight", at), 2)],
+  max_abs: ["largest difference", (run, at) => small(run.number("max_abs", at))],
+  tokens: ["tokens per second", (run, at) => (run.timed(at) && run.number("tokens_per_second", at) !== null ? rounded(run.number("tokens_per_second", at)) : null)],
+};
+
+const PROVEN = ["hardware", "cpu", "software", "fallback"];
+
 /** What stands in a cell. */
-export function label(run, at) {
+export function label(run, at, shown) {
   const look = run.look(at);
   const [, , word] = LOOKS[look];
+  // What was not proven has no figures.
+  if (SHOWN[shown] && PROVEN.includes(look)) return SHOWN[shown][1](run, at) || word || "right";
   if (look === "bad" || look === "none") return SHORT[run.text("status", at)] ?? run.text("status", at);
   if (word && look !== "software" && look !== "fallback") return word;
   // What a quantised model is asked first is what it still knows.

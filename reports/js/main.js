@@ -72,22 +72,26 @@ function whereabouts(main) {
 }
 
 /** Shows what the address names. */
-function show() {
+async function show() {
+  performance.clearMarks("shown");
   const now = state();
   const view = viewOf(now);
   const run = runOf(now);
   const main = document.getElementById("main");
   leaving.abort();
   leaving = new AbortController();
+  const { signal } = leaving;
   const at = { name: document.activeElement?.name, start: document.activeElement?.selectionStart };
   const back = location.hash === shown ? whereabouts(main) : null;
   shown = location.hash;
   frame(run, view);
-  if (!run) main.replaceChildren(...empty());
-  else {
-    const content = OF_CELLS.includes(view) && !run.count ? noCells(run) : view === "cell" ? cellPage(run, now.cell, selected(run, now)) : VIEWS[view][1](run, leaving.signal);
-    main.replaceChildren(...content.flat(Infinity).filter(Boolean));
-  }
+  let content;
+  if (!run) content = empty();
+  else if (OF_CELLS.includes(view) && !run.count) content = noCells(run);
+  // What stands behind a cell has to be unpacked, and meanwhile somebody may have gone on.
+  else content = await (view === "cell" ? cellPage(run, now.cell, selected(run, now)) : VIEWS[view][1](run, signal));
+  if (signal.aborted) return;
+  main.replaceChildren(...content.flat(Infinity).filter(Boolean));
   const title = view === "cell" ? now.cell : VIEWS[view][0];
   document.title = `${title} · WebMatrix`;
   const place = `${view} ${now.cell ?? ""} ${now.run ?? ""}`;

@@ -1,5 +1,5 @@
 import { el, chooser, scroller } from "./dom.js";
-import { LOOKS, label } from "./format.js";
+import { LOOKS, SHOWN, label } from "./format.js";
 import { AXES } from "./data.js";
 import { filters, go, link, selected, state } from "./state.js";
 import { legends } from "./overview.js";
@@ -46,11 +46,11 @@ function laid(run, found, { cols, within, rows, rest }) {
   return { groups: ordered, lines: [...lines.values()] };
 }
 
-function cell(run, at) {
+function cell(run, at, wanted) {
   const look = run.look(at);
   const [classes, sign, , means] = LOOKS[look];
   const flaky = run.flaky.has(at);
-  const shown = `${sign} ${label(run, at)}${flaky ? " ~" : ""}`;
+  const shown = `${sign} ${label(run, at, wanted)}${flaky ? " ~" : ""}`;
   const name = `${run.short(at)}: ${run.text("status", at)}, ${means}${flaky ? ", flaky: only on a retry" : ""}`;
   return el("a", { class: `cell ${classes}${flaky ? " flaky" : ""}`, href: link({ view: "cell", cell: run.idOf(at) }), title: run.text("reason", at) || name, "aria-label": `${shown}, ${name}` }, shown);
 }
@@ -92,6 +92,23 @@ function fill(box, body, total, make, width, signal) {
   addEventListener("afterprint", () => draw(false), { signal });
 }
 
+/** Arrows go from cell to cell, where there is one. */
+function arrows(box, signal) {
+  const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  box.addEventListener("keydown", (event) => {
+    const step = steps[event.key];
+    const from = event.target.closest?.("td");
+    if (!step || !from || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    let [row, column] = [from.parentElement, from.cellIndex];
+    do {
+      column += step[1];
+      row = step[0] < 0 ? row.previousElementSibling : step[0] > 0 ? row.nextElementSibling : row;
+    } while (row && row.cells[column] && !row.cells[column].querySelector("a"));
+    row?.cells[column]?.querySelector("a")?.focus();
+  }, { signal });
+}
+
 export function matrix(run, signal) {
   const now = state();
   const found = selected(run, now);
@@ -112,18 +129,20 @@ export function matrix(run, signal) {
       el("th", { scope: "row" }, name, rest.length ? el("small", {}, ` ${rest.join(" ")}`) : null),
       columns.map(({ key, first }) => {
         const own = lines[at].cells.get(key);
-        return el("td", { class: first ? "first" : null }, own === undefined ? null : cell(run, own));
+        return el("td", { class: first ? "first" : null }, own === undefined ? null : cell(run, own, now.shows));
       }));
   };
   const grid = el("table", { class: "matrix", "aria-rowcount": String(lines.length + (two ? 2 : 1)) },
     el("caption", { class: "hidden-text" }, `Rows are ${place.rows}s, columns are ${[place.cols, place.within].filter(Boolean).join(" and ")}. Choose a cell to see what stands behind it.`), head, body);
   const box = scroller("Compatibility matrix", grid);
+  arrows(box, signal);
   fill(box, body, lines.length, make, columns.length + 1, signal);
   const axes = (none) => [...(none ? [["none", "nothing"]] : []), ...AXES.map((axis) => [axis, axis])];
   const pivots = el("form", { class: "filters pivot", "aria-label": "Lay the matrix out", submit: (event) => event.preventDefault() },
     chooser("Rows", "rows", axes(false), place.rows, (value) => go({ rows: value })),
     chooser("Columns", "cols", axes(false), place.cols, (value) => go({ cols: value, within: value === (place.within ?? "") ? "none" : now.within })),
     chooser("within them", "within", axes(true), place.within ?? "none", (value) => go({ within: value })),
+    chooser("Cells tell", "shows", [["", "what suits them"], ...Object.entries(SHOWN).map(([name, [title]]) => [name, title])], SHOWN[now.shows] ? now.shows : "", (value) => go({ shows: value })),
     el("a", { class: "chip plain", href: link({ view: "matrix" }) }, "As it was"));
   return [
     el("h1", {}, "Compatibility matrix"),

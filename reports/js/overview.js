@@ -49,6 +49,36 @@ function failed(run) {
   ]), { label: "Cells that did not pass", classes: "plain reasons" });
 }
 
+/** How much is proven, by browser and backend. */
+function places(run) {
+  const PROVEN = ["hardware", "cpu", "software", "fallback"];
+  const backends = run.names("backend");
+  const sums = new Map();
+  for (let at = 0; at < run.count; at += 1) {
+    if (run.text("status", at) === "not_applicable") continue;
+    const key = `${run.text("browser", at)} ${run.text("backend", at)}`;
+    const sum = sums.get(key) ?? sums.set(key, { all: 0, proven: 0, bad: 0, looks: {} }).get(key);
+    const look = run.look(at);
+    sum.all += 1;
+    sum.proven += PROVEN.includes(look);
+    sum.bad += look === "bad";
+    sum.looks[look] = (sum.looks[look] ?? 0) + 1;
+  }
+  if (!sums.size) return null;
+  const place = (browser, backend) => {
+    const sum = sums.get(`${browser} ${backend}`);
+    if (!sum) return "";
+    const most = Object.keys(sum.looks).sort((a, b) => sum.looks[b] - sum.looks[a])[0];
+    // One failure is what is to be seen, however many cells are fine.
+    const [classes, sign, word] = LOOKS[sum.bad ? "bad" : most];
+    const told = sum.bad ? `${sum.bad} of ${sum.all} failed` : sum.proven ? `${sum.proven} of ${sum.all} proven` : word || most;
+    return el("a", { class: `cell ${classes}`, href: link({ view: "matrix", browser, backend }), "aria-label": `${sign} ${told}, ${browser} ${backend}` }, `${sign} ${told}`);
+  };
+  const here = (browser) => backends.some((backend) => Object.keys(sums.get(`${browser} ${backend}`)?.looks ?? {}).some((look) => look !== "absent"));
+  const browsers = [...run.names("browser")].sort((a, b) => here(b) - here(a));
+  return table(["", ...backends], browsers.map((browser) => [browser, ...backends.map((backend) => place(browser, backend))]), { label: "Proven cells by browser and backend", classes: "matrix" });
+}
+
 /** What was tried: what worked by name, what did not in the browser's words. */
 function tried(run, browser, area) {
   const rows = run.capabilities.filter((row) => row.browser === browser && row.area === area);
@@ -79,6 +109,7 @@ export function overview(run) {
     el("h1", { class: "lead" }, run.headline),
     el("p", { class: "note" }, `${run.matrix} matrix, started ${when(run.started)}, ${ended}.`),
     tiles(run),
+    section("Where it runs", places(run)),
     section("What changed", differences(run)),
     section("What did not pass, and why", failed(run)),
     section("Browsers, as their probes found them", browsers(run), el("p", {}, el("a", { href: link({ view: "capabilities" }) }, "Everything that they can"))),

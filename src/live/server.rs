@@ -135,9 +135,13 @@ mod tests {
         Page { html: "<title>here</title>".into(), progress }
     }
 
-    fn served() -> (watch::Sender<Page>, Router) {
+    fn served_at(address: [u8; 4]) -> (watch::Sender<Page>, Router) {
         let (sender, pages) = watch::channel(shown("a"));
-        (sender, app(pages, OwnHosts::of_address(SocketAddr::from(([127, 0, 0, 1], 80)))))
+        (sender, app(pages, OwnHosts::of_address(SocketAddr::from((address, 80)))))
+    }
+
+    fn served() -> (watch::Sender<Page>, Router) {
+        served_at([127, 0, 0, 1])
     }
 
     async fn ask(router: Router, method: &str, path: &str, host: &str) -> Response {
@@ -162,6 +166,22 @@ mod tests {
             let response = ask(router.clone(), method, path, host).await;
             assert_eq!(response.status().as_u16(), status, "{method} {path} {host}");
             assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        }
+    }
+
+    #[tokio::test]
+    async fn at_every_address_of_the_machine_no_name_of_someone_elses_is_one() {
+        for (address, host, status) in [
+            ([0, 0, 0, 0], "192.168.1.5:80", 200),
+            ([0, 0, 0, 0], "[fe80::1]:80", 200),
+            ([0, 0, 0, 0], "192.168.1.5:81", 403),
+            ([0, 0, 0, 0], "evil.example:80", 403),
+            ([192, 168, 1, 5], "192.168.1.5:80", 200),
+            ([192, 168, 1, 5], "192.168.1.6:80", 403),
+        ] {
+            let (_sender, router) = served_at(address);
+            let response = ask(router, "GET", "/", host).await;
+            assert_eq!(response.status().as_u16(), status, "{address:?} {host}");
         }
     }
 

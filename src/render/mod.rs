@@ -49,6 +49,9 @@ pub enum RenderError {
     /// Values that JSON cannot hold.
     #[error("report: {0}")]
     Json(#[from] serde_json::Error),
+    /// What stands behind cells cannot be compressed.
+    #[error("report: {0}")]
+    Packed(#[from] std::io::Error),
     /// The page's template does not fit its data: a fault of this program.
     #[error("report: {0:?}")]
     Template(#[from] tera::Error),

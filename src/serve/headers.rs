@@ -39,17 +39,23 @@ const ON_EVERY_RESPONSE: [(HeaderName, &str); 5] = [
 /// The hosts by which a page of ours may call us: anything else is a page of someone else's whose
 /// name was made to resolve to this machine (DNS rebinding).
 #[derive(Clone, Debug)]
-pub struct OwnHosts(Vec<String>);
+pub struct OwnHosts {
+    names: Vec<String>,
+    /// The port by which any address in digits is ours too.
+    digits: Option<u16>,
+}
 
 impl OwnHosts {
     fn of_port(port: u16) -> Self {
-        Self(vec![format!("127.0.0.1:{port}"), format!("localhost:{port}")])
+        Self { names: vec![format!("127.0.0.1:{port}"), format!("localhost:{port}")], digits: None }
     }
 
-    /// Of a server that listens at this address: nobody can make a name of their own resolve to an address in digits.
+    /// Of a server that listens at this address, or at all of the machine's: nobody can make a name of their own be an
+    /// address in digits.
     pub fn of_address(address: SocketAddr) -> Self {
         let mut hosts = Self::of_port(address.port());
-        hosts.0.push(address.to_string());
+        hosts.names.push(address.to_string());
+        hosts.digits = address.ip().is_unspecified().then_some(address.port());
         hosts
     }
 
@@ -59,7 +65,9 @@ impl OwnHosts {
     }
 
     fn contains(&self, host: &str) -> bool {
-        self.0.iter().any(|own| own.eq_ignore_ascii_case(host))
+        let in_digits =
+            |port| host.parse::<SocketAddr>().is_ok_and(|address: SocketAddr| address.port() == port);
+        self.names.iter().any(|own| own.eq_ignore_ascii_case(host)) || self.digits.is_some_and(in_digits)
     }
 }
 

@@ -29,6 +29,21 @@ addEventListener('securitypolicyviolation', (event) => complain('policy', event.
 for (const level of ['error', 'warn']) console[level] = (...words) => complain(level, words.join(' '));
 ";
 
+/// What stands behind the cells of a page, as JSON.
+pub(crate) fn behind(page: &str) -> String {
+    use base64::Engine;
+    use std::io::Read;
+    let mut text = String::new();
+    for block in page.split("class=\"behind\">").skip(1) {
+        let packed = block.split('<').next().unwrap_or_default();
+        let packed = base64::engine::general_purpose::STANDARD.decode(packed);
+        let packed = packed.unwrap_or_else(|error| panic!("{error}"));
+        let unpacked = flate2::read::DeflateDecoder::new(&packed[..]).read_to_string(&mut text);
+        unpacked.unwrap_or_else(|error| panic!("{error}"));
+    }
+    text
+}
+
 /// The page with its listeners: the policy lets this script run as well, and is otherwise what it was.
 fn listened(html: &str) -> String {
     use base64::Engine;
@@ -71,10 +86,16 @@ impl Reader {
     /// Goes where a link would, in the page that is open, and waits until it is shown.
     async fn go(&mut self, hash: &str) {
         let hash = json!(hash);
-        self.ask(&format!(
-            "location.hash = {hash}; return new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))"
-        ))
-        .await;
+        self.ask(&format!("performance.clearMarks('shown'); location.hash = {hash}")).await;
+        self.wait().await;
+    }
+
+    /// Waits until what the address names is shown.
+    async fn wait(&mut self) {
+        let shown = "return new Promise((done) => { const look = (times) => { \
+                     const seen = performance.getEntriesByName('shown').length > 0; \
+                     if (seen || times === 0) done(seen); else setTimeout(() => look(times - 1), 20); }; look(1000); })";
+        assert_eq!(self.ask(shown).await, json!(true), "{}: nothing is shown", self.label);
     }
 
     /// Opens the page anew at a link.
@@ -83,6 +104,7 @@ impl Reader {
         self.session.open("about:blank").await.unwrap_or_else(|error| panic!("{}: {error}", self.label));
         let url = format!("{}#{hash}", self.url);
         self.session.open(&url).await.unwrap_or_else(|error| panic!("{}: {error}", self.label));
+        self.wait().await;
     }
 
     async fn text(&mut self, selector: &str) -> String {
@@ -317,12 +339,14 @@ async fn a_stored_run_is_read_in_every_view() {
             (1, "1 of 6 cells"),
             "{label}"
         );
-        reader.ask("document.querySelector('a.cell').click(); return new Promise((done) => setTimeout(done, 100))").await;
+        reader.ask("performance.clearMarks('shown'); document.querySelector('a.cell').click()").await;
+        reader.wait().await;
         assert!(
             reader.text("h1.id").await.contains("native/llama@tiny/webmatrix/native-cpu/int4/default"),
             "{label}"
         );
-        reader.ask("history.back(); return new Promise((done) => setTimeout(done, 300))").await;
+        reader.ask("performance.clearMarks('shown'); history.back()").await;
+        reader.wait().await;
         assert_eq!(reader.text("output").await, "1 of 6 cells", "{label}: back");
         reader.is_quiet("on the way").await;
         reader.session.close().await;
@@ -370,6 +394,14 @@ async fn ten_thousand_cells_are_shown_at_once() {
                 shown.split(' ').next().unwrap_or_default().replace(',', "").parse().unwrap_or(u64::MAX);
             assert_eq!(shown, expected, "{label}: {narrowed}");
         }
+        // Arrows go from cell to cell.
+        reader.open("view=matrix").await;
+        let moved = "const focused = () => document.activeElement.getAttribute('aria-label'); \
+                     const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })); \
+                     return new Promise((done) => setTimeout(() => { document.querySelector('a.cell').focus(); const first = focused(); \
+                     press('ArrowDown'); press('ArrowRight'); const there = focused(); press('ArrowLeft'); press('ArrowUp'); \
+                     done([first !== there, first === focused()]); }, 300))";
+        assert_eq!(reader.ask(moved).await, json!([true, true]), "{label}");
         // Text that would do harm is text.
         let hostile = json!(HOSTILE);
         reader.open("view=matrix").await;
@@ -384,6 +416,20 @@ async fn ten_thousand_cells_are_shown_at_once() {
         reader.open("view=matrix&rows=precision&cols=model&within=none").await;
         assert_eq!(reader.count("thead th").await, 7, "{label}");
         reader.is_quiet("narrowed").await;
+        // Had there been a complaint or a request, it would have been heard; and no script but the page's own runs.
+        let heard = reader
+            .ask(
+                "console.error('heard'); document.createElement('img').src = 'https://example.invalid/x.png'; \
+                 const script = document.createElement('script'); script.textContent = 'window.ran = true'; \
+                 document.body.append(script); \
+                 return new Promise((done) => setTimeout(() => done([window.ran ?? false, ...window.complaints]), 300))",
+            )
+            .await;
+        let heard: Vec<String> = heard.as_array().into_iter().flatten().map(ToString::to_string).collect();
+        assert_eq!(heard.first().map(String::as_str), Some("false"), "{label}: {heard:?}");
+        for complaint in ["error: heard", "policy: img-src", "policy: script-src"] {
+            assert!(heard.iter().any(|heard| heard.contains(complaint)), "{label}: {complaint}: {heard:?}");
+        }
         reader.session.close().await;
     }
 }

@@ -27,6 +27,8 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> Result<ExitStatus, Failure> 
     })?;
     let mut shower = Shower { follower: Follower::open(&args.db).exit(ExitStatus::BadData)?, args, made: 0 };
     let (sender, pages) = watch::channel(shower.page()?);
+    // Before anybody knows where it is: who knows may stop it.
+    let stopped = signals::stopped();
     out::line(&format!("http://{}/", dashboard.address()));
     if !dashboard.address().ip().is_loopback() {
         out::note("whoever reaches this address can read what is stored here");
@@ -42,7 +44,7 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> Result<ExitStatus, Failure> 
     tokio::select! {
         served = dashboard.serve(pages) => served.exit(ExitStatus::Unavailable)?,
         // To be stopped is how a dashboard ends.
-        () = signals::stopped() => {}
+        () = stopped => {}
     }
     Ok(ExitStatus::AsExpected)
 }
