@@ -144,7 +144,7 @@ function repro(run, at, cell, attempt, session) {
 function before(run, at) {
   const rows = run.past.map((past) => [past, past.looks.names[past.looks.of[at]], past.median[at]]).filter(([, look]) => look);
   if (!rows.length) return null;
-  return table(["run", "started", "", "median"], rows.map(([past, look, median]) => [past.id, when(past.started), verdict(look, look), look === "software" ? "" : ms(median)]), { label: "Earlier runs of this cell" });
+  return table(["run", "started", "", "median"], rows.map(([past, look, median]) => [past.id, when(past.started), verdict(look, look), ["hardware", "cpu"].includes(look) ? ms(median) : ""]), { label: "Earlier runs of this cell" });
 }
 
 export function verdict(look, word) {

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "tells what was measured, and what is missing")]
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use webmatrix::analyse::dossier::Dossier;
@@ -356,7 +357,10 @@ async fn a_stored_run_is_read_in_every_view() {
 #[tokio::test]
 async fn ten_thousand_cells_are_shown_at_once() {
     let (folder, logs) = (folder(), folder());
-    let html = page(&[synthetic(10_000)], Reading::File).unwrap_or_else(|error| panic!("{error:?}"));
+    let dossiers = [synthetic(10_000)];
+    let begun = Instant::now();
+    let html = page(&dossiers, Reading::File).unwrap_or_else(|error| panic!("{error:?}"));
+    eprintln!("made in {:.2} s", begun.elapsed().as_secs_f64());
     let url = put(folder.path(), &listened(&html));
     for label in BROWSERS {
         let Some(session) = browser(label, logs.path()).await else { continue };
