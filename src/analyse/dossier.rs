@@ -2,7 +2,10 @@
 
 use crate::analyse::memory::CellMemory;
 use crate::analyse::view::RunView;
-use crate::store::{AttemptRow, CapabilityRow, CellRow, LogRow, MetricRow, OpRow, SampleRow, SessionRow};
+use crate::store::{
+    AttemptRow, BrowserRow, CapabilityRow, CellRow, JobRow, LogRow, MetricRow, OpRow, PastRow, RunRow,
+    SampleRow, SessionRow,
+};
 
 /// One run, as stored and as viewed. `rows` and `view.cells` are the same cells in the same order.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +30,23 @@ pub struct Dossier {
     pub capabilities: Vec<CapabilityRow>,
     /// What pages and drivers had to say.
     pub log: Vec<LogRow>,
+    /// What the pages that decided were given.
+    pub jobs: Vec<JobRow>,
+    /// Earlier runs of some of the same cells.
+    pub past: Past,
+}
+
+/// Runs before one, as far as they had cells of its.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Past {
+    /// The runs, oldest first.
+    pub runs: Vec<RunRow>,
+    /// Their cells, by run.
+    pub cells: Vec<PastRow>,
+    /// The browsers of the last one.
+    pub browsers: Vec<BrowserRow>,
+    /// The timed inferences of the last one.
+    pub samples: Vec<SampleRow>,
 }
 
 impl From<RunView> for Dossier {
@@ -43,6 +63,8 @@ impl From<RunView> for Dossier {
             ops: Vec::new(),
             capabilities: Vec::new(),
             log: Vec::new(),
+            jobs: Vec::new(),
+            past: Past::default(),
         }
     }
 }

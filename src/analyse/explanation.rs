@@ -12,7 +12,7 @@ use super::exported::adapter_name;
 use super::view::CellView;
 use crate::collect::{Agreement, OutputAgreement, is_unexpected};
 use crate::plan::Plan;
-use crate::store::{AttemptRow, CellRow, LogRow, PastRow};
+use crate::store::{AttemptRow, CellRow, HistoryRow, LogRow};
 pub use circumstances::{Circumstances, Difference};
 
 /// The version of the document.
@@ -67,7 +67,7 @@ pub struct Explanation {
     /// The lines of page and driver that matter.
     pub log: Vec<String>,
     /// What became of it in every run, the oldest first.
-    pub history: Vec<PastRow>,
+    pub history: Vec<HistoryRow>,
     /// The last run in which it was otherwise, and what was different there.
     pub otherwise: Option<Otherwise>,
     /// What to do.
@@ -95,7 +95,7 @@ pub struct Try {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Otherwise {
     /// The run.
-    pub run: PastRow,
+    pub run: HistoryRow,
     /// What was different there; nothing if no difference is stored.
     pub differences: Vec<Difference>,
 }
@@ -153,14 +153,18 @@ impl<'a> Known<'a> {
 }
 
 /// The latest run before or after that had another status: before it, if there is one, since that is when things changed.
-pub fn otherwise<'a>(history: &'a [PastRow], run: &str) -> Option<&'a PastRow> {
+pub fn otherwise<'a>(history: &'a [HistoryRow], run: &str) -> Option<&'a HistoryRow> {
     let at = history.iter().position(|past| past.run == run)?;
-    let other = |past: &&PastRow| past.status.is_some() && past.status != history[at].status;
+    let other = |past: &&HistoryRow| past.status.is_some() && past.status != history[at].status;
     history[..at].iter().rev().find(other).or_else(|| history[at + 1..].iter().rev().find(other))
 }
 
 /// Explains a cell; none if the run has none of that id. `other` is the cell where it was otherwise.
-pub fn explanation(known: Known<'_>, history: &[PastRow], other: Option<Known<'_>>) -> Option<Explanation> {
+pub fn explanation(
+    known: Known<'_>,
+    history: &[HistoryRow],
+    other: Option<Known<'_>>,
+) -> Option<Explanation> {
     let (row, view) = known.row()?;
     let agreement: Option<Agreement> =
         row.agreement.as_deref().and_then(|text| serde_json::from_str(text).ok());

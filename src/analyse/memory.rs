@@ -75,9 +75,11 @@ pub fn memory(cells: &[CellRow], points: &[MemoryRow], caches: &[CacheRow]) -> V
         }
         of.last_mut().expect("pushed").bytes.insert(kind, point.bytes);
     }
+    let caches: BTreeMap<&str, f64> =
+        caches.iter().map(|cache| (cache.cell.as_str(), cache.positions)).collect();
     let one = |row: &CellRow| {
         let timeline = moments.remove(row.cell.as_str())?;
-        let positions = caches.iter().find(|cache| cache.cell == row.cell).map(|cache| cache.positions);
+        let positions = caches.get(row.cell.as_str()).copied();
         Some(CellMemory {
             precision: row.precision.clone(),
             status: row.status.clone(),

@@ -1,5 +1,7 @@
 //! What reports show: rows, put into the words and numbers that people and machines read.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
@@ -129,9 +131,14 @@ impl CellView {
 
     /// The views of rows, with what the outputs of the attempts that decided them say.
     pub fn all(rows: &[CellRow], answers: &[AnswerRow]) -> Vec<Self> {
+        let mut by_attempt: HashMap<&str, Vec<&AnswerRow>> = HashMap::new();
+        for said in answers {
+            by_attempt.entry(&said.attempt).or_default().push(said);
+        }
         let view = |row: &CellRow| {
-            let own = answers.iter().filter(|said| Some(&said.attempt) == row.attempt.as_ref());
-            Self { answer: own.filter_map(statement).collect(), ..Self::of(row.clone()) }
+            let own = row.attempt.as_deref().and_then(|attempt| by_attempt.get(attempt));
+            let answer = own.into_iter().flatten().filter_map(|said| statement(said)).collect();
+            Self { answer, ..Self::of(row.clone()) }
         };
         rows.iter().map(view).collect()
     }

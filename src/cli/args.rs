@@ -8,6 +8,7 @@ mod memory;
 mod merge;
 mod model;
 mod quantize;
+mod serve;
 mod tune;
 mod verify;
 
@@ -28,6 +29,7 @@ pub(super) use memory::MemoryArgs;
 pub(super) use merge::MergeArgs;
 pub(super) use model::{GenerateArgs, GivenArgs};
 pub(super) use quantize::QuantizeArgs;
+pub(super) use serve::ServeArgs;
 pub(super) use tune::TuneArgs;
 pub(super) use verify::{BenchArgs, VerifyArgs, VerifyFormat};
 
@@ -70,6 +72,8 @@ pub(super) enum Command {
     Models(ModelsArgs),
     /// Write a report of one or more runs
     Report(ReportArgs),
+    /// Serve the report as a dashboard that follows a run
+    Serve(ServeArgs),
     /// Put the parts of a run together that several machines or shards made
     Merge(MergeArgs),
     /// What the memory of a run's cells was for, over time

@@ -74,6 +74,7 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
             None => commands::models::list(&args.list),
         },
         Command::Report(args) => commands::report::run(&args),
+        Command::Serve(args) => commands::serve::run(args).await,
         Command::Merge(args) => commands::merge::run(&args),
         Command::Memory(args) => commands::memory::run(&args),
         Command::Explain(args) => commands::explain::run(args).await,

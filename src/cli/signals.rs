@@ -1,5 +1,8 @@
 //! Signals: the first asks for an orderly end, the second kills every browser at once.
 
+#[cfg(unix)]
+use futures_util::future::select_all;
+
 use crate::collect::Stop;
 use crate::error::ExitStatus;
 use crate::event::Events;
@@ -18,6 +21,28 @@ pub(super) fn listen(stop: Stop, events: Events) {
             std::process::exit(ExitStatus::Interrupted.code().into());
         }
     });
+}
+
+/// Ends with the first Ctrl-C, SIGTERM or SIGHUP from now on, not only from when it is waited for.
+#[cfg(unix)]
+pub(super) fn stopped() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    async move {
+        if signals.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
+    }
+}
+
+/// Ends with Ctrl-C.
+#[cfg(not(unix))]
+pub(super) async fn stopped() {
+    if !signal().await {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Waits for a signal; false if none can ever come.

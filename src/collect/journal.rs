@@ -141,6 +141,22 @@ pub fn read(out: &Path, run: &str) -> Result<Vec<Entry>, JournalError> {
     parse(&path, &text).map(|(entries, _)| entries)
 }
 
+/// What the journal of a run holds from this byte on, without touching it, and the byte to go on from: a last line that is
+/// being written is left for the next time.
+pub fn read_on(out: &Path, run: &str, from: u64) -> Result<(Vec<Entry>, u64), JournalError> {
+    let path = file_of(out, run);
+    let mut text = Vec::new();
+    let read = File::open(&path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(from))?;
+        file.read_to_end(&mut text)
+    });
+    read.map_err(|error| cannot_read(out, run, error))?;
+    // A torn last line is an accident elsewhere; here it is somebody who writes.
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let (entries, whole) = parse(&path, &text[..whole])?;
+    Ok((entries, from + whole as u64))
+}
+
 fn cannot_read(out: &Path, run: &str, error: io::Error) -> JournalError {
     if error.kind() == io::ErrorKind::NotFound {
         JournalError::NoRun { run: run.to_owned(), folder: folder(out) }
@@ -199,6 +215,24 @@ mod tests {
             let (_, entries) = Journal::resume(out.path(), "r1").unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(entries.last().map(|entry| entry.record.clone()), Some(ended(7)), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_journal_is_read_on_from_where_it_ended() {
+        let (out, mut journal) = journal();
+        let read_on = |from| read_on(out.path(), "r1", from).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(read_on(0), (Vec::new(), 0));
+        journal.append(vec![ended(0)]).unwrap_or_else(|error| panic!("{error}"));
+        let (entries, next) = read_on(0);
+        assert_eq!(entries.len(), 1);
+        journal.append(vec![ended(1)]).unwrap_or_else(|error| panic!("{error}"));
+        let whole = std::fs::read(journal.path()).unwrap_or_else(|error| panic!("{error}"));
+        // Somebody is half way through a line.
+        std::fs::write(journal.path(), &whole[..whole.len() - 3]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(read_on(next), (Vec::new(), next));
+        std::fs::write(journal.path(), &whole).unwrap_or_else(|error| panic!("{error}"));
+        let (entries, end) = read_on(next);
+        assert_eq!((entries[0].record.clone(), end), (ended(1), whole.len() as u64));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub use end::{End, Mortal};
 pub use folder::{FolderError, ModelFolder};
 pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use inputs::Given;
-pub use journal::{Journal, JournalError, read, runs};
+pub use journal::{Journal, JournalError, read, read_on, runs};
 pub use lane::{PageSaid, Traced};
 pub use merge::{MergeError, Part, merge};
 pub use onnx::{OnnxAsked, OnnxError, check_onnx};

@@ -17,6 +17,7 @@ mod wptreport;
 
 pub use comparison::{ComparisonFormat, Sheet, render_comparison, sheet};
 pub use explanation::render_explanation;
+pub use html::{Reading, page};
 
 use crate::analyse::can_i_run::can_i_run;
 use crate::analyse::dossier::Dossier;
@@ -107,6 +108,9 @@ pub enum RenderError {
     /// Values that XML cannot hold.
     #[error("report: {0}")]
     Junit(#[from] quick_junit::SerializeError),
+    /// What stands behind cells cannot be compressed.
+    #[error("report: {0}")]
+    Packed(#[from] std::io::Error),
     /// The page's template does not fit its data: a fault of this program.
     #[error("report: {0:?}")]
     Template(#[from] tera::Error),
@@ -160,7 +164,7 @@ pub fn documents(runs: &[Dossier], format: Format) -> Result<Vec<Rendered>, Rend
 pub fn render(runs: &[Dossier], format: Format) -> Result<String, RenderError> {
     let views: Vec<&RunView> = runs.iter().map(|dossier| &dossier.view).collect();
     match format {
-        Format::Html => html::render(runs),
+        Format::Html => html::page(runs, Reading::File),
         Format::Markdown => Ok(markdown::render(&views)),
         Format::Summary => Ok(markdown::summary(&views)),
         Format::Json => json::render(&views),

@@ -146,27 +146,65 @@ fn the_op_matrix_in_markdown() {
     ");
 }
 
+/// What a page knows, as its script reads it.
+fn data(page: &str) -> serde_json::Value {
+    let block = page.split("<script type=\"application/json\" id=\"data\">").nth(1).unwrap_or_default();
+    let block = block.split("</script>").next().unwrap_or_default();
+    serde_json::from_str(block).unwrap_or_else(|error| panic!("{error}: {block}"))
+}
+
 #[test]
 fn the_op_matrix_in_the_page() {
     let page = render(&ops(), Format::Html).unwrap_or_else(|error| panic!("{error}"));
     assert!(page.contains("5 of 12 op cases agree with the scalar oracle; 1 ran and failed."), "{page}");
-    assert!(page.contains("chromium &lt;says&gt; no|"), "{page}");
-    // The matrix of models has no place where there are no cells.
-    assert!(!page.contains("Rows are models"), "{page}");
-    let shown: Vec<&str> =
-        page.lines().filter(|line| line.contains("class=\"cell") && line.contains("title=")).collect();
-    insta::assert_snapshot!(shown.join("\n"), @r#"
-    <td class="first"><span class="cell bad" title="1 of 2 cases proven, evidence cpu; gemm 3x3: chromium &lt;says&gt; no|">✗ wrong</span></td>
-    <td><span class="cell pass cpu" title="2 of 2 cases proven, evidence cpu, max abs 2.50e-1">✓ 25 %</span></td>
-    <td class="first"><span class="cell lack" title="0 of 2 cases proven; native &lt;says&gt; no|">– lacks</span></td>
-    <td class="first"><span class="cell absent" title="0 of 2 cases proven; edge &lt;says&gt; no|">… away</span></td>
-    <td class="first"><span class="cell lack" title="float32">takes it</span></td>
-    <td class="first"><span class="cell pass cpu" title="1 of 1 cases proven, evidence cpu">✓ right</span></td>
-    <td><span class="cell pass cpu" title="1 of 1 cases proven, evidence cpu, max abs 2.50e-1">✓ 25 %</span></td>
-    <td class="first"><span class="cell lack" title="0 of 1 cases proven; native &lt;says&gt; no|">– lacks</span></td>
-    <td class="first"><span class="cell absent" title="0 of 1 cases proven; edge &lt;says&gt; no|">… away</span></td>
-    <td class="first"><span class="cell none" title="">made of others</span></td>
-    "#);
+    assert!(page.contains("chromium \\u003csays> no|") && !page.contains("<says>"));
+    let ops = data(&page)["runs"][0]["ops"].take();
+    let mut shown = Vec::new();
+    for row in ops["rows"].as_array().into_iter().flatten() {
+        for slot in ["cells", "limits"].iter().flat_map(|part| row[part].as_array().into_iter().flatten()) {
+            let text = |key: &str| slot[key].as_str().unwrap_or_default().to_owned();
+            let op = row["op"].as_str().unwrap_or_default();
+            shown.push(format!("{op}: {}: {}: {}", text("class"), text("label"), text("title")));
+        }
+    }
+    insta::assert_snapshot!(shown.join("\n"), @r"
+    gemm: bad: ✗ wrong: 1 of 2 cases proven, evidence cpu; gemm 3x3: chromium <says> no|
+    gemm: pass cpu: ✓ 25 %: 2 of 2 cases proven, evidence cpu, max abs 2.50e-1
+    gemm: lack: – lacks: 0 of 2 cases proven; native <says> no|
+    gemm: absent: … away: 0 of 2 cases proven; edge <says> no|
+    gemm: lack: takes it: float32
+    swiglu: pass cpu: ✓ right: 1 of 1 cases proven, evidence cpu
+    swiglu: pass cpu: ✓ 25 %: 1 of 1 cases proven, evidence cpu, max abs 2.50e-1
+    swiglu: lack: – lacks: 0 of 1 cases proven; native <says> no|
+    swiglu: absent: … away: 0 of 1 cases proven; edge <says> no|
+    swiglu: none: made of others: 
+    ");
+}
+
+#[test]
+fn the_page_holds_cells_in_columns_and_what_is_behind_them_in_blocks() {
+    let page = text(Format::Html);
+    let run = data(&page)["runs"][0].take();
+    let cells = &run["cells"];
+    assert_eq!(cells["look"], serde_json::json!({"names": ["cpu", "bad", "open"], "of": [0, 1, 2]}));
+    assert_eq!(
+        (&cells["median"], &cells["flaky"]),
+        (&serde_json::json!([1.25, null, null]), &serde_json::json!([0]))
+    );
+    assert_eq!(page.matches("class=\"behind\"").count(), 1);
+    // Markup in a reason is none.
+    assert!(page.contains("alert(\\\"x\\\")\\u003c/script>") && !page.contains("<script>alert"));
+    // Nothing but the two scripts whose hashes the policy names may run, and nothing may be asked for.
+    assert!(page.contains("default-src 'none'") && page.contains("connect-src 'none'"));
+    assert_eq!(page.matches("'sha256-").count(), 2);
+    let live = page_live();
+    assert!(live.contains("connect-src 'self'") && live.contains("<body data-live>"));
+    let nothing = super::page(&[], Reading::Live).unwrap_or_else(|error| panic!("{error}"));
+    assert!(nothing.contains("No run yet"));
+}
+
+fn page_live() -> String {
+    super::page(&runs(), Reading::Live).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn text(format: Format) -> String {
@@ -311,6 +349,6 @@ fn a_report_shows_what_cells_cost_where_that_is_asked() {
     let line = markdown.lines().find(|line| line.contains("| int4 |")).unwrap_or_default();
     insta::assert_snapshot!(line, @"| bert@tiny | chromium wasm | int4 | pass (cpu) | 71.9 % less | - | 0.50 (0.50–0.55), faster |");
     let page = text(Format::Html);
-    assert!(page.contains("What the cells save and cost") && page.contains("71.9 % less"));
-    assert!(!render(&runs(), Format::Html).unwrap_or_else(|e| panic!("{e:?}")).contains("save and cost"));
+    assert!(data(&page)["runs"][0]["costs"]["lines"][1]["cells"][4] == "71.9 % less");
+    assert!(data(&self::text(Format::Html))["runs"][0]["costs"].is_null());
 }

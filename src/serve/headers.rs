@@ -1,5 +1,7 @@
 //! What every response carries, whatever it is, and the check that every request passes first.
 
+use std::net::SocketAddr;
+
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{StatusCode, Uri};
@@ -37,16 +39,42 @@ const ON_EVERY_RESPONSE: [(HeaderName, &str); 5] = [
 /// The hosts by which a page of ours may call us: anything else is a page of someone else's whose
 /// name was made to resolve to this machine (DNS rebinding).
 #[derive(Clone, Debug)]
-struct OwnHosts([String; 2]);
+pub struct OwnHosts {
+    names: Vec<String>,
+    /// The port by which any address in digits is ours too.
+    digits: Option<u16>,
+}
 
 impl OwnHosts {
     fn of_port(port: u16) -> Self {
-        Self([format!("127.0.0.1:{port}"), format!("localhost:{port}")])
+        Self { names: vec![format!("127.0.0.1:{port}"), format!("localhost:{port}")], digits: None }
+    }
+
+    /// Of a server that listens at this address, or at all of the machine's: nobody can make a name of their own be an
+    /// address in digits.
+    pub fn of_address(address: SocketAddr) -> Self {
+        let mut hosts = Self::of_port(address.port());
+        hosts.names.push(address.to_string());
+        hosts.digits = address.ip().is_unspecified().then_some(address.port());
+        hosts
+    }
+
+    /// Whether a request names one of them.
+    pub fn are_named(&self, request: &Request) -> bool {
+        named(request).is_some_and(|host| self.contains(host))
     }
 
     fn contains(&self, host: &str) -> bool {
-        self.0.iter().any(|own| own.eq_ignore_ascii_case(host))
+        let in_digits =
+            |port| host.parse::<SocketAddr>().is_ok_and(|address: SocketAddr| address.port() == port);
+        self.names.iter().any(|own| own.eq_ignore_ascii_case(host)) || self.digits.is_some_and(in_digits)
     }
+}
+
+/// The host that a request names.
+fn named(request: &Request) -> Option<&str> {
+    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    named.or_else(|| request.uri().authority().map(|authority| authority.as_str()))
 }
 
 /// What a server holds every request to.
@@ -69,11 +97,10 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = named.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
-    let mut response = match host {
-        Some(host) if hosts.contains(host) => next.run(request).await,
-        other => foreign_host(other, request.uri()).into_response(),
+    let mut response = if hosts.are_named(&request) {
+        next.run(request).await
+    } else {
+        foreign_host(named(&request), request.uri()).into_response()
     };
     for (name, value) in ON_EVERY_RESPONSE {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -23,6 +23,7 @@ use webmatrix_wire::AttemptId;
 
 pub use assets::{harness_hash, has_harness};
 pub use attempts::{Attempts, FileSource, Files, Token};
+pub use headers::OwnHosts;
 pub use inbox::Inbox;
 pub use routes::{AppState, app};
 

@@ -9,7 +9,7 @@ use crate::plan::Plan;
 
 rows! {
     /// A cell in one of the runs that had it.
-    PastRow {
+    HistoryRow {
         /// The run.
         run: String,
         /// When that was started, UTC, RFC 3339.
@@ -28,11 +28,11 @@ impl Database {
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub fn history(&self, cell: &str) -> Result<Vec<PastRow>, StoreError> {
+    pub fn history(&self, cell: &str) -> Result<Vec<HistoryRow>, StoreError> {
         let sql =
             "SELECT c.run, strftime(r.started_at, '%Y-%m-%dT%H:%M:%S.%gZ'), c.status, c.flaky, c.evidence
                    FROM cell c JOIN run r USING (run) WHERE c.cell = ? ORDER BY c.run";
-        self.rows(sql, params![cell], PastRow::read)
+        self.rows(sql, params![cell], HistoryRow::read)
     }
 
     /// The id of every cell of every run, or of one, each once.

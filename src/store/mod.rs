@@ -7,6 +7,7 @@ mod apply;
 mod history;
 mod memory;
 mod parquet;
+mod past;
 mod query;
 mod rows;
 mod schema;
@@ -18,9 +19,10 @@ use std::path::{Path, PathBuf};
 
 use duckdb::{AccessMode, Config, Connection};
 
-pub use history::PastRow;
+pub use history::HistoryRow;
 pub use memory::{CacheRow, MemoryRow};
 pub use parquet::{ParquetCell, ParquetError};
+pub use past::{JobRow, PastRow};
 pub use query::RunSelection;
 pub use rows::{
     AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,

@@ -133,7 +133,7 @@ fn a_picture_file_is_named_as_the_config_names_it() {
     assert!(page.is_empty());
     assert_eq!(code(&webmatrix(out.path(), &["report"])), 0);
     let page = std::fs::read_to_string(out.path().join("webmatrix-out/report.html")).unwrap_or_default();
-    assert!(page.contains("label: animal "), "not in the page");
+    assert!(crate::html::behind(&page).contains("label: animal "), "not in the page");
 }
 
 /// A picture among a text's tokens, whole and in tiles.

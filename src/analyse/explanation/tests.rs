@@ -114,8 +114,8 @@ fn run(id: &str, status: &str, version: &str, flags: &[&str], reason: Option<&st
     }
 }
 
-fn past(run: &Dossier) -> PastRow {
-    PastRow {
+fn past(run: &Dossier) -> HistoryRow {
+    HistoryRow {
         run: run.view.run.run.clone(),
         started_at: run.view.run.started_at.clone(),
         status: run.rows[0].status.clone(),
@@ -130,7 +130,7 @@ fn known(run: &Dossier) -> Known<'_> {
 
 /// What is told of the last of these runs.
 fn told(runs: &[Dossier]) -> Explanation {
-    let history: Vec<PastRow> = runs.iter().map(past).collect();
+    let history: Vec<HistoryRow> = runs.iter().map(past).collect();
     let here = runs.last().unwrap_or_else(|| panic!("no run"));
     let there = otherwise(&history, &here.view.run.run);
     let there = there.and_then(|past| runs.iter().find(|run| run.view.run.run == past.run));
@@ -189,7 +189,7 @@ fn what_is_lacking_is_told_in_the_probes_words() {
 
 #[test]
 fn the_last_run_that_was_otherwise_comes_before_one_that_came_after() {
-    let at = |run: &str, status: Option<&str>| PastRow {
+    let at = |run: &str, status: Option<&str>| HistoryRow {
         run: run.into(),
         started_at: String::new(),
         status: status.map(str::to_owned),

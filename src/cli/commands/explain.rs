@@ -13,7 +13,7 @@ use crate::cli::out;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::Plan;
 use crate::render::render_explanation;
-use crate::store::{Database, PastRow, RunSelection, StoreError};
+use crate::store::{Database, HistoryRow, RunSelection, StoreError};
 
 /// How like an id has to be to one that is unknown to be suggested.
 const LIKE: f64 = 0.75;
@@ -113,7 +113,7 @@ fn like(asked: &str, ids: &[String]) -> String {
 }
 
 /// The run that is meant: the one named, else the latest in which the cell has a verdict.
-fn run_of<'a>(args: &ExplainArgs, cell: &str, history: &'a [PastRow]) -> Result<&'a str, Failure> {
+fn run_of<'a>(args: &ExplainArgs, cell: &str, history: &'a [HistoryRow]) -> Result<&'a str, Failure> {
     let named = args.run.as_deref().filter(|run| *run != "latest");
     let found = match named {
         Some(run) => history.iter().find(|past| past.run == run),

@@ -14,5 +14,6 @@ pub(super) mod pull;
 pub(super) mod quantize;
 pub(super) mod report;
 pub(super) mod run;
+pub(super) mod serve;
 pub(super) mod tune;
 pub(super) mod verify;

@@ -6,7 +6,7 @@ use webmatrix_wire::Precision;
 
 use super::compare::{Texts, of_run};
 use crate::analyse::comparison::{Kind, Row};
-use crate::analyse::dossier::Dossier;
+use crate::analyse::dossier::{Dossier, Past};
 use crate::analyse::memory::memory;
 use crate::analyse::op_matrix::op_matrix;
 use crate::analyse::view::{CellView, RunView};
@@ -50,6 +50,8 @@ pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
     Ok(ExitStatus::AsExpected)
 }
 
+/// Earlier runs that a page shows beside one.
+const PAST: u32 = 20;
 /// Writes the cells as a Parquet file, which has no place on standard output.
 fn parquet(database: &Database, runs: &[Dossier], args: &ReportArgs) -> Result<ExitStatus, Failure> {
     let name = format!("{}.{}", args.format.stem(), args.format.extension());
@@ -132,7 +134,7 @@ enum Place {
 }
 
 /// The runs that match, with what the format shows of them.
-fn dossiers(
+pub(super) fn dossiers(
     database: &Database,
     selection: &RunSelection,
     format: Format,
@@ -168,7 +170,23 @@ pub(super) fn dossier(database: &Database, row: RunRow, whole: bool) -> Result<D
         ops: database.ops(&run)?,
         capabilities,
         log: database.log(&run)?,
+        jobs: database.jobs(&run)?,
+        past: past(database, &run)?,
     })
+}
+
+/// Runs before this one that had cells of its, the last of them with what its cells are timed against.
+fn past(database: &Database, run: &str) -> Result<Past, StoreError> {
+    let cells = database.past(run, PAST)?;
+    let mut ids: Vec<&str> = cells.iter().map(|row| row.run.as_str()).collect();
+    ids.dedup();
+    let mut runs = Vec::new();
+    for id in &ids {
+        runs.extend(database.runs(&RunSelection::Id((*id).to_owned()))?);
+    }
+    let Some(&last) = ids.last() else { return Ok(Past::default()) };
+    let (browsers, samples) = (database.browsers(last)?, database.samples(last)?);
+    Ok(Past { runs, cells, browsers, samples })
 }
 
 /// What the cells of a run save and cost. Uploaded outputs lie beside the database.
@@ -185,6 +203,7 @@ fn only(run: &mut Dossier, precisions: &[Precision]) {
     run.rows.retain(|row| wanted(&row.precision));
     run.view.cells.retain(|cell| wanted(&cell.precision));
     run.view.costs.retain(|row| wanted(&row.precision));
+    run.past.cells.retain(|row| row.cell.split('/').nth(4).is_some_and(wanted));
 }
 
 /// Leaves other browsers out.
@@ -193,6 +212,9 @@ fn only_browsers(run: &mut Dossier, browsers: &[String]) {
     run.view.cells.retain(|cell| browsers.contains(&cell.browser));
     run.view.costs.retain(|row| browsers.contains(&row.browser));
     run.view.browsers.retain(|browser| browsers.contains(&browser.label));
+    run.past
+        .cells
+        .retain(|row| row.cell.split('/').next().is_some_and(|label| browsers.iter().any(|b| b == label)));
     if let Some(ops) = run.view.ops.take() {
         let cases = ops.cases.into_iter().filter(|case| browsers.contains(&case.browser)).collect();
         run.view.ops = op_matrix(cases, &run.capabilities);

@@ -1,41 +1,81 @@
 //! The report that people open: one self-contained page, readable from disk, without a request.
+//!
+//! What it knows stands in it as data: a block with the runs' cells in columns, and compressed ones with what stands behind
+//! cells, which its script unpacks one by one. The script (`reports/js`) makes every view of that.
 
-mod detail;
-mod matrix;
+mod behind;
+mod columns;
 mod ops;
+mod run;
+mod script;
 
+use std::collections::HashMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use serde::Serialize;
 use tera::{Context, Tera};
 use webmatrix_wire::Status;
 
+use self::behind::Session;
+use self::run::Run;
 use crate::analyse::dossier::Dossier;
 use crate::collect::is_unexpected;
 use crate::render::RenderError;
 use crate::store::OpCaseRow;
 
-/// The page's template, style and script: part of the program.
+/// The page's template and style: part of the program.
 const TEMPLATE: &str = include_str!("../../../reports/report.html");
 pub(super) const STYLE: &str = include_str!("../../../reports/report.css");
-const SCRIPT: &str = include_str!("../../../reports/report.js");
+/// What draws charts: reports/vendor says what it is.
+const CHARTS: &str = include_str!("../../../reports/vendor/plot.js");
 
-/// The runs as a page. Everything that comes from browsers or users is escaped: the template engine
-/// escapes text, and the page's script only ever sets text.
-pub(super) fn render(dossiers: &[Dossier]) -> Result<String, RenderError> {
+/// The page's data.
+#[derive(Debug, Serialize)]
+struct Data<'a> {
+    runs: Vec<Run<'a>>,
+    sessions: HashMap<&'a str, Session<'a>>,
+    /// Cells of a block.
+    block: usize,
+}
+
+/// Where a page is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// From a file: it never asks anyone anything.
+    File,
+    /// From the dashboard that serves it, which tells it of changes.
+    Live,
+}
+
+/// The runs as a page. Everything that comes from browsers or users is data: the template engine escapes text, the page's
+/// script only ever sets text, and no other script may run.
+pub fn page(dossiers: &[Dossier], reading: Reading) -> Result<String, RenderError> {
     let mut tera = Tera::default();
     tera.add_raw_template("report.html", TEMPLATE)?;
-    let mut first = 0;
+    let mut blocks = Vec::new();
     let mut runs = Vec::with_capacity(dossiers.len());
     for dossier in dossiers {
-        runs.push(matrix::run(dossier, first));
-        first += dossier.view.cells.len();
+        runs.push(run::run(dossier, blocks.len()));
+        for block in behind::cells(dossier).chunks(behind::BLOCK) {
+            blocks.push(packed(&block)?);
+        }
     }
+    let data = Data { runs, sessions: behind::sessions(dossiers), block: behind::BLOCK };
+    let script = script::script();
     let mut context = Context::new();
     context.insert("title", &title(dossiers));
     context.insert("headline", &headline(dossiers));
-    context.insert("runs", &runs);
     context.insert("css", STYLE);
-    context.insert("js", SCRIPT);
-    context.insert("data", &embedded(&detail::data(dossiers))?);
+    context.insert("charts", CHARTS);
+    context.insert("js", &script);
+    context.insert("scripts", &format!("{} {}", script::hash(CHARTS), script::hash(&script)));
+    context.insert("connect", if reading == Reading::Live { "'self'" } else { "'none'" });
+    context.insert("live", &(reading == Reading::Live));
+    context.insert("data", &embedded(&data)?);
+    context.insert("blocks", &blocks);
     Ok(tera.render("report.html", &context)?)
 }
 
@@ -44,8 +84,16 @@ fn embedded(data: &impl Serialize) -> Result<String, RenderError> {
     Ok(serde_json::to_string(data)?.replace('<', "\\u003c"))
 }
 
+/// JSON in a twelfth to a sixth of its room: deflated, and as text again. Most of a large report is what nobody opens.
+fn packed(data: &impl Serialize) -> Result<String, RenderError> {
+    let mut deflated = DeflateEncoder::new(Vec::new(), Compression::default());
+    serde_json::to_writer(&mut deflated, data)?;
+    Ok(STANDARD.encode(deflated.finish()?))
+}
+
 fn title(dossiers: &[Dossier]) -> String {
     match dossiers {
+        [] => "nothing yet".to_owned(),
         [one] => format!("{} {}", one.view.run.matrix, one.view.run.started_at.get(..10).unwrap_or_default()),
         many => format!("{} runs", many.len()),
     }
@@ -59,6 +107,9 @@ fn headline(dossiers: &[Dossier]) -> String {
     let cells_of = |n: usize| if n == 1 { "1 cell is".to_owned() } else { format!("{n} cells are") };
     let op_cases =
         || dossiers.iter().filter_map(|dossier| dossier.view.ops.as_ref()).flat_map(|ops| &ops.cases);
+    if dossiers.is_empty() {
+        return "No run yet: what `webmatrix run` measures is shown here as it is measured.".to_owned();
+    }
     if cells().next().is_none() && op_cases().next().is_some() {
         let status = |case: &OpCaseRow| case.status.parse::<Status>().ok();
         let passed = op_cases().filter(|case| status(case) == Some(Status::Pass)).count();

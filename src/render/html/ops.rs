@@ -3,7 +3,7 @@
 use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
-use super::matrix::Tile;
+use super::run::Tile;
 use crate::analyse::op_matrix::{OpCell, OpColumn, OpMatrix};
 use crate::collect::{is_real, is_unexpected};
 use crate::store::OpCaseRow;
@@ -37,7 +37,6 @@ struct Row {
 
 #[derive(Debug, Default, Serialize)]
 struct Slot {
-    first: bool,
     class: String,
     label: String,
     title: String,
@@ -68,18 +67,10 @@ struct Case {
 }
 
 pub(super) fn ops(matrix: &OpMatrix) -> Ops {
-    let firsts: Vec<bool> = (0..matrix.columns.len())
-        .map(|at| at == 0 || matrix.columns[at - 1].browser != matrix.columns[at].browser)
-        .collect();
     let rows = matrix.rows.iter().enumerate().map(|(at, row)| Row {
         op: row.op.clone(),
         dtype: row.dtype.clone(),
-        cells: row
-            .cells
-            .iter()
-            .zip(&firsts)
-            .map(|(cell, &first)| Slot { first, ..cell.as_ref().map(slot).unwrap_or_default() })
-            .collect(),
+        cells: row.cells.iter().map(|cell| cell.as_ref().map(slot).unwrap_or_default()).collect(),
         limits: matrix.limits.iter().map(|limits| limit(limits.ops[at].as_deref(), &row.dtype)).collect(),
     });
     Ops {
@@ -129,7 +120,7 @@ fn slot(cell: &OpCell) -> Slot {
     if let Some(error) = &cell.error {
         title.push_str(&format!("; {error}"));
     }
-    Slot { first: false, class: format!("{class}{flaky}"), label, title }
+    Slot { class: format!("{class}{flaky}"), label, title }
 }
 
 /// What a browser says of itself is no proof: never green.
@@ -147,6 +138,7 @@ fn tiles(cases: &[OpCaseRow]) -> Vec<Tile> {
     let tile = |class, label, test: &dyn Fn(Status, EvidenceGrade) -> bool| Tile {
         class,
         label,
+        look: "",
         count: cases
             .iter()
             .filter_map(|case| Some((case.status.parse().ok()?, case.evidence.parse().ok()?)))

@@ -3,6 +3,7 @@
 
 mod actionlint;
 mod apt;
+mod axe;
 mod browsers_toml;
 mod cargo_tools;
 mod chromium_webnn;
@@ -35,7 +36,7 @@ pub(crate) enum Scope {
     Run,
     /// To hold it against another runtime: that runtime.
     Bench,
-    /// To check everything: `cargo-deny`, `actionlint`.
+    /// To check everything: `cargo-deny`, actionlint, axe-core.
     Test,
 }
 
@@ -63,6 +64,7 @@ pub(crate) fn set_up(ws: &Workspace, scope: Scope, install: bool) -> Result<()> 
     if scope >= Scope::Test {
         cargo_tools::bring(&mut setup, &cargo_tools::CARGO_DENY);
         actionlint::bring(&mut setup)?;
+        axe::bring(&mut setup)?;
     }
     setup.finish()
 }

@@ -1,0 +1,509 @@
+//! The report in real browsers: no error, no request, nothing that is not accessible, and everything where a link says.
+#![expect(clippy::print_stderr, reason = "tells what was measured, and what is missing")]
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use webmatrix::analyse::dossier::Dossier;
+use webmatrix::analyse::view::{CellView, RunView};
+use webmatrix::discover::{ThisMachine, UserBrowsers, discover, select};
+use webmatrix::render::{Reading, page};
+use webmatrix::session::{LaunchSpec, Session, start};
+use webmatrix::store::{CellRow, MetricRow, RunRow, SampleRow};
+use webmatrix_wire::{Backend, EvidenceGrade, Precision, Status};
+
+use crate::command::{code, folder, stderr, stdout, webmatrix};
+
+const BROWSERS: [&str; 2] = ["chromium", "firefox"];
+const VIEWS: [&str; 8] =
+    ["overview", "matrix", "capabilities", "ops", "performance", "precision", "memory", "history"];
+/// A name that would do harm where text is taken for something else: `\u{202e}` turns what follows around.
+const HOSTILE: &str = "</script><script>document.title='x'</script>\"'&\u{202e}gpj";
+
+/// What a page would complain of, told from its first line on.
+const LISTENERS: &str = "window.complaints = [];
+const complain = (kind, text) => window.complaints.push(kind + ': ' + text);
+addEventListener('error', (event) => complain('error', event.message));
+addEventListener('unhandledrejection', (event) => complain('rejection', event.reason));
+addEventListener('securitypolicyviolation', (event) => complain('policy', event.violatedDirective + ' ' + event.blockedURI));
+for (const level of ['error', 'warn']) console[level] = (...words) => complain(level, words.join(' '));
+";
+
+/// What stands behind the cells of a page, as JSON.
+pub(crate) fn behind(page: &str) -> String {
+    use base64::Engine;
+    use std::io::Read;
+    let mut text = String::new();
+    for block in page.split("class=\"behind\">").skip(1) {
+        let packed = block.split('<').next().unwrap_or_default();
+        let packed = base64::engine::general_purpose::STANDARD.decode(packed);
+        let packed = packed.unwrap_or_else(|error| panic!("{error}"));
+        let unpacked = flate2::read::DeflateDecoder::new(&packed[..]).read_to_string(&mut text);
+        unpacked.unwrap_or_else(|error| panic!("{error}"));
+    }
+    text
+}
+
+/// The page with its listeners: the policy lets this script run as well, and is otherwise what it was.
+fn listened(html: &str) -> String {
+    use base64::Engine;
+    use sha2::{Digest, Sha256};
+    let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(LISTENERS));
+    let allowed = html.replacen("script-src ", &format!("script-src 'sha256-{hash}' "), 1);
+    let with = allowed.replacen("<title>", &format!("<script>{LISTENERS}</script>\n<title>"), 1);
+    assert!(with.contains(&hash) && with.contains(LISTENERS), "the page has both places");
+    with
+}
+
+/// A browser; none where it is not on this machine and need not be.
+async fn browser(label: &str, logs: &Path) -> Option<Box<dyn Session>> {
+    let file = UserBrowsers::file(&ThisMachine)?;
+    let user = UserBrowsers::load(&file).unwrap_or_else(|error| panic!("{error}"));
+    let selection = select(&[label], &discover(&ThisMachine, &user, &[]));
+    let Some(found) = selection.found.first() else {
+        let required = std::env::var("WEBMATRIX_REQUIRE_BROWSERS").is_ok_and(|value| value == "1");
+        assert!(!required, "{label} is missing");
+        eprintln!("not run: {label} is missing");
+        return None;
+    };
+    let mut spec = LaunchSpec::new(found.browser.clone(), logs.to_owned());
+    (spec.webgpu, spec.webnn) = (false, false);
+    Some(start(&spec).await.unwrap_or_else(|error| panic!("{label}: {error}")))
+}
+
+/// A page in a browser.
+struct Reader {
+    label: &'static str,
+    session: Box<dyn Session>,
+    url: String,
+}
+
+impl Reader {
+    async fn ask(&mut self, script: &str) -> Value {
+        self.session.execute(script).await.unwrap_or_else(|error| panic!("{}: {script}: {error}", self.label))
+    }
+
+    /// Goes where a link would, in the page that is open, and waits until it is shown.
+    async fn go(&mut self, hash: &str) {
+        let hash = json!(hash);
+        self.ask(&format!("performance.clearMarks('shown'); location.hash = {hash}")).await;
+        self.wait().await;
+    }
+
+    /// Waits until what the address names is shown.
+    async fn wait(&mut self) {
+        let shown = "return new Promise((done) => { const look = (times) => { \
+                     const seen = performance.getEntriesByName('shown').length > 0; \
+                     if (seen || times === 0) done(seen); else setTimeout(() => look(times - 1), 20); }; look(1000); })";
+        assert_eq!(self.ask(shown).await, json!(true), "{}: nothing is shown", self.label);
+    }
+
+    /// Opens the page anew at a link.
+    async fn open(&mut self, hash: &str) {
+        // Two addresses that differ behind # only are one document, which a browser would not load again.
+        self.session.open("about:blank").await.unwrap_or_else(|error| panic!("{}: {error}", self.label));
+        let url = format!("{}#{hash}", self.url);
+        self.session.open(&url).await.unwrap_or_else(|error| panic!("{}: {error}", self.label));
+        self.wait().await;
+    }
+
+    async fn text(&mut self, selector: &str) -> String {
+        let selector = json!(selector);
+        let found =
+            self.ask(&format!("return document.querySelector({selector})?.textContent ?? '(none)'")).await;
+        found.as_str().unwrap_or_default().to_owned()
+    }
+
+    async fn count(&mut self, selector: &str) -> u64 {
+        let selector = json!(selector);
+        self.ask(&format!("return document.querySelectorAll({selector}).length")).await.as_u64().unwrap_or(0)
+    }
+
+    /// Neither complaint nor request.
+    async fn is_quiet(&mut self, place: &str) {
+        let said = self.ask("return window.complaints").await;
+        assert_eq!(said, json!([]), "{} {place}", self.label);
+        let asked = self.ask("return performance.getEntriesByType('resource').map((one) => one.name)").await;
+        assert_eq!(asked, json!([]), "{} {place}", self.label);
+    }
+
+    /// Nothing that axe-core knows to keep people out.
+    async fn is_accessible(&mut self, axe: &str, place: &str) {
+        let run = "return axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations.flatMap(\
+                   (one) => one.nodes.map((node) => one.id + ': ' + node.target.join(' ') + ': ' + node.failureSummary)))";
+        let found = self.ask(&format!("{axe}\n{run}")).await;
+        assert_eq!(found, json!([]), "{} {place}", self.label);
+    }
+}
+
+/// axe-core; none where set-up was not asked to bring it.
+fn axe() -> Option<String> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/.tools/npm/node_modules/axe-core/axe.min.js");
+    let found = std::fs::read_to_string(file).ok();
+    if found.is_none() {
+        let required = std::env::var("WEBMATRIX_REQUIRE_BROWSERS").is_ok_and(|value| value == "1");
+        assert!(!required, "axe-core is missing: cargo xtask setup brings it");
+        eprintln!("not checked: axe-core is missing");
+    }
+    found
+}
+
+/// A run of models and precisions on the host, one before it, and one of op cases; the report of all three.
+fn stored(folder: &Path) -> PathBuf {
+    let run = ["run", "--quiet", "--browsers", "native", "--backends", "native-cpu"];
+    for further in [
+        &["--models", "bert", "--precisions", "fp32", "--samples", "6"][..],
+        &["--models", "bert", "llama", "--precisions", "fp32", "int8", "int4", "--samples", "6"],
+        &["--models", "bert", "--batch", "1", "--sequence-length", "8", "16", "32", "--samples", "6"],
+        &["--suite", "ops"],
+    ] {
+        let output = webmatrix(folder, &[&run[..], further].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+    }
+    let output = webmatrix(folder, &["report", "--run", "all"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    folder.join(stdout(&output).trim())
+}
+
+/// So many cells that nobody ran.
+fn synthetic(cells: usize) -> Dossier {
+    let browsers = ["chromium", "firefox", "edge", "safari"];
+    let models = ["bert", "t5", "llama", "vit", "clip", HOSTILE];
+    let mut views = Vec::with_capacity(cells);
+    for at in 0..cells {
+        let (browser, rest) = (browsers[at % 4], at / 4);
+        let (backend, rest) = (Backend::NAMES[rest % 3], rest / 3);
+        let (precision, rest) = (Precision::NAMES[rest % 7], rest / 7);
+        let (model, rest) = (models[rest % 6], rest / 6);
+        let size = format!("tiny+t{}", rest + 1);
+        let (status, evidence) = match (browser, at % 17) {
+            ("safari", _) => (Status::Unavailable, EvidenceGrade::None),
+            (_, 3) => (Status::Wrong, EvidenceGrade::Cpu),
+            (_, 5) => (Status::Unsupported, EvidenceGrade::None),
+            _ if backend == "webgpu" => (Status::Pass, EvidenceGrade::Software),
+            _ => (Status::Pass, EvidenceGrade::Cpu),
+        };
+        views.push(CellView {
+            id: format!("{browser}/{model}@{size}/webmatrix/{backend}/{precision}/default"),
+            browser: browser.into(),
+            browser_version: "1.0".into(),
+            model: model.into(),
+            size,
+            runtime: "webmatrix".into(),
+            backend: backend.into(),
+            precision: precision.into(),
+            profile: "default".into(),
+            status: Some(status),
+            flaky: at % 101 == 7,
+            evidence,
+            implementation: None,
+            agreement: None,
+            accuracy: None,
+            median_ms: (status == Status::Pass).then_some(1.0 + at as f64 / 100.0),
+            error: (status != Status::Pass).then(|| format!("reason {} {HOSTILE}", at % 5)),
+            answer: Vec::new(),
+            run: "R1".into(),
+        });
+    }
+    let attempt = |at: usize| format!("attempt-{at}");
+    let row = |(at, view): (usize, &CellView)| CellRow {
+        run: view.run.clone(),
+        cell: view.id.clone(),
+        browser: view.browser.clone(),
+        browser_version: view.browser_version.clone(),
+        model: view.model.clone(),
+        size: view.size.clone(),
+        runtime: view.runtime.clone(),
+        backend: view.backend.clone(),
+        precision: view.precision.clone(),
+        profile: view.profile.clone(),
+        status: view.status.map(|status| status.to_string()),
+        flaky: Some(view.flaky),
+        evidence: Some(view.evidence.to_string()),
+        implementation: None,
+        reason: view.error.clone(),
+        agreement: None,
+        accuracy: None,
+        attempt: Some(attempt(at)),
+        wall_ms: Some(10.0),
+        page_ms: Some(5.0),
+        median_ms: view.median_ms,
+    };
+    let rows: Vec<CellRow> = views.iter().enumerate().map(row).collect();
+    let sample = |at: usize| {
+        (0..5).map(move |index| SampleRow {
+            attempt: attempt(at),
+            index,
+            warmup: index == 0,
+            ms: 1.0 + f64::from(index) / 7.0 + at as f64 / 100.0,
+        })
+    };
+    let metric = |at: usize| MetricRow {
+        attempt: attempt(at),
+        name: "weight_bytes".into(),
+        value: 1000.0 + at as f64,
+        unit: "B".into(),
+    };
+    let view = RunView {
+        run: RunRow {
+            run: "R1".into(),
+            matrix: HOSTILE.into(),
+            started_at: "2026-01-01T00:00:00.000Z".into(),
+            ended_at: None,
+            exit_code: None,
+            interrupted: None,
+            arguments: json!(["run", HOSTILE]).to_string(),
+            webmatrix_version: "0.1.0".into(),
+            harness: "h".into(),
+        },
+        environment: vec![],
+        browsers: vec![],
+        cells: views,
+        costs: Vec::new(),
+        ops: None,
+    };
+    let (samples, metrics) = ((0..cells).flat_map(sample).collect(), (0..cells).map(metric).collect());
+    Dossier { rows, samples, metrics, ..Dossier::from(view) }
+}
+
+fn put(folder: &Path, html: &str) -> String {
+    let file = folder.join("page.html");
+    std::fs::write(&file, html).unwrap_or_else(|error| panic!("{error}"));
+    format!("file://{}", file.display())
+}
+
+#[tokio::test]
+async fn a_stored_run_is_read_in_every_view() {
+    let (folder, logs) = (folder(), folder());
+    let html = std::fs::read_to_string(stored(folder.path())).unwrap_or_else(|error| panic!("{error}"));
+    let url = put(folder.path(), &listened(&html));
+    let axe = axe();
+    for label in BROWSERS {
+        let Some(session) = browser(label, logs.path()).await else { continue };
+        let mut reader = Reader { label, session, url: url.clone() };
+        reader.open("view=overview").await;
+        let runs = reader
+            .ask("return [...document.querySelectorAll('[name=run] option')].map((one) => one.value)")
+            .await;
+        let runs: Vec<String> = serde_json::from_value(runs).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(runs.len(), 4, "{runs:?}");
+        // The latest is that of the ops, and the one before has lengths.
+        let [_, lengths, precisions, _] = &runs[..] else { panic!("{runs:?}") };
+        for view in VIEWS {
+            let run = match view {
+                "ops" => &runs[0],
+                "performance" => lengths,
+                _ => precisions,
+            };
+            reader.open(&format!("view={view}&run={run}")).await;
+            assert_ne!(reader.text("main h1").await, "(none)", "{label} {view}");
+            reader.is_quiet(view).await;
+            if let Some(axe) = &axe {
+                reader.is_accessible(axe, view).await;
+            }
+            if ["performance", "precision", "memory", "history"].contains(&view) {
+                assert!(
+                    reader.count("figure svg path, figure svg rect, figure svg circle").await > 0,
+                    "{label} {view}"
+                );
+                assert_eq!(reader.count(".nothing").await, 0, "{label} {view}");
+            }
+        }
+        // A cell's own page, from its link; what is in it was measured.
+        let cell = "native/bert@tiny/webmatrix/native-cpu/int8/default";
+        reader.open(&format!("cell={cell}&run={precisions}")).await;
+        let page = reader.text("main").await;
+        for told in [
+            "Agreement with native-cpu",
+            "What the precision costs",
+            "Every inference, in order",
+            "Run it again",
+            "webmatrix run --browsers native --models bert --size tiny --backends native-cpu --precisions int8 --samples 6",
+        ] {
+            assert!(page.contains(told), "{label}: {told}: {page}");
+        }
+        reader.is_quiet(cell).await;
+        if let Some(axe) = &axe {
+            reader.is_accessible(axe, cell).await;
+        }
+        // What changed since the first run is told in words: bert at fp32 was in it, the others were not.
+        reader.open(&format!("view=overview&run={precisions}")).await;
+        let told = reader.text(".changes").await;
+        assert!(told.contains("5 cells are new: that run did not have them."), "{label}: {told}");
+        // The way through the page and back.
+        reader.go(&format!("view=matrix&run={precisions}")).await;
+        assert_eq!(reader.count("a.cell").await, 6, "{label}");
+        reader.go(&format!("view=matrix&run={precisions}&model=llama&precision=int4")).await;
+        assert_eq!(
+            (reader.count("a.cell").await, reader.text("output").await.as_str()),
+            (1, "1 of 6 cells"),
+            "{label}"
+        );
+        reader.ask("performance.clearMarks('shown'); document.querySelector('a.cell').click()").await;
+        reader.wait().await;
+        assert!(
+            reader.text("h1.id").await.contains("native/llama@tiny/webmatrix/native-cpu/int4/default"),
+            "{label}"
+        );
+        reader.ask("performance.clearMarks('shown'); history.back()").await;
+        reader.wait().await;
+        assert_eq!(reader.text("output").await, "1 of 6 cells", "{label}: back");
+        reader.is_quiet("on the way").await;
+        reader.session.close().await;
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_cells_are_shown_at_once() {
+    let (folder, logs) = (folder(), folder());
+    let dossiers = [synthetic(10_000)];
+    let begun = Instant::now();
+    let html = page(&dossiers, Reading::File).unwrap_or_else(|error| panic!("{error:?}"));
+    eprintln!("made in {:.2} s", begun.elapsed().as_secs_f64());
+    let url = put(folder.path(), &listened(&html));
+    for label in BROWSERS {
+        let Some(session) = browser(label, logs.path()).await else { continue };
+        let mut reader = Reader { label, session, url: url.clone() };
+        for view in VIEWS {
+            reader.open(&format!("view={view}")).await;
+            let paint = "return new Promise((done) => setTimeout(() => done([performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null, \
+                         performance.getEntriesByName('shown')[0]?.startTime ?? null]), 200))";
+            let times = reader.ask(paint).await;
+            eprintln!(
+                "{label} {view}: {} KiB, first paint and view shown after (ms) {times}",
+                html.len() / 1024
+            );
+            // Loosely: a machine that is busy with other tests is no worse page.
+            assert!(times[1].as_f64().is_some_and(|ms| ms < 10_000.0), "{label} {view}: {times}");
+            reader.is_quiet(view).await;
+        }
+        reader.open("view=matrix").await;
+        // Only what is seen is made, and the end can be seen.
+        let made = reader.count("a.cell").await;
+        assert!((20..2000).contains(&made), "{label}: {made} cells were made");
+        let scrolled = "const box = document.querySelector('.scroll.tall'); box.scrollTop = box.scrollHeight; \
+                        return new Promise((done) => setTimeout(() => done([...document.querySelectorAll('tr[aria-rowindex]')].pop().getAttribute('aria-rowindex') \
+                        === document.querySelector('table.matrix').getAttribute('aria-rowcount')), 300))";
+        assert_eq!(reader.ask(scrolled).await, json!(true), "{label}: the last row is there");
+        for (narrowed, expected) in [
+            ("backend=wasm&browser=edge&precision=int4", 119),
+            ("status=wrong&browser=firefox&text=clip", 25),
+            ("status=pass&evidence=software", 2205),
+            ("text=no+such+thing", 0),
+        ] {
+            reader.open(&format!("view=matrix&{narrowed}")).await;
+            let shown = reader.text("output").await;
+            let shown: u64 =
+                shown.split(' ').next().unwrap_or_default().replace(',', "").parse().unwrap_or(u64::MAX);
+            assert_eq!(shown, expected, "{label}: {narrowed}");
+        }
+        // Arrows go from cell to cell.
+        reader.open("view=matrix").await;
+        let moved = "const focused = () => document.activeElement.getAttribute('aria-label'); \
+                     const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })); \
+                     return new Promise((done) => setTimeout(() => { document.querySelector('a.cell').focus(); const first = focused(); \
+                     press('ArrowDown'); press('ArrowRight'); const there = focused(); press('ArrowLeft'); press('ArrowUp'); \
+                     done([first !== there, first === focused()]); }, 300))";
+        assert_eq!(reader.ask(moved).await, json!([true, true]), "{label}");
+        // Text that would do harm is text.
+        let hostile = json!(HOSTILE);
+        reader.open("view=matrix").await;
+        let shown = reader
+            .ask(&format!("return [document.querySelector('[name=model]').textContent.includes({hostile}), document.title, document.querySelectorAll('script').length]"))
+            .await;
+        assert_eq!(shown[0], json!(true), "{label}");
+        assert_eq!(shown[1], json!("Matrix · WebMatrix"), "{label}");
+        let scripts = 10_000_usize.div_ceil(64) + 4;
+        assert_eq!(shown[2], json!(scripts), "{label}: data, blocks, charts, script, listeners");
+        // Rows and columns change places.
+        reader.open("view=matrix&rows=precision&cols=model&within=none").await;
+        assert_eq!(reader.count("thead th").await, 7, "{label}");
+        reader.is_quiet("narrowed").await;
+        // Had there been a complaint or a request, it would have been heard; and no script but the page's own runs.
+        let heard = reader
+            .ask(
+                "console.error('heard'); document.createElement('img').src = 'https://example.invalid/x.png'; \
+                 const script = document.createElement('script'); script.textContent = 'window.ran = true'; \
+                 document.body.append(script); \
+                 return new Promise((done) => setTimeout(() => done([window.ran ?? false, ...window.complaints]), 300))",
+            )
+            .await;
+        let heard: Vec<String> = heard.as_array().into_iter().flatten().map(ToString::to_string).collect();
+        assert_eq!(heard.first().map(String::as_str), Some("false"), "{label}: {heard:?}");
+        for complaint in ["error: heard", "policy: img-src", "policy: script-src"] {
+            assert!(heard.iter().any(|heard| heard.contains(complaint)), "{label}: {complaint}: {heard:?}");
+        }
+        reader.session.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_dashboard_shows_a_run_as_it_goes_on() {
+    let (folder, logs) = (folder(), folder());
+    let serving = crate::serve::serve(folder.path());
+    for label in BROWSERS {
+        let Some(session) = browser(label, logs.path()).await else { continue };
+        let mut reader = Reader { label, session, url: serving.url.clone() };
+        reader.open("view=matrix").await;
+        let before = reader.count("main a.cell").await;
+        reader.ask("window.stayed = true").await;
+        let models: &[&str] = if before == 0 { &["bert"] } else { &["bert", "vit"] };
+        let run = [
+            "run",
+            "--quiet",
+            "--browsers",
+            "native",
+            "--backends",
+            "native-cpu",
+            "--samples",
+            "1",
+            "--models",
+        ];
+        let output = webmatrix(folder.path(), &[&run[..], models].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        // It is told, asks for the page, and shows it, where the reader is: nobody loads anything anew.
+        let cells = json!(models.len());
+        let waits = format!(
+            "return new Promise((done) => {{ const look = (times) => {{ \
+               const seen = document.querySelectorAll('main a.cell.pass').length === {cells} && document.getElementById('live').textContent === 'live'; \
+               if (seen || times === 0) done([seen, window.stayed, document.querySelector('main').textContent]); else setTimeout(() => look(times - 1), 100); }}; look(150); }})"
+        );
+        let shown = reader.ask(&waits).await;
+        assert_eq!((&shown[0], &shown[1]), (&json!(true), &json!(true)), "{label}: {shown}");
+        reader.session.close().await;
+    }
+}
+
+#[test]
+fn every_command_to_run_a_cell_again_plans_that_cell() {
+    let folder = folder();
+    let job = |features: Vec<String>| -> webmatrix_wire::Job {
+        let job = json!({"wire_version": 1, "attempt": "a", "title": "t", "deadline_ms": 1, "nonce": 1, "variant": null,
+            "kind": {"cell": {"class": "x", "backends": ["wasm"], "precision": "fp32", "features": features,
+                "model": {"twin": {"size": "tiny", "seed": 7, "batch": 1, "tokens": null}}, "warmup": 1, "samples": 12,
+                "memory_limit": null, "generation": {"max_new_tokens": 0, "stops": false, "sampling": null}}}});
+        serde_json::from_value(job).unwrap_or_else(|error| panic!("{error}"))
+    };
+    for (id, features) in [
+        ("native/bert@tiny/webmatrix/native-cpu/fp32/default", vec![]),
+        ("native/llama@small+b4+t64/webmatrix/native-cpu/int4/kv-int8", vec!["kv-int8".to_owned()]),
+        ("native/vit@base/webmatrix/native-gpu/fp16/default", vec![]),
+    ] {
+        let cell = id.parse().unwrap_or_else(|error| panic!("{error}"));
+        let mut words = webmatrix::analyse::repro::command(&cell, Some(&job(features)));
+        words[1] = "plan".to_owned();
+        let words: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+        let output = webmatrix(folder.path(), &[&words[..], &["--format", "json"]].concat());
+        assert_eq!(code(&output), 0, "{id}: {}", stderr(&output));
+        let plan: Value = serde_json::from_str(&stdout(&output)).unwrap_or_else(|error| panic!("{error}"));
+        let cells: Vec<&Value> =
+            plan["cells"].as_array().into_iter().flatten().map(|planned| &planned["cell"]).collect();
+        assert_eq!(
+            cells.iter().filter(|cell| cell.as_str().is_some_and(|cell| cell.starts_with("native/"))).count(),
+            1,
+            "{cells:?}"
+        );
+        assert!(cells.contains(&&json!(id)), "{id}: {cells:?}");
+    }
+}
