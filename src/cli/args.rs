@@ -2,6 +2,8 @@
 
 mod compare;
 mod file;
+mod gate;
+mod measure;
 mod memory;
 mod model;
 mod quantize;
@@ -18,6 +20,8 @@ use webmatrix_wire::{Backend, Precision};
 
 pub(super) use compare::{Compare, CompareArgs, ComparedArgs};
 pub(super) use file::{FileArgs, NamedFile};
+pub(super) use gate::GateArgs;
+pub(super) use measure::{ConditionArgs, EnvValidation, MeasureArgs};
 pub(super) use memory::MemoryArgs;
 pub(super) use model::{GenerateArgs, GivenArgs};
 pub(super) use quantize::QuantizeArgs;
@@ -62,6 +66,8 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// What the memory of a run's cells was for, over time
     Memory(MemoryArgs),
+    /// Fail where a run is worse than its baseline, and nowhere else
+    Gate(Box<GateArgs>),
 }
 
 /// What is run on the browsers' backends.
@@ -111,9 +117,8 @@ pub(super) struct SelectArgs {
     /// class: a folder with config.json and model.safetensors
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_WEIGHTS", value_name = "hub|twin|CLASS=DIR")]
     pub(super) weights: Vec<Weights>,
-    /// Timed inferences a cell
-    #[arg(long, env = "WEBMATRIX_SAMPLES", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(super) samples: Option<u32>,
+    #[command(flatten)]
+    pub(super) measure: MeasureArgs,
     /// Further tries, each in a fresh browser, after an unexpected result
     #[arg(long, env = "WEBMATRIX_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
     pub(super) retries: Option<u32>,
@@ -241,6 +246,8 @@ pub(super) struct RunArgs {
     pub(super) select: SelectArgs,
     #[command(flatten)]
     pub(super) given: GivenArgs,
+    #[command(flatten)]
+    pub(super) conditions: ConditionArgs,
     #[command(flatten)]
     pub(super) launch: LaunchArgs,
     #[command(flatten)]

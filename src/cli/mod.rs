@@ -73,6 +73,7 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
         },
         Command::Report(args) => commands::report::run(&args),
         Command::Memory(args) => commands::memory::run(&args),
+        Command::Gate(args) => commands::gate::run(*args).await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod comparison;
 mod csv;
+mod gate;
 mod html;
 mod json;
 mod jsonl;
@@ -10,6 +11,7 @@ mod markdown;
 mod tests;
 
 pub use comparison::{ComparisonFormat, Sheet, render_comparison, sheet};
+pub use gate::{GateFormat, render_gate};
 
 use crate::analyse::dossier::Dossier;
 use crate::analyse::view::RunView;

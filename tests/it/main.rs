@@ -10,6 +10,7 @@ mod documents;
 mod fake;
 mod fallback;
 mod files;
+mod gate;
 mod http;
 mod hub;
 mod limits;

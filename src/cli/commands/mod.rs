@@ -3,6 +3,7 @@
 pub(super) mod bench;
 pub(super) mod browsers;
 pub(super) mod compare;
+pub(super) mod gate;
 pub(super) mod memory;
 pub(super) mod models;
 pub(super) mod plan;
