@@ -1,7 +1,7 @@
 //! Whether "no difference" is told of nothing, and a difference of something: one cell of the host is held against itself, as
 //! `webmatrix compare` holds cells against one another, many times over on this machine as it is; then against itself with a
 //! tenth of its time added to every run of its graphs. `WEBMATRIX_AA` is how many comparisons of each kind (200),
-//! `WEBMATRIX_AA_SIZE` the twin's size (tiny).
+//! `WEBMATRIX_AA_ROUNDS` how many rounds each has (6), `WEBMATRIX_AA_SIZE` the twin's size (tiny).
 #![expect(clippy::print_stdout, reason = "this is what a benchmark is for")]
 
 use std::cell::RefCell;
@@ -27,19 +27,27 @@ const WARMUP: u32 = 2;
 const SLOWER: f64 = 0.10;
 
 fn main() -> anyhow::Result<()> {
-    let count: usize = std::env::var("WEBMATRIX_AA").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
+    let number = |name: &str, usual: usize| -> usize {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    };
+    let (count, rounds) = (number("WEBMATRIX_AA", 200), number("WEBMATRIX_AA_ROUNDS", ROUNDS));
     let size = std::env::var("WEBMATRIX_AA_SIZE").unwrap_or_else(|_| "tiny".to_owned());
     let loaded = Loaded::twin("bert", &size, 7)?;
     println!(
-        "bert@{size} on native-cpu: {count} comparisons of {ROUNDS} rounds with {SAMPLES} samples a side"
+        "bert@{size} on native-cpu: {count} comparisons of {rounds} rounds with {SAMPLES} samples a side"
     );
     for (what, added) in [("itself", 0.0), ("itself, a tenth slower", SLOWER)] {
         let begun = Instant::now();
         let mut told = Told::default();
         for _ in 0..count {
-            told.add(&loaded, added)?;
+            told.add(&loaded, added, rounds)?;
         }
         told.print(what, count, begun.elapsed());
+        let differ = told.faster + told.slower;
+        anyhow::ensure!(
+            added > 0.0 || 20 * differ <= count,
+            "{differ} of {count} told a difference of nothing"
+        );
     }
     Ok(())
 }
@@ -54,9 +62,9 @@ struct Told {
 }
 
 impl Told {
-    fn add(&mut self, loaded: &Loaded, added: f64) -> anyhow::Result<()> {
+    fn add(&mut self, loaded: &Loaded, added: f64, count: usize) -> anyhow::Result<()> {
         let mut rounds = [Vec::new(), Vec::new()];
-        for round in 0..ROUNDS {
+        for round in 0..count {
             // As browsers run their cells: there and back.
             let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
             for side in order {
@@ -88,12 +96,13 @@ impl Told {
         let median = |values: &[f64]| webmatrix::analyse::median(values).unwrap_or(f64::NAN);
         println!(
             "against {what}: {} faster, {} slower ({:.1} % of verdicts tell a difference); median ratio {:.3}, its \
-             interval {:.3} wide; {:.0} s",
+             interval {:.3} wide, so that {:.1} % would be seen 4 times of 5; {:.0} s",
             self.faster,
             self.slower,
             share(self.faster + self.slower),
             median(&self.ratios),
             median(&self.widths),
+            100.0 * median(&self.widths) / 2.0 * (1.96 + 0.84) / 1.96,
             took.as_secs_f64()
         );
     }

@@ -87,9 +87,9 @@ const RUNS: usize = 30;
 fn courses(step: f64, draws: &mut Draws) -> Vec<Course> {
     let course = |at: usize| {
         let noise = 0.01 + 0.02 * draws.uniform();
-        let drift = if at % 2 == 0 { 0.006 * (draws.uniform() - 0.5) } else { 0.0 };
+        let drift = if at.is_multiple_of(2) { 0.006 * (draws.uniform() - 0.5) } else { 0.0 };
         let up = (at % 4 < 2).then(|| 16 + (draws.uniform() * 13.0) as usize);
-        let down = up.filter(|_| at % 4 == 0).map(|up| up - 6 - (draws.uniform() * 3.0) as usize);
+        let down = up.filter(|_| at.is_multiple_of(4)).map(|up| up - 6 - (draws.uniform() * 3.0) as usize);
         let level = |run: usize| {
             let is_past = |at: Option<usize>| if at.is_some_and(|at| run >= at) { step.ln_1p() } else { 0.0 };
             3.0 + drift * run as f64 + is_past(up) - is_past(down)
@@ -388,11 +388,11 @@ fn times_are_compared_on_one_machine_and_of_what_is_timed_only() {
     let before = snapshot(1, vec![taken("a", 1.0)]);
     let mut other = snapshot(2, vec![taken("a", 9.0)]);
     other.machine.insert("cpu".to_owned(), "y".to_owned());
-    let gate = judge(&other, &[before.clone()], &rules(), &KnownFailures::default());
+    let gate = judge(&other, std::slice::from_ref(&before), &rules(), &KnownFailures::default());
     assert!(gate.figures.is_empty());
     assert_eq!(gate.no_times.as_deref(), Some("another machine: cpu is \"y\", the baseline's \"x\""));
     let software = snapshot(2, vec![with(taken("a", 9.0), |cell| cell.evidence = EvidenceGrade::Software)]);
-    let gate = judge(&software, &[before.clone()], &rules(), &KnownFailures::default());
+    let gate = judge(&software, std::slice::from_ref(&before), &rules(), &KnownFailures::default());
     assert!(gate.figures.is_empty(), "{:?}", gate.figures);
     // Nothing in common is no success.
     let gate = judge(&snapshot(2, vec![taken("b", 1.0)]), &[before], &rules(), &KnownFailures::default());
