@@ -84,7 +84,7 @@ onmessage = async ({ data: { attempt, token, started } }) => {
       batch = harness?.last_words(text);
     } catch {}
     batch ??= JSON.stringify({
-      wire_version: 6,
+      wire_version: 7,
       attempt,
       messages: [{ seq: 0, at_ms: performance.now(), message: { failed: { kind: error?.kind ?? "error", stage: "start", text } } }],
     });

@@ -5,7 +5,7 @@ use webmatrix_engine::backend::webnn::WebNn;
 use webmatrix_engine::backend::{self, Split};
 use webmatrix_engine::plan::caches::Caches;
 use webmatrix_engine::run::{
-    Loaded, Options, Sampling, Schedule, Span, Witness, measure, trace as engine_trace,
+    Loaded, Options, Sampling, Schedule, Span, Until, Witness, measure, trace as engine_trace,
 };
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_wire::{
@@ -14,6 +14,7 @@ use webmatrix_wire::{
 };
 
 use crate::file::File;
+use crate::probe::timer_step_us;
 use crate::report::{Failure, Reporter};
 use crate::sys::{breathe, now};
 use crate::{file, limits, threads, webgpu, webnn};
@@ -22,6 +23,8 @@ pub(crate) async fn run(job: &Job, cell: &CellJob, reporter: &Reporter) -> Resul
     if let ModelSource::Onnx { model, inputs, dims } = &cell.model {
         return file::run(job, cell, &File { model, inputs, dims }, reporter).await;
     }
+    // What is told of times can be no finer.
+    reporter.metric("timer_step", timer_step_us(), "us");
     reporter.progress("Loading the model", 0.05).await?;
     let start = now();
     let loaded = load(cell, reporter).await?;
@@ -126,7 +129,7 @@ async fn finish<B: backend::Backend>(
     facts: BackendFacts,
     reporter: &Reporter,
 ) -> Result<(), Failure> {
-    let schedule = Schedule { warmup: cell.warmup, samples: cell.samples, memory_limit: cell.memory_limit };
+    let schedule = schedule(cell);
     let measured = measure(loaded, backend, options(cell), schedule, reporter).await?;
     let mut ops = OpCount::of(measured.tally, facts.backend);
     ops.extend(OpCount::of(measured.host_tally, Backend::Wasm));
@@ -138,6 +141,12 @@ async fn finish<B: backend::Backend>(
     reporter.send(Message::Backend(Box::new(told)));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(measured.outputs.into_keys().collect(), &bytes).await
+}
+
+/// How often the job says to infer.
+pub(crate) fn schedule(cell: &CellJob) -> Schedule {
+    let until = cell.until.map(|until| Until { width: until.width, budget_ms: until.budget_ms });
+    Schedule { warmup: cell.warmup, samples: cell.samples, until, memory_limit: cell.memory_limit }
 }
 
 fn options(cell: &CellJob) -> Options {

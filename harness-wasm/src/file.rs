@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use webmatrix_engine::run::Pace;
 use webmatrix_wire::{BackendFacts, CellJob, FailureKind, Job, LogLevel, Message, Phase};
 
 use crate::arrays::Arrays;
+use crate::cell::schedule;
 use crate::peer::Peer;
 use crate::report::{Failure, Reporter};
 use crate::sys::{breathe, now};
@@ -54,14 +56,19 @@ pub(crate) async fn run(
     reporter.timing(Phase::First, now() - start);
     let of_one = witness.dispatches(backend) - before;
 
-    let total = cell.warmup + cell.samples;
+    let mut pace = Pace::of(schedule(cell));
     let mut latest = None;
-    for index in 0..total {
-        reporter.progress("Measuring", 0.6 + 0.3 * f64::from(index) / f64::from(total)).await?;
+    while let Some(warmup) = pace.next() {
+        reporter.progress("Measuring", 0.6 + 0.3 * pace.done()).await?;
         breathe().await;
         let start = now();
         latest = Some(session.run(&inputs).await?);
-        reporter.sample(index, index < cell.warmup, now() - start);
+        let ms = now() - start;
+        reporter.sample(pace.index(), warmup, ms);
+        pace.took(warmup, ms);
+    }
+    if let Some(rested) = pace.rested() {
+        reporter.metric("warmup_rested", f64::from(u8::from(rested)), "bool");
     }
     let dispatches = witness.dispatches(backend) - before;
     reporter.metric("dispatches_per_inference", of_one as f64, "1");

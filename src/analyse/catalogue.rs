@@ -199,6 +199,8 @@ mod tests {
             agreement: None,
             accuracy: None,
             median_ms,
+            timing: None,
+            doubt: None,
             error: None,
             answer: Vec::new(),
             run: "R1".into(),

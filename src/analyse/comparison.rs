@@ -1,4 +1,4 @@
-//! Cells beside one another: what a precision or a platform costs and saves, each figure with its interval.
+//! Cells beside one another: what a precision, a platform or a feature costs and saves, each figure with its interval.
 //!
 //! Every figure names the cell that it is held against, and is told of cells that are proven only. What pages uploaded is
 //! compared, never what was expected of them.
@@ -11,7 +11,7 @@ use webmatrix_wire::{EvidenceGrade, Precision, Status};
 use super::speed;
 use super::stats::{Estimate, FEWEST, median, ratio_in_turn, ratio_of_medians_apart};
 use super::view::CellView;
-use crate::plan::Cell;
+use crate::plan::{Cell, DEFAULT_PROFILE};
 
 /// The version of the document.
 pub const VERSION: u32 = 1;
@@ -24,6 +24,8 @@ pub enum Kind {
     Precisions,
     /// Browsers with their backends: latency against the first place, accuracy against fp32 there.
     Platforms,
+    /// Features, each alone: all but accuracy against the same cell without any, accuracy against fp32 without any.
+    Features,
 }
 
 impl Kind {
@@ -32,6 +34,7 @@ impl Kind {
         match self {
             Self::Precisions => "precisions",
             Self::Platforms => "platforms",
+            Self::Features => "features",
         }
     }
 }
@@ -83,6 +86,8 @@ pub struct Row {
     pub backend: String,
     /// Of the weights.
     pub precision: String,
+    /// What is switched on.
+    pub profile: String,
     /// The status; none without a verdict.
     pub status: Option<Status>,
     /// What stands behind it.
@@ -90,6 +95,9 @@ pub struct Row {
     /// Why there are no figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What speaks against its having computed where it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
     /// What its weights take.
     pub memory: Option<Memory>,
     /// How long it takes.
@@ -195,6 +203,12 @@ impl<'a> Among<'a> {
         at(Precision::Fp16).or_else(|| at(Precision::Fp32))
     }
 
+    /// The same with no feature switched on.
+    fn plain(&self, cell: &Cell) -> Option<&'a Measured<'a>> {
+        let wanted = Cell { profile: DEFAULT_PROFILE.to_owned(), ..cell.clone() };
+        self.first(|known, _| *known == wanted)
+    }
+
     /// The first place where the same was timed.
     fn first_place(&self, cell: &Cell) -> Option<&'a Measured<'a>> {
         self.first(|known, measured| {
@@ -206,6 +220,11 @@ impl<'a> Among<'a> {
     fn full(&self, cell: &Cell) -> Option<&'a Measured<'a>> {
         let full = |known: &Cell| known.precision == Precision::Fp32 && same_subject(known, cell);
         match self.kind {
+            Kind::Features => {
+                let precision = Precision::Fp32;
+                let wanted = Cell { profile: DEFAULT_PROFILE.to_owned(), precision, ..cell.clone() };
+                self.first(|known, _| *known == wanted)
+            }
             Kind::Precisions => self.first(|known, _| full(known) && same_place(known, cell)),
             Kind::Platforms => self.first(|known, _| full(known)),
         }
@@ -220,9 +239,11 @@ impl<'a> Among<'a> {
             browser: view.browser.clone(),
             backend: view.backend.clone(),
             precision: view.precision.clone(),
+            profile: view.profile.clone(),
             status: view.status,
             evidence: view.evidence,
             reason: None,
+            doubt: view.doubt.clone(),
             memory: None,
             latency: Latency::default(),
             accuracy: None,
@@ -234,12 +255,15 @@ impl<'a> Among<'a> {
             row.latency.says = "not measured".to_owned();
             return row;
         }
-        let coarser = self.coarser(cell);
-        row.memory = memory(measured, coarser);
+        let other = match self.kind {
+            Kind::Features => self.plain(cell),
+            Kind::Precisions | Kind::Platforms => self.coarser(cell),
+        };
+        row.memory = memory(measured, other);
         row.latency = latency(
             measured,
             match self.kind {
-                Kind::Precisions => coarser,
+                Kind::Precisions | Kind::Features => other,
                 Kind::Platforms => self.first_place(cell),
             },
         );

@@ -7,6 +7,7 @@ use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::comparison::Row;
 use super::op_matrix::OpMatrix;
+use super::timing::TimingView;
 use crate::collect::{Accuracy, Agreement, Statement, Task, is_real};
 use crate::store::{AnswerRow, BrowserRow, CellRow, EnvironmentRow, RunRow};
 
@@ -46,6 +47,12 @@ pub struct CellView {
     pub accuracy: Option<AccuracyView>,
     /// Median of the timed inferences.
     pub median_ms: Option<f64>,
+    /// How they are spread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timing: Option<TimingView>,
+    /// What speaks against its having computed where it says: CPU time like that of the cell that computes on the CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
     /// Why it is not a pass.
     pub error: Option<String>,
     /// What the outputs say, for people to check; no part of the verdict.
@@ -122,6 +129,8 @@ impl CellView {
                 reference: accuracy.reference,
             }),
             median_ms: row.median_ms,
+            timing: None,
+            doubt: None,
             error: row.reason.filter(|_| status != Some(Status::Pass)),
             answer: Vec::new(),
             status,

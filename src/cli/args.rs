@@ -4,6 +4,8 @@ mod compare;
 mod docs;
 mod explain;
 mod file;
+mod gate;
+mod measure;
 mod memory;
 mod merge;
 mod model;
@@ -25,6 +27,8 @@ pub(super) use compare::{Compare, CompareArgs, ComparedArgs};
 pub(super) use docs::{CompletionsArgs, ManArgs};
 pub(super) use explain::ExplainArgs;
 pub(super) use file::{FileArgs, NamedFile};
+pub(super) use gate::GateArgs;
+pub(super) use measure::{ConditionArgs, EnvValidation, MeasureArgs};
 pub(super) use memory::MemoryArgs;
 pub(super) use merge::MergeArgs;
 pub(super) use model::{GenerateArgs, GivenArgs};
@@ -78,6 +82,8 @@ pub(super) enum Command {
     Merge(MergeArgs),
     /// What the memory of a run's cells was for, over time
     Memory(MemoryArgs),
+    /// Fail where a run is worse than its baseline, and nowhere else
+    Gate(Box<GateArgs>),
     /// Say why a cell has its status, what differs from when it was otherwise, and what to do
     Explain(ExplainArgs),
     /// Print a shell's completions of these commands
@@ -133,9 +139,8 @@ pub(super) struct SelectArgs {
     /// class: a folder with config.json and model.safetensors
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_WEIGHTS", value_name = "hub|twin|CLASS=DIR")]
     pub(super) weights: Vec<Weights>,
-    /// Timed inferences a cell
-    #[arg(long, env = "WEBMATRIX_SAMPLES", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(super) samples: Option<u32>,
+    #[command(flatten)]
+    pub(super) measure: MeasureArgs,
     /// Further tries, each in a fresh browser, after an unexpected result
     #[arg(long, env = "WEBMATRIX_RETRIES", value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
     pub(super) retries: Option<u32>,
@@ -269,6 +274,8 @@ pub(super) struct RunArgs {
     pub(super) select: SelectArgs,
     #[command(flatten)]
     pub(super) given: GivenArgs,
+    #[command(flatten)]
+    pub(super) conditions: ConditionArgs,
     #[command(flatten)]
     pub(super) launch: LaunchArgs,
     #[command(flatten)]

@@ -77,6 +77,7 @@ async fn command(args: Args) -> Result<ExitStatus, Failure> {
         Command::Serve(args) => commands::serve::run(args).await,
         Command::Merge(args) => commands::merge::run(&args),
         Command::Memory(args) => commands::memory::run(&args),
+        Command::Gate(args) => commands::gate::run(*args).await,
         Command::Explain(args) => commands::explain::run(args).await,
         Command::Completions(args) => Ok(commands::docs::completions(&args)),
         Command::Man(args) => commands::docs::man(&args),

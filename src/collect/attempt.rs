@@ -13,7 +13,7 @@ use super::recorder::Said;
 use super::watch::{Pulse, Watch};
 use crate::event::RunEvent;
 use crate::serve::Files;
-use crate::session::{Health, Session, SessionError};
+use crate::session::{Health, Session, SessionError, own_cpu};
 
 /// How often the driver is asked how the browser does. Messages and heartbeats come by themselves;
 /// this only finds deaths, so it may be rare enough to disturb nothing.
@@ -27,6 +27,16 @@ pub(super) enum Place<'a> {
     Native,
 }
 
+impl Place<'_> {
+    /// What its processes have computed so far, where that can be seen.
+    fn cpu(&self) -> Option<Duration> {
+        match self {
+            Self::Browser(session) => session.usage().map(|usage| usage.cpu),
+            Self::Native => own_cpu(),
+        }
+    }
+}
+
 /// An attempt that is over.
 #[derive(Debug)]
 pub(super) struct Over {
@@ -34,6 +44,8 @@ pub(super) struct Over {
     pub(super) watch: Watch,
     /// From navigation to the end.
     pub(super) wall: Duration,
+    /// What the browser's processes, or this one, computed meanwhile, where that can be seen.
+    pub(super) cpu: Option<Duration>,
 }
 
 /// Sends a page to work on a job and waits for its end. The attempt's start is already recorded.
@@ -41,22 +53,30 @@ pub(super) async fn run(ctx: &Context, place: Place<'_>, job: &Job, files: Files
     let attempt = &job.attempt;
     let mut said = ctx.recorder.listen(attempt);
     let mut watch = Watch::new(Duration::from_millis(u64::from(job.deadline_ms)));
+    let before = place.cpu();
     let started = Instant::now();
-    let end = match place {
-        Place::Native => in_native(ctx, job, files, &mut said, &mut watch, started, browser).await,
+    let (end, after) = match place {
+        Place::Native => {
+            let end = in_native(ctx, job, files, &mut said, &mut watch, started, browser).await;
+            (end, Place::Native.cpu())
+        }
         Place::Browser(session) => match ctx.attempts.open(job.clone(), files) {
-            Err(error) => End::NoPage { text: format!("no token could be drawn: {error}") },
+            Err(error) => (End::NoPage { text: format!("no token could be drawn: {error}") }, None),
             Ok(token) => {
                 let url = ctx.server.page_url(attempt, &token);
                 let end =
-                    in_browser(ctx, session, &url, attempt, &mut said, &mut watch, started, browser).await;
+                    in_browser(ctx, &mut *session, &url, attempt, &mut said, &mut watch, started, browser)
+                        .await;
                 ctx.attempts.close(attempt);
-                end
+                (end, Place::Browser(session).cpu())
             }
         },
     };
+    let wall = started.elapsed();
     ctx.recorder.forget(attempt);
-    Over { end, watch, wall: started.elapsed() }
+    // A process that ended meanwhile has taken its time with it: then less was seen than before.
+    let cpu = before.zip(after).and_then(|(before, after)| after.checked_sub(before));
+    Over { end, watch, wall, cpu }
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one attempt, used here only")]

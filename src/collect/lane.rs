@@ -251,6 +251,10 @@ impl<'a> Lane<'a> {
                 }
             }
         };
+        let rest = Duration::from_secs(u64::from(self.ctx.settings.run.cool_down_s));
+        if !rest.is_zero() && self.ctx.stop.unless(tokio::time::sleep(rest)).await.is_none() {
+            return Ok(None);
+        }
         let kind = JobKind::Cell(prepared.work.clone());
         let job = self.job(cell.to_string(), self.ctx.settings.deadlines.attempt_s, kind)?;
         self.started(&job, Some(cell), number, session)?;
@@ -283,6 +287,7 @@ impl<'a> Lane<'a> {
             model: material.model.clone(),
             warmup: self.ctx.settings.run.warmup,
             samples: self.ctx.settings.run.samples,
+            until: self.ctx.settings.run.until(),
             memory_limit: self.ctx.settings.run.memory_limit,
             generation: self
                 .ctx
@@ -344,7 +349,7 @@ impl<'a> Lane<'a> {
         over: Over,
         prepared: Option<&Prepared<'_>>,
     ) -> Result<Judged, CollectError> {
-        let Over { end, watch, wall } = over;
+        let Over { end, watch, wall, cpu } = over;
         let verdict = match prepared {
             None => None,
             Some(prepared) => Some(self.ctx.judge.judge(&Case {
@@ -374,6 +379,7 @@ impl<'a> Lane<'a> {
             attempt: job.attempt.clone(),
             end: end.clone(),
             wall_ms: wall.as_secs_f64() * 1000.0,
+            cpu_ms: cpu.map(|cpu| cpu.as_secs_f64() * 1000.0),
             verdict: verdict.clone(),
             answer: answer.clone(),
             log_tail,

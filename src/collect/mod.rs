@@ -114,7 +114,10 @@ pub async fn collect_in_turn(
         let mine = |target: &&OpsTarget| target.browser == browser && !ops_decided.contains_key(*target);
         let ops: Vec<OpsTarget> = plan.runnable_ops().filter(mine).cloned().collect();
         let any = !cells.is_empty() || !ops.is_empty();
-        let in_turn = (0..rounds).flat_map(|_| cells.clone()).collect();
+        // There and back again: what one cell leaves behind for the next, each leaves as often.
+        let back: Vec<Cell> = cells.iter().rev().cloned().collect();
+        let in_turn =
+            (0..rounds).flat_map(|round| if round % 2 == 0 { cells.clone() } else { back.clone() }).collect();
         any.then(|| Lane::new(ctx, browser, total).run(in_turn, ops))
     });
     let lanes: Vec<_> = lanes.collect();

@@ -15,7 +15,9 @@ use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Crew, Kernels};
 use webmatrix_engine::backend::webgpu::{NativeDevice, Tuning, WebGpu, known_answer};
 use webmatrix_engine::plan::caches::Caches;
-use webmatrix_engine::run::{Loaded, Options, Runner, Sampling, Schedule, Span, Witness, measure, trace};
+use webmatrix_engine::run::{
+    Loaded, Options, Runner, Sampling, Schedule, Span, Until, Witness, measure, trace,
+};
 use webmatrix_engine::tensor::{read_safetensors, write_safetensors};
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
@@ -234,7 +236,7 @@ async fn finish<B: backend::Backend>(
     facts: BackendFacts,
     scribe: &Scribe<'_, '_>,
 ) -> std::result::Result<Vec<String>, Failed> {
-    let schedule = Schedule { warmup: cell.warmup, samples: cell.samples, memory_limit: cell.memory_limit };
+    let schedule = schedule(cell);
     let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
     let ops = OpCount::of(measured.tally, facts.backend);
     let (dispatches, threads, kernels) = (measured.dispatches, measured.threads, measured.kernels);
@@ -274,6 +276,12 @@ pub(super) fn oracle_trace(cell: &CellJob, files: &Files) -> std::result::Result
         write_safetensors(&results).map(Bytes::from)
     };
     traced().map_err(|error| format!("the native-cpu oracle: {error}"))
+}
+
+/// How often the job says to infer.
+fn schedule(cell: &CellJob) -> Schedule {
+    let until = cell.until.map(|until| Until { width: until.width, budget_ms: until.budget_ms });
+    Schedule { warmup: cell.warmup, samples: cell.samples, until, memory_limit: cell.memory_limit }
 }
 
 fn options(cell: &CellJob) -> Options {

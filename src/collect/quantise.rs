@@ -241,6 +241,7 @@ fn job(class: ModelClass, material: &Material, precision: Precision, new_tokens:
         model: material.model.clone(),
         warmup: 0,
         samples: 1,
+        until: None,
         memory_limit: None,
         generation: Generation::greedy(new_tokens),
     }

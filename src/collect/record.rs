@@ -172,6 +172,9 @@ pub struct AttemptEnded {
     pub end: End,
     /// Milliseconds from navigation to the end, on the controller's clock.
     pub wall_ms: f64,
+    /// Milliseconds that the browser's processes, or the host's, computed meanwhile; none where that cannot be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<f64>,
     /// What this attempt alone would make of its cell; none for a probe or op cases.
     pub verdict: Option<Verdict>,
     /// What its outputs say, for people; nothing for a probe or op cases.

@@ -7,6 +7,7 @@
 //!
 //! **Architecture invariant:** only [`host::ThisMachine`] touches the machine.
 
+mod conditions;
 mod drivers;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -22,6 +23,7 @@ mod user;
 mod version;
 mod wrapper;
 
+pub use conditions::Conditions;
 pub use find::discover;
 pub use host::{Host, Os, ThisMachine};
 pub use installed::{Driver, DriverKind, Installed, Problem, Severity, Source};

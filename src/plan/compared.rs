@@ -1,12 +1,12 @@
-//! The matrix of `webmatrix compare`: models at several precisions, or on several backends, in one run.
+//! The matrix of `webmatrix compare`: models at several precisions, on several backends, or with several features, in one run.
 
 use std::collections::BTreeSet;
 
-use webmatrix_wire::{Backend, Precision};
+use webmatrix_wire::{Backend, Feature, Precision, Status};
 
 use super::cell::Cell;
-use super::expand::{Found, Overrides, Plan, PlanError, plan};
-use super::matrix::RunSettings;
+use super::expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
+use super::matrix::{DEFAULT_PROFILE, Profile, RunSettings};
 use super::model::{ModelClass, Size};
 use super::thresholds::Thresholds;
 use super::verification::{labels, of_arguments};
@@ -34,8 +34,12 @@ pub struct Compared {
     pub own_weights: BTreeSet<ModelClass>,
     /// Classes whose weights are quantised already, and so come at one precision.
     pub packed: Vec<(ModelClass, Precision)>,
+    /// Features, each of which is switched on alone, beside cells without any.
+    pub features: Vec<String>,
     /// Timed inferences a cell.
     pub samples: u32,
+    /// Seconds of rest before each try at a cell.
+    pub cool_down_s: Option<u32>,
     /// In place of the default seconds for one attempt.
     pub attempt_s: Option<u32>,
     /// In place of the default seconds for everything.
@@ -53,7 +57,13 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
     let mut precisions = vec![Precision::Fp32];
     precisions.extend(asked.precisions.iter().filter(|precision| **precision != Precision::Fp32));
     let run = RunSettings { warmup: WARMUP, samples: asked.samples, ..RunSettings::default() };
-    let matrix = of_arguments(asked.name, found, asked.models.clone(), precisions, run);
+    let mut matrix = of_arguments(asked.name, found, asked.models.clone(), precisions, run);
+    for feature in &asked.features {
+        let profile = Profile { features: vec![feature.clone()] };
+        if matrix.profiles.insert(feature.clone(), profile).is_none() {
+            matrix.axes.profiles.push(feature.clone());
+        }
+    }
     let overrides = Overrides {
         browsers: Some(labels(asked.browsers.as_deref(), asked.backends.as_deref(), found)),
         sizes: asked.sizes.clone(),
@@ -62,6 +72,7 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
         backends: asked.backends.clone(),
         own_weights: asked.own_weights.clone(),
         thresholds: Thresholds::default(),
+        cool_down_s: asked.cool_down_s,
         attempt_s: asked.attempt_s,
         total_s: asked.total_s,
         ..Overrides::default()
@@ -72,6 +83,9 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
         let comes = planned.cell.model.class().and_then(comes_at);
         comes.is_none_or(|(_, precision)| planned.cell.precision == *precision)
     });
+    if !asked.features.is_empty() {
+        beside_features(&mut plan);
+    }
     if plan.cells.is_empty() {
         return Err(PlanError::Empty(plan.matrix));
     }
@@ -96,10 +110,36 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
     Ok(plan)
 }
 
+/// Leaves out what tells nothing of a feature: cells that cannot have it, and those without any that no such cell stands beside.
+/// Full precision without features stays: accuracy is told against it.
+fn beside_features(plan: &mut Plan) {
+    let plain = |cell: &Cell| Cell { profile: DEFAULT_PROFILE.to_owned(), ..cell.clone() };
+    let can = |planned: &PlannedCell| {
+        !matches!(&planned.decision, Decision::Never { status: Status::NotApplicable, .. })
+    };
+    plan.cells.retain(|planned| planned.cell.profile == DEFAULT_PROFILE || can(planned));
+    let with: Vec<Cell> = plan
+        .cells
+        .iter()
+        .filter(|planned| planned.cell.profile != DEFAULT_PROFILE)
+        .map(|planned| plain(&planned.cell))
+        .collect();
+    plan.cells.retain(|planned| {
+        let full = |cell: &Cell| Cell { precision: Precision::Fp32, ..cell.clone() };
+        planned.cell.profile != DEFAULT_PROFILE
+            || with.iter().any(|cell| planned.cell == *cell || planned.cell == full(cell))
+    });
+}
+
+/// What is usual where features are asked for and no precision is: full, and half for a feature that is of it alone.
+pub fn precisions_of(features: &[String]) -> Vec<Precision> {
+    let half = Feature::all(features).any(|feature| feature == Feature::ShaderF16);
+    [Precision::Fp32].into_iter().chain(half.then_some(Precision::Fp16)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Decision;
 
     fn lines(asked: &Compared) -> String {
         let found = [Found { label: "chromium".to_owned(), problem: None }];
@@ -126,6 +166,41 @@ mod tests {
         let bert = "bert".parse().unwrap_or_else(|error| panic!("{error}"));
         let packed = Compared { packed: vec![(bert, Precision::Int4)], ..asked };
         assert_eq!(lines(&packed), "chromium/bert@tiny/webmatrix/wasm/int4/default");
+    }
+
+    #[test]
+    fn each_feature_stands_alone_beside_none() {
+        let asked = Compared {
+            name: "compare features",
+            models: vec!["llama".to_owned(), "bert".to_owned()],
+            precisions: vec![Precision::Fp16],
+            backends: Some(vec![Backend::Wasm, Backend::WebGpu]),
+            features: ["threads", "shader-f16", "kv-int8"].map(str::to_owned).to_vec(),
+            samples: 5,
+            ..Compared::default()
+        };
+        insta::assert_snapshot!(lines(&asked), @r"
+        chromium/llama@tiny/webmatrix/wasm/fp32/default
+        chromium/llama@tiny/webmatrix/wasm/fp32/threads
+        chromium/llama@tiny/webmatrix/wasm/fp32/kv-int8
+        chromium/llama@tiny/webmatrix/wasm/fp16/default
+        chromium/llama@tiny/webmatrix/wasm/fp16/threads
+        chromium/llama@tiny/webmatrix/wasm/fp16/kv-int8
+        chromium/llama@tiny/webmatrix/webgpu/fp32/default
+        chromium/llama@tiny/webmatrix/webgpu/fp32/kv-int8
+        chromium/llama@tiny/webmatrix/webgpu/fp16/default
+        chromium/llama@tiny/webmatrix/webgpu/fp16/shader-f16
+        chromium/llama@tiny/webmatrix/webgpu/fp16/kv-int8
+        chromium/bert@tiny/webmatrix/wasm/fp32/default
+        chromium/bert@tiny/webmatrix/wasm/fp32/threads
+        chromium/bert@tiny/webmatrix/wasm/fp16/default
+        chromium/bert@tiny/webmatrix/wasm/fp16/threads
+        chromium/bert@tiny/webmatrix/webgpu/fp32/default
+        chromium/bert@tiny/webmatrix/webgpu/fp16/default
+        chromium/bert@tiny/webmatrix/webgpu/fp16/shader-f16
+        ");
+        assert_eq!(precisions_of(&asked.features), [Precision::Fp32, Precision::Fp16]);
+        assert_eq!(precisions_of(&["threads".to_owned()]), [Precision::Fp32]);
     }
 
     #[test]

@@ -49,6 +49,12 @@ pub struct Overrides {
     pub retries: Option<u32>,
     /// In place of `run.memory_limit`.
     pub memory_limit: Option<u64>,
+    /// In place of `run.interval_width`.
+    pub interval_width: Option<f64>,
+    /// In place of `run.time_budget_s`.
+    pub time_budget_s: Option<f64>,
+    /// In place of `run.cool_down_s`.
+    pub cool_down_s: Option<u32>,
     /// In place of `deadlines.attempt_s`.
     pub attempt_s: Option<u32>,
     /// In place of `deadlines.total_s`.
@@ -184,6 +190,9 @@ pub fn plan(matrix: &Matrix, overrides: &Overrides, found: &[Found]) -> Result<P
     run.samples = overrides.samples.unwrap_or(run.samples);
     run.retries = overrides.retries.unwrap_or(run.retries);
     run.memory_limit = overrides.memory_limit.or(run.memory_limit);
+    run.interval_width = overrides.interval_width.or(run.interval_width);
+    run.time_budget_s = overrides.time_budget_s.or(run.time_budget_s);
+    run.cool_down_s = overrides.cool_down_s.unwrap_or(run.cool_down_s);
     let mut deadlines = matrix.deadlines;
     deadlines.attempt_s = overrides.attempt_s.unwrap_or(deadlines.attempt_s);
     deadlines.total_s = overrides.total_s.unwrap_or(deadlines.total_s);

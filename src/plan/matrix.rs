@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use webmatrix_wire::{Backend, Precision};
+use webmatrix_wire::{Backend, Precision, Until};
 
 use super::cell::is_label;
 use super::generation::Generation;
@@ -144,13 +144,13 @@ pub struct Exclude {
 }
 
 /// How each cell is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunSettings {
     /// Inferences before the timed ones.
     #[schemars(range(max = 1000))]
     pub warmup: u32,
-    /// Timed inferences.
+    /// Timed inferences; where `interval_width` or `time_budget_s` is given, at most.
     #[schemars(range(min = 1, max = 10000))]
     pub samples: u32,
     /// Further tries, each in a fresh browser, after an unexpected result.
@@ -161,11 +161,52 @@ pub struct RunSettings {
     /// Bytes that a backend may hold of a model: of the precisions of a cell, only the first that keeps within them is run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_limit: Option<u64>,
+    /// Inferences go on until the median's 95 % interval is no wider than this part of it, after warming up until times rest.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_width: Option<f64>,
+    /// Seconds of inferences of a cell at most, warm-ups included; a cell is timed once at least.
+    #[schemars(range(min = 0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_budget_s: Option<f64>,
+    /// Seconds of rest before each try at a cell.
+    #[schemars(range(max = 3600))]
+    #[serde(skip_serializing_if = "is_none")]
+    pub cool_down_s: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_none(seconds: &u32) -> bool {
+    *seconds == 0
+}
+
+/// The width of an interval, where only a time is given.
+const WIDTH: f64 = 0.05;
+/// Seconds of inferences, where only a width is given.
+const BUDGET_S: f64 = 10.0;
+
+impl RunSettings {
+    /// When fewer inferences than `samples` are enough; none where all are taken.
+    pub fn until(&self) -> Option<Until> {
+        (self.interval_width.is_some() || self.time_budget_s.is_some()).then(|| Until {
+            width: self.interval_width.unwrap_or(WIDTH),
+            budget_ms: 1000.0 * self.time_budget_s.unwrap_or(BUDGET_S),
+        })
+    }
 }
 
 impl Default for RunSettings {
     fn default() -> Self {
-        Self { warmup: 1, samples: 10, retries: 1, seed: 7, memory_limit: None }
+        Self {
+            warmup: 1,
+            samples: 10,
+            retries: 1,
+            seed: 7,
+            memory_limit: None,
+            interval_width: None,
+            time_budget_s: None,
+            cool_down_s: 0,
+        }
     }
 }
 
@@ -328,6 +369,14 @@ impl Matrix {
         if let Err((field, reason)) = self.generation.check() {
             return refuse(&format!("generation.{field}"), reason);
         }
+        if let Some(width) = self.run.interval_width.filter(|width| !(*width > 0.0 && *width < 1.0)) {
+            return refuse("run.interval_width", format!("must be above 0 and below 1, not {width}"));
+        }
+        if let Some(seconds) =
+            self.run.time_budget_s.filter(|seconds| !(*seconds > 0.0 && seconds.is_finite()))
+        {
+            return refuse("run.time_budget_s", format!("must be above 0, not {seconds}"));
+        }
         for (field, value) in [
             ("run.samples", self.run.samples),
             ("deadlines.attempt_s", self.deadlines.attempt_s),
@@ -386,7 +435,7 @@ mod tests {
           |
         7 | sample = 3
           | ^^^^^^
-        unknown field `sample`, expected one of `warmup`, `samples`, `retries`, `seed`, `memory_limit`
+        unknown field `sample`, expected one of `warmup`, `samples`, `retries`, `seed`, `memory_limit`, `interval_width`, `time_budget_s`, `cool_down_s`
         ");
         insta::assert_snapshot!(error(&GOOD.replace("wasm", "gpu")), @r#"
         matrix m.toml: TOML parse error at line 5, column 13

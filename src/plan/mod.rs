@@ -8,7 +8,9 @@ mod compared;
 mod decide;
 mod expand;
 mod file;
+mod gate;
 mod generation;
+mod known;
 mod matrix;
 mod model;
 mod ops;
@@ -24,17 +26,19 @@ mod verification;
 pub use bench::{BACKENDS, Measure, SUBJECTS};
 pub use cell::{Cell, CellError, NATIVE, is_label};
 pub use checkpoint::{Checkpoint, CheckpointError, is_commit};
-pub use compared::{Compared, compared};
+pub use compared::{Compared, compared, precisions_of};
 pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
 pub use file::{CellModel, FileName, FileNameError, ModelFile, PinnedFile};
+pub use gate::{GateRules, GateRulesError, MetricRule, Worse};
 pub use generation::Generation;
+pub use known::{KnownFailure, KnownFailures, KnownFailuresError};
 pub use matrix::{
     Axes, BATCHES, DEFAULT_PROFILE, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile,
     RunSettings, SEQUENCE_LENGTHS, parse,
 };
 pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
 pub use ops::{OpsSuite, OpsTarget, PlannedOps, ops_suite};
-pub use schema::{matrix_schema, thresholds_schema};
+pub use schema::{gate_schema, matrix_schema, thresholds_schema};
 pub use shape::Shape;
 pub use shard::Shard;
 pub use thresholds::{HostOps, Thresholds, ThresholdsError};

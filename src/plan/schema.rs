@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use webmatrix_wire::{Backend, Precision};
 
+use super::gate::GateRules;
 use super::matrix::{BATCHES, Matrix, SEQUENCE_LENGTHS};
 use super::model::{MODEL_NAMES, Runtime, Size};
 use super::thresholds::Thresholds;
@@ -17,6 +18,11 @@ pub fn matrix_schema() -> String {
 /// The schema of thresholds, as `matrices/thresholds.schema.json` holds it.
 pub fn thresholds_schema() -> String {
     text(&schemars::schema_for!(Thresholds))
+}
+
+/// The schema of the gate's rules, as `matrices/gate.schema.json` holds it.
+pub fn gate_schema() -> String {
+    text(&schemars::schema_for!(GateRules))
 }
 
 fn text(schema: &Schema) -> String {
@@ -71,6 +77,7 @@ mod tests {
         for (file, schema) in [
             ("matrix.schema.json", super::matrix_schema()),
             ("thresholds.schema.json", super::thresholds_schema()),
+            ("gate.schema.json", super::gate_schema()),
         ] {
             let path = format!("{}/matrices/{file}", env!("CARGO_MANIFEST_DIR"));
             if std::env::var_os("WEBMATRIX_APPROVE").is_some() {

@@ -10,6 +10,7 @@ use super::markdown::escape;
 use crate::analyse::Estimate;
 use crate::analyse::comparison::{Comparison, Kind, Row};
 use crate::collect::is_unexpected;
+use crate::plan::DEFAULT_PROFILE;
 
 const TEMPLATE: &str = include_str!("../../reports/comparison.html");
 
@@ -47,6 +48,10 @@ pub fn sheet(comparison: &Comparison) -> Sheet {
         ("model", |row| format!("{}@{}", row.model, row.size)),
         ("place", |row| format!("{} {}", row.browser, row.backend)),
         ("precision", |row| row.precision.clone()),
+        (
+            "feature",
+            |row| if row.profile == DEFAULT_PROFILE { "none".to_owned() } else { row.profile.clone() },
+        ),
         ("verdict", verdict),
         ("bits", |row| optional(row.memory.as_ref(), |memory| format!("{:.2}", memory.bits_per_weight))),
         ("memory", memory),
@@ -54,6 +59,9 @@ pub fn sheet(comparison: &Comparison) -> Sheet {
         ("latency", latency),
         ("cosine", cosine),
     ];
+    if rows.iter().all(|row| row.profile == DEFAULT_PROFILE) {
+        columns.retain(|(heading, _)| *heading != "feature");
+    }
     if rows.iter().any(|row| row.accuracy.as_ref().is_some_and(|accuracy| accuracy.agreement.is_some())) {
         columns.push(("top-1 the same", |row| {
             let same = row.accuracy.as_ref().and_then(|accuracy| accuracy.agreement);
@@ -73,7 +81,7 @@ pub fn sheet(comparison: &Comparison) -> Sheet {
         }));
     }
     columns.push(("efficiency", |row| optional(row.efficiency, |times| range(times, 2))));
-    columns.push(("", |row| row.reason.clone().unwrap_or_default()));
+    columns.push(("", |row| row.reason.clone().or_else(|| row.doubt.clone()).unwrap_or_default()));
     Sheet {
         header: columns.iter().map(|(heading, _)| *heading).collect(),
         lines: rows.iter().map(|row| columns.iter().map(|(_, cell)| cell(row)).collect()).collect(),
@@ -149,6 +157,7 @@ fn notes(comparison: &Comparison) -> Vec<String> {
         Kind::Platforms => {
             ("the first place that was timed at the same precision", "in the first place that has it")
         }
+        Kind::Features => ("the same cell without any feature", "in the same place without any feature"),
     };
     let turns = if comparison.interleaved {
         "Cells were run in turn, several times each: what changed on the machine meanwhile fell on all alike."
@@ -156,9 +165,16 @@ fn notes(comparison: &Comparison) -> Vec<String> {
         "Not all cells were run in turn: what changed on the machine meanwhile is a part of such ratios."
     };
     vec![
-        "Bits and memory: weights as the page holds them, scales included, beside fp16 in the same place, where that \
-         passed, else fp32."
-            .to_owned(),
+        match comparison.kind {
+            Kind::Features => "Bits and memory: weights as the page holds them, scales included, beside the same cell \
+                               without any feature."
+                .to_owned(),
+            Kind::Precisions | Kind::Platforms => {
+                "Bits and memory: weights as the page holds them, scales included, beside fp16 in the same place, where \
+                 that passed, else fp32."
+                    .to_owned()
+            }
+        },
         format!("Latency: medians beside {latency}; below 1 is faster. {turns}"),
         format!(
             "Accuracy: what pages uploaded, beside what was uploaded at fp32 {full}; of cells without one, what was \
@@ -200,6 +216,7 @@ const fn title(kind: Kind) -> &'static str {
     match kind {
         Kind::Precisions => "Precisions beside one another",
         Kind::Platforms => "Platforms beside one another",
+        Kind::Features => "Features, each beside none",
     }
 }
 

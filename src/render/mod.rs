@@ -4,6 +4,7 @@ mod badge;
 mod comparison;
 mod csv;
 mod explanation;
+mod gate;
 mod html;
 mod json;
 mod jsonl;
@@ -17,6 +18,7 @@ mod wptreport;
 
 pub use comparison::{ComparisonFormat, Sheet, render_comparison, sheet};
 pub use explanation::render_explanation;
+pub use gate::{GateFormat, render_gate};
 pub use html::{Reading, page};
 
 use crate::analyse::can_i_run::can_i_run;

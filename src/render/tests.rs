@@ -24,6 +24,8 @@ fn cell(backend: &str, status: Option<Status>, evidence: EvidenceGrade) -> CellV
         agreement: None,
         accuracy: None,
         median_ms: None,
+        timing: None,
+        doubt: None,
         error: None,
         answer: Vec::new(),
         run: "R1".into(),

@@ -164,7 +164,7 @@ async fn nonsense_is_answered_with_its_reason() {
     422 {"error":"message 0: sample.ms is -2.0"}
     422 {"error":"message 0: sample.ms is 1e300"}
     422 {"error":"the batch is of attempt \"a2\", the address of another"}
-    422 {"error":"wire version 999 is not the controller's 6: reload the page"}
+    422 {"error":"wire version 999 is not the controller's 7: reload the page"}
     422 {"error":"message 7 came where 0 was due: something in between is lost"}
     400 {"error":"not a batch: unknown variant `simple`, expected one of `hello`, `progress`, `probe`, `backend`, `op_case`, `timing`, `sample`, `peer`, `pair`, `tokens`, `memory`, `metric`, `log`, `done`, `failed` at line 1 column 60"}
     "#);

@@ -35,7 +35,7 @@ pub use facts::{Flags, SessionFacts};
 pub use health::Health;
 pub use live::{attach, start};
 pub use process::kill_all;
-pub use procfs::Usage;
+pub use procfs::{Usage, own_cpu};
 pub use spec::{Deadlines, LaunchSpec, NoSandbox, Surroundings};
 
 /// A browser that can be told to open pages.

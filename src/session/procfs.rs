@@ -58,6 +58,13 @@ pub(super) fn mentioning(text: &str) -> Vec<u32> {
     running().into_iter().map(|process| process.pid).filter(|&pid| mentions(pid)).collect()
 }
 
+/// CPU time of this very process; `None` where that cannot be seen.
+pub fn own_cpu() -> Option<Duration> {
+    let me = std::process::id();
+    let process = parse(me, &std::fs::read_to_string(format!("/proc/{me}/stat")).ok()?)?;
+    usage([&process]).map(|usage| usage.cpu)
+}
+
 /// What these processes use together; `None` where that cannot be seen.
 pub(super) fn usage<'a>(processes: impl IntoIterator<Item = &'a Process>) -> Option<Usage> {
     let (ticks_a_second, page) = units()?;

@@ -144,10 +144,11 @@ impl Rows<'_> {
         let page_ms = if let End::Done(done) = &ended.end { Some(done.page_ms) } else { None };
         let verdict = ended.verdict.as_ref();
         self.execute(
-            "UPDATE attempt SET wall_ms = ?, page_ms = ?, \"end\" = ?, end_facts = ?, status = ?, evidence = ?, reason = ?
+            "UPDATE attempt SET wall_ms = ?, cpu_ms = ?, page_ms = ?, \"end\" = ?, end_facts = ?, status = ?, evidence = ?, reason = ?
              WHERE attempt = ?",
             params![
                 ended.wall_ms,
+                ended.cpu_ms,
                 page_ms,
                 ended.end.name(),
                 serde_json::to_string(&ended.end)?,

@@ -4,6 +4,7 @@
 //! nothing, so a journal can be replayed into a database that has some or all of it.
 
 mod apply;
+mod gate;
 mod history;
 mod memory;
 mod parquet;
@@ -13,12 +14,14 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
 use duckdb::{AccessMode, Config, Connection};
 
+pub use gate::{CONFIRMATION, FigureRow};
 pub use history::HistoryRow;
 pub use memory::{CacheRow, MemoryRow};
 pub use parquet::{ParquetCell, ParquetError};
@@ -28,6 +31,7 @@ pub use rows::{
     AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,
     OpRow, OutputsRow, RunRow, SampleRow, SessionRow,
 };
+pub use timing::TimingRow;
 pub use writer::Writer;
 
 /// A database that cannot be used.

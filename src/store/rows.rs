@@ -214,7 +214,8 @@ rows! {
 rows! {
     /// A timed inference.
     SampleRow {
-        /// The attempt.
+        /// The attempt: what samples are listed under.
+        #[serde(skip)]
         attempt: String,
         /// Counts up from 0, warm-ups first.
         index: u32,

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_answer.sql"),
     include_str!("migrations/0005_peer.sql"),
     include_str!("migrations/0006_accuracy.sql"),
+    include_str!("migrations/0007_measurement.sql"),
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (

@@ -138,6 +138,7 @@ fn entries() -> Vec<Entry> {
             attempt: attempt.clone(),
             end: End::Done(Done { page_ms: 7.0, outputs: vec![] }),
             wall_ms: 9.0,
+            cpu_ms: Some(6.0),
             verdict: Some(verdict.clone()),
             answer: vec![Statement {
                 task: Task::Embedding,

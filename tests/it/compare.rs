@@ -41,6 +41,32 @@ fn estimate(value: &Value) -> f64 {
 }
 
 #[test]
+fn features_stand_beside_none() {
+    let place = folder();
+    let features =
+        ["features", "--models", "llama", "--features", "threads", "kv-int8", "--backends", "native-cpu"];
+    let told = document(&compare(place.path(), &features));
+    assert_eq!((&told["kind"], &told["interleaved"]), (&"features".into(), &true.into()));
+    let profiles: Vec<&str> = rows(&told).iter().filter_map(|row| row["profile"].as_str()).collect();
+    assert_eq!(profiles, ["default", "threads", "kv-int8"]);
+    let [none, threads, caches] = rows(&told) else { panic!("{told:#}") };
+    assert_eq!(none["latency"]["says"], "the baseline");
+    for row in [threads, caches] {
+        assert_eq!((&row["status"], &row["latency"]["against"]), (&"pass".into(), &none["cell"]), "{row:#}");
+        assert!(estimate(&row["latency"]["ratio"]) > 0.0 && row["latency"]["in_turn"] == true);
+    }
+    // Threads change no bit, packed caches do.
+    assert_eq!(threads["accuracy"]["cosine"]["value"], 1.0, "{threads:#}");
+    assert!(estimate(&caches["accuracy"]["cosine"]) < 1.0);
+    // A feature of no backend here leaves nothing to compare, and is told.
+    let nothing = compare(
+        place.path(),
+        &["features", "--models", "bert", "--features", "subgroups", "--backends", "native-cpu"],
+    );
+    assert_eq!(code(&nothing), 2, "{}", stderr(&nothing));
+}
+
+#[test]
 fn precisions_of_a_model_that_continues_text() {
     let place = folder();
     let told = document(&compare(

@@ -14,6 +14,7 @@ mod fake;
 mod fallback;
 mod faulty;
 mod files;
+mod gate;
 mod html;
 mod http;
 mod hub;

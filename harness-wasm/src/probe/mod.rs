@@ -39,7 +39,7 @@ fn environment() -> EnvironmentFacts {
 }
 
 /// The smallest step of `performance.now()` that is seen while spinning, in microseconds.
-fn timer_step_us() -> f64 {
+pub(crate) fn timer_step_us() -> f64 {
     let mut smallest = f64::INFINITY;
     for _ in 0..20 {
         let start = now();

@@ -55,6 +55,10 @@ impl Feature {
     /// The ways to keep caches packed, most bits first.
     pub const CACHES: [&'static str; 5] = ["kv-fp16", "kv-int8", "kv-int4", "kv-int3", "kv-int2"];
 
+    /// Those that can be switched on alone, for whoever wants to know what each does.
+    pub const EACH: [&'static str; 8] =
+        ["threads", "subgroups", "shader-f16", "kv-fp16", "kv-int8", "kv-int4", "kv-int3", "kv-int2"];
+
     /// The backends that it means something to.
     pub const fn backends(&self) -> &'static [Backend] {
         match self {
@@ -186,6 +190,13 @@ mod tests {
             "tile-8x8",
         ] {
             assert!(name.parse::<Feature>().is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn each_can_be_switched_on() {
+        for name in Feature::EACH {
+            assert_eq!(name.parse::<Feature>().map(|feature| feature.to_string()), Ok(name.to_owned()));
         }
     }
 

@@ -169,12 +169,26 @@ pub struct CellJob {
     pub model: ModelSource,
     /// Inferences before the timed ones.
     pub warmup: u32,
-    /// Timed inferences.
+    /// Timed inferences; with `until`, at most.
     pub samples: u32,
+    /// When fewer are enough. Then `warmup` is the least, and warming up goes on until times rest.
+    #[serde(default)]
+    pub until: Option<Until>,
     /// Bytes that the backend may hold of the compiled model; none for as many as it needs.
     pub memory_limit: Option<u64>,
     /// How classes that generate go on.
     pub generation: Generation,
+}
+
+/// When measuring ends before all samples are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Until {
+    /// The median's 95 % interval is no wider than this part of it.
+    pub width: f64,
+    /// So many milliseconds were spent on inferences, warm-ups included.
+    pub budget_ms: f64,
 }
 
 /// How a class that generates goes on from what it is given.

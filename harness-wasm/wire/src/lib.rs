@@ -18,6 +18,7 @@ pub use axis::{Backend, EvidenceGrade, Implementation, Precision, Status, Unknow
 pub use feature::{Feature, MOST_THREADS, USUAL_THREADS, UnknownFeature};
 pub use job::{
     AttemptId, CellJob, Generation, Job, JobKind, ModelSource, PairsJob, Sampling, Side, Subject, TwinSize,
+    Until,
 };
 pub use memory::{Memory, MemoryKind};
 pub use message::{
@@ -30,7 +31,7 @@ pub use probe::{
 };
 
 /// The version of everything in this crate. Controller and page refuse to talk across versions.
-pub const WIRE_VERSION: u32 = 6;
+pub const WIRE_VERSION: u32 = 7;
 
 #[cfg(test)]
 mod tests {
@@ -48,6 +49,6 @@ mod tests {
             hash.update(serde_json::to_vec(&schema).expect("a schema is JSON"));
         }
         let digest = hex::encode(hash.finalize());
-        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"6 1537380e63d5c66b");
+        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"7 bd35183ebada368e");
     }
 }

@@ -22,6 +22,8 @@ pub(in crate::analyse) fn view(id: &str, evidence: EvidenceGrade) -> CellView {
         agreement: None,
         accuracy: None,
         median_ms: None,
+        timing: None,
+        doubt: None,
         error: None,
         answer: Vec::new(),
         run: "r".to_owned(),

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use webmatrix_wire::{Backend, Precision};
+use webmatrix_wire::{Backend, Feature, Precision};
 
-use super::{LaunchArgs, PathArgs, StoreArgs, Weights, within};
+use super::{ConditionArgs, LaunchArgs, PathArgs, StoreArgs, Weights, within};
 use crate::plan::{BATCHES, SEQUENCE_LENGTHS, Size};
 use crate::render::ComparisonFormat;
 use crate::store::RunSelection;
@@ -22,6 +22,19 @@ pub(in crate::cli) enum Compare {
     Precisions(Box<PrecisionsArgs>),
     /// What browsers' backends and the host make of the same models
     Platforms(Box<PlatformsArgs>),
+    /// What each feature changes where it is switched on alone
+    Features(Box<FeaturesArgs>),
+}
+
+impl Compare {
+    /// What all comparisons take.
+    pub(in crate::cli) const fn common(&self) -> &ComparedArgs {
+        match self {
+            Self::Precisions(args) => &args.common,
+            Self::Platforms(args) => &args.common,
+            Self::Features(args) => &args.common,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -50,7 +63,35 @@ pub(in crate::cli) struct PlatformsArgs {
     pub(in crate::cli) common: ComparedArgs,
 }
 
-/// What both comparisons take.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct FeaturesArgs {
+    /// Features, each of which is switched on alone, in turn with cells that have none
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_FEATURES", value_name = "FEATURE", required_unless_present_any = ["all_features", "run"])]
+    pub(in crate::cli) features: Option<Vec<String>>,
+    /// Every feature that there is
+    #[arg(long, env = "WEBMATRIX_ALL_FEATURES", conflicts_with = "features")]
+    pub(in crate::cli) all_features: bool,
+    /// Backends [default: wasm webgpu webnn; on the host native-cpu native-gpu]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BACKENDS", value_name = "BACKEND")]
+    pub(in crate::cli) backends: Option<Vec<Backend>>,
+    /// Precisions: fp32 fp16 int8 int4 int3 int2 mixed [default: fp32, and fp16 for shader-f16; of a stored run, all]
+    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
+    pub(in crate::cli) precisions: Option<Vec<Precision>>,
+    #[command(flatten)]
+    pub(in crate::cli) common: ComparedArgs,
+}
+
+impl FeaturesArgs {
+    /// The features that are meant; none of a stored run for all that it has.
+    pub(in crate::cli) fn features(&self) -> Option<Vec<String>> {
+        if self.all_features {
+            return Some(Feature::EACH.map(str::to_owned).to_vec());
+        }
+        self.features.clone()
+    }
+}
+
+/// What all comparisons take.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ComparedArgs {
     /// Model classes, or `all`
@@ -83,6 +124,9 @@ pub(in crate::cli) struct ComparedArgs {
     /// Timed inferences a cell, over all rounds [default: 24]
     #[arg(long, env = "WEBMATRIX_SAMPLES", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(in crate::cli) samples: Option<u32>,
+    /// Seconds of rest before each try at a cell
+    #[arg(long, env = "WEBMATRIX_COOL_DOWN", value_name = "S", value_parser = clap::value_parser!(u32).range(0..=3600))]
+    pub(in crate::cli) cool_down: Option<u32>,
     /// Seconds for one try at a cell
     #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     pub(in crate::cli) deadline: Option<u32>,
@@ -98,6 +142,8 @@ pub(in crate::cli) struct ComparedArgs {
     /// Say nothing of the progress
     #[arg(long, short, env = "WEBMATRIX_QUIET")]
     pub(in crate::cli) quiet: bool,
+    #[command(flatten)]
+    pub(in crate::cli) conditions: ConditionArgs,
     #[command(flatten)]
     pub(in crate::cli) paths: PathArgs,
     #[command(flatten)]

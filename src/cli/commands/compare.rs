@@ -9,15 +9,15 @@ use webmatrix_wire::{Backend, Precision};
 use super::report::write;
 use super::run::{SetUp, UnderWay, has_pages};
 use crate::analyse::comparison::{Comparison, Kind, Measured, comparison};
-use crate::analyse::exit_status;
 use crate::analyse::view::CellView;
+use crate::analyse::{exit_status, with_timings};
 use crate::cli::args::{Compare, CompareArgs, ComparedArgs, PrintArgs, Weights};
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::recording::Recording;
-use crate::cli::{out, reporter, table};
+use crate::cli::{machine, out, reporter, table};
 use crate::collect::{Given, Sources, packed_precision};
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{Cell, Compared, ModelClass, Plan, Size, compared};
+use crate::plan::{Cell, Compared, DEFAULT_PROFILE, ModelClass, Plan, Size, compared, precisions_of};
 use crate::render::{ComparisonFormat, render_comparison, sheet};
 use crate::serve::Attempts;
 use crate::store::{Database, OutputsRow, RunSelection, StoreError};
@@ -36,6 +36,7 @@ struct Asked<'a> {
     kind: Kind,
     backends: Option<Vec<Backend>>,
     precisions: Option<&'a [Precision]>,
+    features: Option<Vec<String>>,
     common: &'a ComparedArgs,
 }
 
@@ -45,12 +46,21 @@ pub(in crate::cli) async fn run(args: CompareArgs) -> Result<ExitStatus, Failure
             kind: Kind::Precisions,
             backends: args.backends.clone(),
             precisions: args.precisions.as_deref(),
+            features: None,
+            common: &args.common,
+        },
+        Compare::Features(args) => Asked {
+            kind: Kind::Features,
+            backends: args.backends.clone(),
+            precisions: args.precisions.as_deref(),
+            features: args.features(),
             common: &args.common,
         },
         Compare::Platforms(args) => Asked {
             kind: Kind::Platforms,
             backends: Some(args.platforms.clone()),
             precisions: args.precisions.as_deref(),
+            features: None,
             common: &args.common,
         },
     };
@@ -79,10 +89,11 @@ async fn fresh(asked: &Asked<'_>, places: &Places) -> Result<ExitStatus, Failure
     let given = Given { corpus: corpus(args.text.as_deref(), &plan)?, ..Given::default() };
     let sources = Sources::new(config::weights(&args.weights, &plan)?, given);
     sources.check(&plan).exit(ExitStatus::BadData)?;
+    let concerns = machine::validated(args.conditions.env_validation)?;
     let recording = Recording::begin(places, &plan)?;
     let run = recording.run.clone();
     let reporting = reporter::start(&PrintArgs { format: None, quiet: args.quiet });
-    machine.notes.iter().for_each(|note| reporting.events().note(note.as_str()));
+    machine.notes.iter().chain(&concerns).for_each(|note| reporting.events().note(note.as_str()));
     let set_up = SetUp {
         machine: &machine,
         plan: &plan,
@@ -114,9 +125,11 @@ fn plan(asked: &Asked<'_>, machine: &Machine) -> Result<Plan, Failure> {
             packed.push((*class, precision));
         }
     }
+    let features = asked.features.clone().unwrap_or_default();
     let (name, usual) = match asked.kind {
-        Kind::Precisions => ("compare-precisions", &PRECISIONS[..]),
-        Kind::Platforms => ("compare-platforms", &PRECISIONS[..1]),
+        Kind::Precisions => ("compare-precisions", PRECISIONS.to_vec()),
+        Kind::Platforms => ("compare-platforms", PRECISIONS[..1].to_vec()),
+        Kind::Features => ("compare-features", precisions_of(&features)),
     };
     let wanted = Compared {
         name,
@@ -124,11 +137,13 @@ fn plan(asked: &Asked<'_>, machine: &Machine) -> Result<Plan, Failure> {
         sizes: args.size.clone(),
         batches: args.batch.clone(),
         sequence_lengths: args.sequence_length.clone(),
-        precisions: asked.precisions.unwrap_or(usual).to_vec(),
+        precisions: asked.precisions.map_or(usual, <[_]>::to_vec),
         browsers: machine.labels.clone(),
         backends: asked.backends.clone(),
         own_weights: config::own_weights(&args.weights)?,
         packed,
+        features,
+        cool_down_s: args.cool_down,
         samples: args.samples.unwrap_or(SAMPLES).div_ceil(u32::from(args.rounds)),
         attempt_s: args.deadline,
         total_s: args.total_deadline,
@@ -171,6 +186,7 @@ fn of_stored(
             && among(&args.browsers, &cell.browser)
             && args.size.as_ref().is_none_or(|sizes| sizes.contains(&cell.size))
             && asked.backends.as_ref().is_none_or(|backends| backends.contains(&cell.backend))
+            && (cell.profile == DEFAULT_PROFILE || among(&asked.features, &cell.profile))
             // What others are held against stays.
             && (matches!(cell.precision, Precision::Fp32 | Precision::Fp16)
                 || asked.precisions.is_none_or(|precisions| precisions.contains(&cell.precision)))
@@ -205,7 +221,8 @@ pub(super) fn of_run(
         row.status.as_deref() != Some("not_applicable") && cell.is_ok_and(|cell| wanted(&cell))
     };
     let rows: Vec<_> = rows.iter().filter(is_there).collect();
-    let views: Vec<CellView> = rows.iter().map(|row| CellView::of((*row).clone())).collect();
+    let mut views: Vec<CellView> = rows.iter().map(|row| CellView::of((*row).clone())).collect();
+    with_timings(&mut views, &database.timings(run).exit(ExitStatus::BadData)?);
     let cells: Vec<Measured<'_>> = rows
         .iter()
         .zip(&views)

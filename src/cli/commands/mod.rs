@@ -5,6 +5,7 @@ pub(super) mod browsers;
 pub(super) mod compare;
 pub(super) mod docs;
 pub(super) mod explain;
+pub(super) mod gate;
 pub(super) mod memory;
 pub(super) mod merge;
 pub(super) mod models;

@@ -10,6 +10,7 @@ use crate::analyse::dossier::{Dossier, Past};
 use crate::analyse::memory::memory;
 use crate::analyse::op_matrix::op_matrix;
 use crate::analyse::view::{CellView, RunView};
+use crate::analyse::with_timings;
 use crate::cli::args::{ReportArgs, View};
 use crate::cli::config::Places;
 use crate::cli::out;
@@ -148,11 +149,13 @@ pub(super) fn dossier(database: &Database, row: RunRow, whole: bool) -> Result<D
     let run = row.run.clone();
     let rows = database.cells(&run)?;
     let capabilities = database.capabilities(&run)?;
+    let mut cells = CellView::all(&rows, &database.answers(&run)?);
+    with_timings(&mut cells, &database.timings(&run)?);
     let view = RunView {
         run: row,
         environment: database.environment(&run)?,
         browsers: database.browsers(&run)?,
-        cells: CellView::all(&rows, &database.answers(&run)?),
+        cells,
         costs: Vec::new(),
         ops: op_matrix(database.op_cases(&run)?, &capabilities),
     };

@@ -10,7 +10,7 @@ use crate::cli::launcher::LocalLauncher;
 use crate::cli::recording::Recording;
 use crate::cli::reporter::{self, Reporting};
 use crate::cli::tuned::{Place, Tuned};
-use crate::cli::{files, out, signals};
+use crate::cli::{files, machine, out, signals};
 use crate::collect::{self, BrowserSeen, CollectError, Context, Record, Settings, Sources, Stop, peer_files};
 use crate::discover::Installed;
 use crate::error::{Exit, ExitStatus, Failure};
@@ -26,6 +26,7 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
         super::plan::print(&plan, args.print.is_json(), args.print.quiet)?;
         return Ok(ExitStatus::AsExpected);
     }
+    let concerns = machine::validated(args.conditions.env_validation)?;
     let mut notes = Vec::new();
     let (recording, plan, sources, runtimes) = match &args.resume {
         Some(run) => {
@@ -44,7 +45,7 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
         }
     };
     let reporting = reporter::start(&args.print);
-    machine.notes.iter().for_each(|note| reporting.events().note(note.as_str()));
+    machine.notes.iter().chain(&concerns).for_each(|note| reporting.events().note(note.as_str()));
     notes.into_iter().chain(files::notes(&plan)).for_each(|note| reporting.events().note(note));
     let set_up = SetUp {
         machine: &machine,

@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use crate::backend::{Backend, Held, Tally};
 use crate::error::Error;
 use crate::models::items;
+use crate::run::steady::{self, MOST_WARMUP, Until};
 use crate::run::{Loaded, Options, Runner};
 use crate::tensor::NamedTensors;
 
 /// How often to infer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     /// Inferences before the timed ones.
     pub warmup: u32,
-    /// Timed inferences.
+    /// Timed inferences; with `until`, at most.
     pub samples: u32,
+    /// When fewer are enough. Then `warmup` is the least, and warming up goes on until times rest.
+    pub until: Option<Until>,
     /// Bytes that the backend may hold of the compiled model.
     pub memory_limit: Option<u64>,
 }
@@ -118,26 +121,26 @@ pub async fn measure<B: Backend, W: Witness>(
     witness.memory(runner.backend().held(), kept);
     let (tally, host_tally) = (runner.backend().take_tally(), runner.backend().take_host_tally());
 
-    let total = schedule.warmup + schedule.samples;
+    let mut pace = Pace::of(schedule);
     let mut outputs = first.clone();
-    let mut timed_ms = 0.0;
-    for index in 0..total {
-        witness.progress("Measuring", 0.6 + 0.35 * f64::from(index) / f64::from(total)).await?;
+    while let Some(warmup) = pace.next() {
+        let index = pace.index();
+        witness.progress("Measuring", 0.6 + 0.35 * pace.done()).await?;
         let start = witness.now();
         let mut tokens = Vec::new();
         let mut chosen = || tokens.push(witness.now() - start);
         let inferred = runner.infer_watched(&loaded.inputs, &mut chosen).await;
         outputs = inferred.map_err(failed("sample"))?;
-        let warmup = index < schedule.warmup;
         let ms = witness.now() - start;
         witness.sample(index, warmup, ms);
-        if !warmup {
-            timed_ms += ms;
-        }
+        pace.took(warmup, ms);
         if !warmup && !tokens.is_empty() {
             witness.tokens(index, tokens);
         }
         witness.memory(runner.backend().held(), kept);
+    }
+    if let Some(rested) = pace.rested() {
+        witness.metric("warmup_rested", f64::from(u8::from(rested)), "bool");
     }
     outputs.extend(runner.kept().await.map_err(failed("caches"))?);
     let (bytes, bits) = loaded.weight_size().map_err(|error| witness.failed("weights", error))?;
@@ -150,8 +153,9 @@ pub async fn measure<B: Backend, W: Witness>(
     // Same input, same graph, same machine: anything but the same bits is worth knowing.
     let repeatable = first.iter().zip(&outputs).all(|((_, a), (_, b))| a.bytes() == b.bytes());
     witness.metric("repeatable", f64::from(u8::from(repeatable)), "bool");
+    let timed_ms: f64 = pace.timed.iter().sum();
     if timed_ms > 0.0 {
-        let count = items(&*loaded.model, &loaded.inputs) as f64 * f64::from(schedule.samples);
+        let count = items(&*loaded.model, &loaded.inputs) as f64 * pace.timed.len() as f64;
         witness.metric("items_per_second", count * 1000.0 / timed_ms, "1/s");
     }
     let backend = runner.into_backend();
@@ -162,4 +166,100 @@ pub async fn measure<B: Backend, W: Witness>(
     let (dispatches, refusals) = (backend.dispatches(), backend.refusals().to_vec());
     let kernels = backend.kernels().clone();
     Ok(Measured { outputs, tally, host_tally, refusals, dispatches, threads, kernels })
+}
+
+/// Which inference comes next, by a schedule.
+#[derive(Debug)]
+pub struct Pace {
+    schedule: Schedule,
+    warm: Vec<f64>,
+    timed: Vec<f64>,
+    spent_ms: f64,
+}
+
+impl Pace {
+    /// Nothing was done yet.
+    pub const fn of(schedule: Schedule) -> Self {
+        Self { schedule, warm: Vec::new(), timed: Vec::new(), spent_ms: 0.0 }
+    }
+
+    /// The next one's index.
+    pub fn index(&self) -> u32 {
+        (self.warm.len() + self.timed.len()) as u32
+    }
+
+    /// Whether the next one is a warm-up; none if there is no next one.
+    pub fn next(&self) -> Option<bool> {
+        let (warm, timed) = (self.warm.len() as u32, self.timed.len() as u32);
+        if timed == 0 && warm < self.schedule.warmup {
+            return Some(true);
+        }
+        if timed >= self.schedule.samples {
+            return None;
+        }
+        let Some(until) = self.schedule.until else { return Some(false) };
+        if timed == 0 {
+            // A third of the time for warming up, so that most of it is left for what counts.
+            let rests = steady::is_steady(&self.warm) || warm >= MOST_WARMUP;
+            return Some(!rests && self.spent_ms < until.budget_ms / 3.0);
+        }
+        let enough = steady::width(&self.timed).is_some_and(|width| width <= until.width);
+        (!enough && self.spent_ms < until.budget_ms).then_some(false)
+    }
+
+    /// One was done, and took so long.
+    pub fn took(&mut self, warmup: bool, ms: f64) {
+        self.spent_ms += ms;
+        if warmup { self.warm.push(ms) } else { self.timed.push(ms) }
+    }
+
+    /// Whether times rested before the first that counts; none where nobody asked.
+    pub fn rested(&self) -> Option<bool> {
+        self.schedule.until.is_some().then(|| steady::is_steady(&self.warm))
+    }
+
+    /// About how much is done, between 0 and 1.
+    pub fn done(&self) -> f64 {
+        let all = f64::from(self.schedule.warmup + self.schedule.samples).max(1.0);
+        let counted = f64::from(self.index()) / all;
+        let spent = self.schedule.until.map_or(0.0, |until| self.spent_ms / until.budget_ms);
+        counted.max(spent).clamp(0.0, 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many warm-ups and samples are taken where inferences take these times.
+    fn taken(schedule: Schedule, mut ms: impl FnMut(u32) -> f64) -> (usize, usize) {
+        let mut pace = Pace::of(schedule);
+        while let Some(warmup) = pace.next() {
+            pace.took(warmup, ms(pace.index()));
+        }
+        (pace.warm.len(), pace.timed.len())
+    }
+
+    #[test]
+    fn a_number_is_taken_as_it_is() {
+        let schedule = Schedule { warmup: 2, samples: 5, until: None, memory_limit: None };
+        assert_eq!(taken(schedule, |_| 1.0), (2, 5));
+        assert_eq!(taken(Schedule { warmup: 0, ..schedule }, |_| 1.0), (0, 5));
+    }
+
+    #[test]
+    fn it_ends_when_enough_is_known_or_the_time_is_spent() {
+        let until = Until { width: 0.05, budget_ms: 1000.0 };
+        let schedule = Schedule { warmup: 1, samples: 10_000, until: Some(until), memory_limit: None };
+        // Ten slow ones, then always the same: at rest once the eight looked at are.
+        assert_eq!(
+            taken(schedule, |index| if index < 10 { 5.0 - 0.4 * f64::from(index) } else { 1.0 }),
+            (14, 6)
+        );
+        // Two speeds in turn: never narrow, until the time is spent.
+        let (warm, timed) = taken(schedule, |index| 1.0 + f64::from(index % 2));
+        assert!(warm == 8 && (600..700).contains(&timed), "{warm} {timed}");
+        // Slow as it is, it is warmed up and timed once each.
+        assert_eq!(taken(schedule, |_| 5000.0), (1, 1));
+    }
 }

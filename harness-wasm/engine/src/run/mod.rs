@@ -9,6 +9,7 @@ mod measure;
 mod sampling;
 mod sensitivity;
 mod sizes;
+mod steady;
 pub mod subject;
 mod trace;
 
@@ -19,10 +20,11 @@ pub use caches::no_packed_caches;
 pub use calibrate::activations;
 pub use case::{CaseRun, run_cases};
 pub use loaded::Loaded;
-pub use measure::{Measured, Schedule, Span, Witness, measure};
+pub use measure::{Measured, Pace, Schedule, Span, Witness, measure};
 pub use sampling::Sampling;
 pub use sensitivity::{loss, sensitivities};
 pub use sizes::weight_shapes;
+pub use steady::Until;
 pub use trace::{Step, trace};
 
 use crate::backend::{Backend, ProgramId};

@@ -5,7 +5,7 @@ use webmatrix_wire::Status;
 use super::{Stored, refused};
 use crate::analyse::explanation::{Ablated, Again};
 use crate::analyse::{Tally, explain};
-use crate::cli::args::{Args, Command, Compare, LaunchArgs, PathArgs};
+use crate::cli::args::{Args, Command, LaunchArgs, PathArgs};
 use crate::cli::commands::run::{self, SetUp, UnderWay, has_pages};
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::launcher::LocalLauncher;
@@ -109,12 +109,10 @@ impl Setting {
             Command::Run(args) => (args.select.paths.clone(), args.launch.clone()),
             Command::Verify(args) => (args.paths.clone(), args.launch.clone()),
             Command::Compare(args) => {
-                let common = match &args.what {
-                    Compare::Precisions(args) => &args.common,
-                    Compare::Platforms(args) => &args.common,
-                };
+                let common = args.what.common();
                 (common.paths.clone(), common.launch.clone())
             }
+            Command::Tune(args) => (args.paths.clone(), args.launch.clone()),
             _ => (PathArgs::default(), LaunchArgs::default()),
         };
         let machine = Machine::look(&paths, Some(std::slice::from_ref(&cell.browser)))?;
@@ -143,10 +141,7 @@ impl Setting {
                 (Sources::of_folder(&folder), Attempts::default())
             }
             Command::Compare(args) => {
-                let common = match &args.what {
-                    Compare::Precisions(args) => &args.common,
-                    Compare::Platforms(args) => &args.common,
-                };
+                let common = args.what.common();
                 if common.text.is_some() {
                     let text = "it scored a text, which only `webmatrix compare` gives it";
                     return Err(Failure::text(ExitStatus::BadData, text));
@@ -155,6 +150,11 @@ impl Setting {
                     Sources::new(config::weights(&common.weights, &self.plan)?, Given::default()),
                     Attempts::default(),
                 )
+            }
+            Command::Tune(args) => {
+                let weights = config::weights(&args.weights, &self.plan)?;
+                let sources = Sources::new(weights, Given::default()).keeping(args.keep_layers.clone());
+                (sources, Attempts::default())
             }
             _ => (twins(), Attempts::default()),
         })

@@ -1,0 +1,224 @@
+//! Whether "no difference" is told of nothing, and a difference of something: one cell of the host is held against itself, as
+//! `webmatrix compare` holds cells against one another, many times over on this machine as it is; then against itself with a
+//! tenth of its time added to every run of its graphs. `WEBMATRIX_AA` is how many comparisons of each kind (200),
+//! `WEBMATRIX_AA_ROUNDS` how many rounds each has (6), `WEBMATRIX_AA_SIZE` the twin's size (tiny).
+#![expect(clippy::print_stdout, reason = "this is what a benchmark is for")]
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use pollster::block_on;
+use webmatrix::analyse::comparison::{Kind, Measured, comparison};
+use webmatrix::analyse::view::CellView;
+use webmatrix_engine::backend::cpu::{Cpu, Kernels};
+use webmatrix_engine::backend::{Backend, Held, ProgramId, Tally};
+use webmatrix_engine::ir::Graph;
+use webmatrix_engine::run::{Loaded, Options, Schedule, Span, Witness, measure};
+use webmatrix_engine::tensor::NamedTensors;
+use webmatrix_engine::weights::Weights;
+use webmatrix_engine::{Error, Result};
+use webmatrix_wire::{EvidenceGrade, Status};
+
+/// As `compare` has them by default: rounds, and samples in each.
+const ROUNDS: usize = 6;
+const SAMPLES: u32 = 4;
+const WARMUP: u32 = 2;
+/// What is added to every run.
+const SLOWER: f64 = 0.10;
+
+fn main() -> anyhow::Result<()> {
+    let number = |name: &str, usual: usize| -> usize {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    };
+    let (count, rounds) = (number("WEBMATRIX_AA", 200), number("WEBMATRIX_AA_ROUNDS", ROUNDS));
+    let size = std::env::var("WEBMATRIX_AA_SIZE").unwrap_or_else(|_| "tiny".to_owned());
+    let loaded = Loaded::twin("bert", &size, 7)?;
+    println!(
+        "bert@{size} on native-cpu: {count} comparisons of {rounds} rounds with {SAMPLES} samples a side"
+    );
+    for (what, added) in [("itself", 0.0), ("itself, a tenth slower", SLOWER)] {
+        let begun = Instant::now();
+        let mut told = Told::default();
+        for _ in 0..count {
+            told.add(&loaded, added, rounds)?;
+        }
+        told.print(what, count, begun.elapsed());
+        let differ = told.faster + told.slower;
+        anyhow::ensure!(
+            added > 0.0 || 20 * differ <= count,
+            "{differ} of {count} told a difference of nothing"
+        );
+    }
+    Ok(())
+}
+
+/// What comparisons said.
+#[derive(Default)]
+struct Told {
+    faster: usize,
+    slower: usize,
+    ratios: Vec<f64>,
+    widths: Vec<f64>,
+}
+
+impl Told {
+    fn add(&mut self, loaded: &Loaded, added: f64, count: usize) -> anyhow::Result<()> {
+        let mut rounds = [Vec::new(), Vec::new()];
+        for round in 0..count {
+            // As browsers run their cells: there and back.
+            let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+            for side in order {
+                let added = if side == 1 { added } else { 0.0 };
+                rounds[side].push(samples(loaded, added)?);
+            }
+        }
+        let views = [view("default"), view("threads-1")];
+        let measured = [0, 1].map(|side| Measured {
+            view: &views[side],
+            rounds: &rounds[side],
+            weights: None,
+            outputs: None,
+            texts: None,
+        });
+        let rows = comparison(Kind::Features, "aa", &measured).rows;
+        let latency = &rows[1].latency;
+        self.faster += usize::from(latency.says == "faster");
+        self.slower += usize::from(latency.says == "slower");
+        if let Some(ratio) = latency.ratio {
+            self.ratios.push(ratio.value);
+            self.widths.extend(ratio.hi.zip(ratio.lo).map(|(hi, lo)| hi - lo));
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, what: &str, count: usize, took: Duration) {
+        let share = |verdicts: usize| 100.0 * verdicts as f64 / count as f64;
+        let median = |values: &[f64]| webmatrix::analyse::median(values).unwrap_or(f64::NAN);
+        println!(
+            "against {what}: {} faster, {} slower ({:.1} % of verdicts tell a difference); median ratio {:.3}, its \
+             interval {:.3} wide, so that {:.1} % would be seen 4 times of 5; {:.0} s",
+            self.faster,
+            self.slower,
+            share(self.faster + self.slower),
+            median(&self.ratios),
+            median(&self.widths),
+            100.0 * median(&self.widths) / 2.0 * (1.96 + 0.84) / 1.96,
+            took.as_secs_f64()
+        );
+    }
+}
+
+/// Milliseconds of one round of one side, from a compilation of its own.
+fn samples(loaded: &Loaded, added: f64) -> anyhow::Result<Vec<f64>> {
+    let clock = Clock { started: Instant::now(), samples: RefCell::default() };
+    let backend = Slowed { inner: Cpu::new(Kernels::Simd), added };
+    let schedule = Schedule { warmup: WARMUP, samples: SAMPLES, until: None, memory_limit: None };
+    block_on(measure(loaded, backend, Options::default(), schedule, &clock))
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(clock.samples.into_inner())
+}
+
+/// A cell of the host that passed.
+fn view(profile: &str) -> CellView {
+    CellView {
+        id: format!("native/bert@tiny/webmatrix/native-cpu/fp32/{profile}"),
+        browser: "native".to_owned(),
+        browser_version: String::new(),
+        model: "bert".to_owned(),
+        size: "tiny".to_owned(),
+        runtime: "webmatrix".to_owned(),
+        backend: "native-cpu".to_owned(),
+        precision: "fp32".to_owned(),
+        profile: profile.to_owned(),
+        status: Some(Status::Pass),
+        flaky: false,
+        evidence: EvidenceGrade::Cpu,
+        implementation: None,
+        agreement: None,
+        accuracy: None,
+        median_ms: None,
+        timing: None,
+        doubt: None,
+        error: None,
+        answer: Vec::new(),
+        run: "aa".to_owned(),
+    }
+}
+
+/// The CPU's executor with a part of its own time added to each run.
+struct Slowed {
+    inner: Cpu,
+    added: f64,
+}
+
+impl Backend for Slowed {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    async fn compile(&mut self, graph: &Graph, weights: &Weights) -> Result<ProgramId> {
+        self.inner.compile(graph, weights).await
+    }
+
+    async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
+        let begun = Instant::now();
+        let outputs = self.inner.run(program, inputs).await;
+        let until = begun.elapsed().mul_f64(1.0 + self.added);
+        while begun.elapsed() < until {
+            std::hint::spin_loop();
+        }
+        outputs
+    }
+
+    fn reset(&mut self) {
+        self.inner.reset();
+    }
+
+    fn take_tally(&mut self) -> Tally {
+        self.inner.take_tally()
+    }
+
+    fn dispatches(&self) -> u64 {
+        self.inner.dispatches()
+    }
+
+    fn held(&self) -> Held {
+        self.inner.held()
+    }
+}
+
+/// Tells the time, and keeps the samples.
+struct Clock {
+    started: Instant,
+    samples: RefCell<Vec<f64>>,
+}
+
+impl Witness for Clock {
+    type Stop = Error;
+
+    fn now(&self) -> f64 {
+        self.started.elapsed().as_secs_f64() * 1000.0
+    }
+
+    async fn progress(&self, _: &'static str, _: f64) -> std::result::Result<(), Error> {
+        Ok(())
+    }
+
+    fn span(&self, _: Span, _: f64) {}
+
+    fn sample(&self, _: u32, warmup: bool, ms: f64) {
+        if !warmup {
+            self.samples.borrow_mut().push(ms);
+        }
+    }
+
+    fn tokens(&self, _: u32, _: Vec<f64>) {}
+
+    fn memory(&self, _: Held, _: u64) {}
+
+    fn metric(&self, _: &'static str, _: f64, _: &'static str) {}
+
+    fn failed(&self, _: &'static str, error: Error) -> Error {
+        error
+    }
+}

@@ -1,0 +1,220 @@
+//! `webmatrix gate` over runs that are stored: a real one of the host, and copies of it whose times and verdicts are made up.
+
+use std::path::Path;
+
+use serde_json::Value;
+use webmatrix::collect::{self, Entry, Record};
+use webmatrix::store::Database;
+use webmatrix_wire::{Message, Status};
+
+use crate::command::{code, folder, stderr, stdout, webmatrix};
+
+const CELL: &str = "native/bert@tiny/webmatrix/native-cpu/fp32/default";
+
+/// The journal of a run of one cell.
+fn real_run(place: &Path) -> Vec<Entry> {
+    let run = [
+        "run",
+        "--browsers",
+        "native",
+        "--models",
+        "bert",
+        "--backends",
+        "native-cpu",
+        "--samples",
+        "6",
+        "--quiet",
+    ];
+    let output = webmatrix(place, &run);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let out = place.join("webmatrix-out");
+    let run = collect::runs(&out).into_iter().next().unwrap_or_else(|| panic!("a run"));
+    collect::read(&out, &run).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The id of a copy: it sorts before the real one, and in the order of numbers.
+fn id_of(real: &str, number: usize) -> String {
+    format!("{}00{number:02}", &real[..real.len() - 4])
+}
+
+/// The same run once more, as the `number`th, with these times in milliseconds and this status.
+fn copied(entries: &[Entry], number: usize, ms: f64, status: Status) -> Vec<Entry> {
+    let old = &entries[0].run;
+    let new = id_of(old, number);
+    let text = serde_json::to_string(entries).unwrap_or_else(|error| panic!("{error}"));
+    let attempts: Vec<String> = entries
+        .iter()
+        .filter_map(|entry| match &entry.record {
+            Record::AttemptStarted(started) => Some(started.attempt.0.clone()),
+            _ => None,
+        })
+        .collect();
+    let text = attempts.iter().fold(text.replace(old.as_str(), &new), |text, attempt| {
+        text.replace(attempt.as_str(), &id_of(attempt, number))
+    });
+    let mut copied: Vec<Entry> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}"));
+    for entry in &mut copied {
+        match &mut entry.record {
+            Record::Received { envelope, .. } => {
+                if let Message::Sample(sample) = &mut envelope.message {
+                    sample.ms = ms * (1.0 + 0.001 * f64::from(sample.index));
+                }
+            }
+            Record::CellDecided(decided) => decided.verdict.status = status,
+            Record::AttemptEnded(ended) => {
+                if let Some(verdict) = &mut ended.verdict {
+                    verdict.status = status;
+                }
+            }
+            _ => {}
+        }
+    }
+    copied
+}
+
+fn store(place: &Path, runs: &[Vec<Entry>]) {
+    let database = Database::open(&place.join("webmatrix-out/webmatrix.duckdb"));
+    let database = database.unwrap_or_else(|error| panic!("{error}"));
+    for run in runs {
+        database.apply(run).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// The run's id, the exit code, and what was said.
+fn gate(place: &Path, further: &[&str]) -> (i32, Value, String) {
+    let output = webmatrix(place, &[&["gate", "--quiet", "--format", "json"], further].concat());
+    let told = serde_json::from_str(&stdout(&output)).unwrap_or(Value::Null);
+    (code(&output), told, stderr(&output))
+}
+
+#[test]
+fn an_alarm_is_one_only_after_it_was_seen_again() {
+    let place = folder();
+    let place = place.path();
+    let real = real_run(place);
+    // Rules under which compiling, which really differs, is not looked at.
+    let rules = "false_share = 0.05\nhistory = 20\n[metrics.latency]\nworse = \"up\"\nchange = 0.1\nrun_noise = 0.05\n";
+    std::fs::write(place.join("rules.toml"), rules).unwrap_or_else(|error| panic!("{error}"));
+    let id = |number: usize| id_of(&real[0].run, number);
+
+    // Slow ones that were twice as slow once: the host, run again, is much faster.
+    let slow: Vec<_> = (1..=6)
+        .map(|number| {
+            copied(
+                &real,
+                number,
+                if number == 6 { 2.0e6 } else { 1.0e6 + 1000.0 * number as f64 },
+                Status::Pass,
+            )
+        })
+        .collect();
+    store(place, &slow);
+    let args = |run: &str, baseline: &str| {
+        ["--rules", "rules.toml", "--run", run, "--baseline", baseline].map(str::to_owned).to_vec()
+    };
+    let run = |args: &[String], further: &[&str]| {
+        let args: Vec<&str> = args.iter().map(String::as_str).chain(further.iter().copied()).collect();
+        gate(place, &args)
+    };
+    let (exit, told, says) = run(&args(&id(6), &id(5)), &["--no-confirm"]);
+    assert_eq!((exit, &told["figures"][0]["conclusion"]), (0, &"regression".into()), "{says} {told:#}");
+    assert_eq!(
+        (&told["not_tried"], &told["figures"][0]["confirmed"]),
+        (&"--no-confirm".into(), &"not_tried".into())
+    );
+    let (exit, told, says) = run(&args(&id(6), "previous"), &[]);
+    assert_eq!((exit, &told["figures"][0]["confirmed"]), (0, &"no".into()), "{says} {told:#}");
+    assert_eq!(told["baseline"]["run"], id(5));
+
+    // Fast ones beside which the host really is slower.
+    let fast: Vec<_> = (11..=16)
+        .map(|number| {
+            copied(
+                &real,
+                number,
+                if number == 16 { 2.0e-6 } else { 1.0e-6 + 1e-9 * number as f64 },
+                Status::Pass,
+            )
+        })
+        .collect();
+    store(place, &fast);
+    let (exit, told, says) = run(&args(&id(16), &id(15)), &[]);
+    assert_eq!((exit, &told["figures"][0]["confirmed"]), (1, &"yes".into()), "{says} {told:#}");
+
+    // As it was: nothing.
+    store(place, &[copied(&real, 17, 2.0e-6, Status::Pass)]);
+    let (exit, told, says) = run(&args(&id(17), &id(16)), &[]);
+    assert_eq!((exit, &told["figures"][0]["conclusion"]), (0, &"unchanged".into()), "{says} {told:#}");
+
+    // What failed then passes now, in a fresh browser; and nobody tries it again.
+    store(place, &[copied(&real, 18, 2.0e-6, Status::Crash)]);
+    let (exit, told, says) = run(&args(&id(18), &id(17)), &[]);
+    assert_eq!((exit, &told["statuses"][0]["confirmed"]), (0, &"no".into()), "{says} {told:#}");
+    let (exit, told, _) = run(&args(&id(18), &id(17)), &["--no-confirm"]);
+    assert_eq!((exit, &told["statuses"][0]["meaning"]), (1, &"regression".into()), "{told:#}");
+
+    // Known until a day, and then no longer; either way the one cell does not pass, and nothing was shown.
+    let known =
+        |until: &str| format!("[[failure]]\ncells = \"native/*\"\nreason = \"bug 1\"\nuntil = \"{until}\"\n");
+    for (until, expected) in [("2999-01-01", 3), ("2020-01-01", 1)] {
+        std::fs::write(place.join("known.toml"), known(until)).unwrap_or_else(|error| panic!("{error}"));
+        let (exit, told, says) =
+            run(&args(&id(18), &id(17)), &["--no-confirm", "--known-failures", "known.toml"]);
+        assert_eq!(exit, expected, "{says} {told:#}");
+    }
+}
+
+#[test]
+fn baselines_are_runs_branches_and_files() {
+    let place = folder();
+    let place = place.path();
+    let real = real_run(place);
+    let mut runs: Vec<_> = (1..=3).map(|number| copied(&real, number, 5.0, Status::Pass)).collect();
+    for entry in runs[..2].iter_mut().flatten() {
+        if let Record::RunStarted(started) = &mut entry.record {
+            started.environment.insert("branch".to_owned(), "main".to_owned());
+        }
+    }
+    store(place, &runs);
+    let id = |number: usize| runs[number - 1][0].run.clone();
+    let against = |baseline: &str| {
+        let (exit, told, says) = gate(place, &["--no-confirm", "--run", &id(3), "--baseline", baseline]);
+        (exit, told["baseline"]["run"].clone(), told["history"].clone(), says)
+    };
+    assert_eq!(against("main").1, id(2));
+    let (exit, run, history, says) = against(&id(2));
+    assert_eq!((exit, run, history), (0, id(2).into(), 1.into()), "{says}");
+    let (exit, _, _, says) = against("nowhere");
+    assert!(exit == 65 && says.contains("branches with runs: main"), "{exit} {says}");
+    let (exit, _, _, says) = against(&id(3));
+    assert!(exit == 2 && says.contains("cannot be its own baseline"), "{exit} {says}");
+    let (exit, _, _, says) = against("gone.json");
+    assert!(exit == 65 && says.contains("baseline gone.json"), "{exit} {says}");
+    std::fs::write(place.join("bad.json"), "{}").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(against("bad.json").0, 65);
+
+    let saved = webmatrix(place, &["gate", "--run", &id(2), "--save", "base.json"]);
+    assert_eq!(code(&saved), 0, "{}", stderr(&saved));
+    let (exit, run, history, says) = against("base.json");
+    assert_eq!((exit, run, history), (0, id(2).into(), 1.into()), "{says}");
+    std::fs::copy(place.join("webmatrix-out/webmatrix.duckdb"), place.join("other.duckdb"))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let (exit, run, _, says) = against("other.duckdb");
+    assert_eq!((exit, run), (0, real[0].run.clone().into()), "{says}");
+
+    let text = webmatrix(place, &["gate", "--no-confirm", "--run", &id(3), "--baseline", "main"]);
+    assert!(
+        stdout(&text).contains("no regression was shown (1 green cells compared, 1 statuses unchanged)"),
+        "{}",
+        stdout(&text)
+    );
+    assert!(stdout(&text).contains("would have been seen 4 times of 5"), "{}", stdout(&text));
+    let markdown = webmatrix(
+        place,
+        &["gate", "--no-confirm", "--format", "markdown", "--run", &id(3), "--baseline", "main"],
+    );
+    assert!(stdout(&markdown).contains("### no regression was shown"), "{}", stdout(&markdown));
+    assert!(real.iter().any(
+        |entry| matches!(&entry.record, Record::CellDecided(decided) if decided.cell.to_string() == CELL)
+    ));
+}
