@@ -40,7 +40,7 @@ pub use agreement::compare;
 pub use evidence::{Grade, grade, grade_backend, grade_op_case};
 pub use outcome::{Tally, exit_status};
 pub use pairs::{PeerRow, cold_row, pairs_row, software_gpu};
-pub use speed::speed;
+pub use speed::{speed, timed};
 pub use stats::{Estimate, Ratio, median, ratio_of_medians};
 pub use support::unsupported;
 pub use timing::{TimingView, with_timings};

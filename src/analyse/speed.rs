@@ -10,7 +10,7 @@ use super::view::CellView;
 const MISS: f64 = 0.025;
 
 /// Whether times with this evidence are of what the cell claims, and not of software in its place; else why not.
-pub(super) const fn timed(evidence: EvidenceGrade) -> Result<(), &'static str> {
+pub const fn timed(evidence: EvidenceGrade) -> Result<(), &'static str> {
     match evidence {
         EvidenceGrade::Hardware | EvidenceGrade::Cpu => Ok(()),
         EvidenceGrade::Software => Err("not measured on hardware"),

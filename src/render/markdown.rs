@@ -10,6 +10,7 @@ use webmatrix_wire::{EvidenceGrade, Status};
 use super::comparison::{COSTS, COSTS_NOTE, costs_of};
 use super::text::{address, visible};
 use crate::analyse::comparison::Row;
+use crate::analyse::timed;
 use crate::analyse::view::{CellView, RunView};
 
 pub(super) fn render(runs: &[&RunView]) -> String {
@@ -112,7 +113,8 @@ fn word(cell: &CellView) -> String {
     if cell.flaky {
         word.push('~');
     }
-    if let Some(ms) = cell.median_ms.filter(|_| status == Status::Pass) {
+    // A time is told where it is of what the cell claims.
+    if let Some(ms) = cell.median_ms.filter(|_| status == Status::Pass && timed(cell.evidence).is_ok()) {
         let _written = write!(word, " {ms:.2} ms");
     }
     if let Some(cosine) = cell.accuracy.as_ref().and_then(|accuracy| accuracy.cosine) {

@@ -84,16 +84,17 @@ pub(super) fn gha(runs: &[Dossier]) -> Result<String, RenderError> {
                 unit: "ms",
                 value: median.value,
                 range,
-                extra: extra(version, case, median.count),
+                extra: extra(version, case, median),
             })
         })
         .collect();
     Ok(serde_json::to_string_pretty(&entries)? + "\n")
 }
 
-fn extra(version: &str, case: &ExportCase<'_>, count: usize) -> String {
+fn extra(version: &str, case: &ExportCase<'_>, median: Estimate) -> String {
+    let range = if median.lo.is_some() { ", range: 95 % interval" } else { "" };
     let mut lines = vec![
-        format!("median of {count}, range: 95 % interval"),
+        format!("median of {}{range}", median.count),
         format!("evidence: {}", case.evidence),
         format!("browser version: {version}"),
     ];
