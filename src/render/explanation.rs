@@ -135,10 +135,10 @@ mod tests {
 
     use super::*;
     use crate::analyse::explanation::{Ablated, Try};
-    use crate::store::PastRow;
+    use crate::store::HistoryRow;
 
-    fn past(run: &str, status: &str) -> PastRow {
-        PastRow {
+    fn past(run: &str, status: &str) -> HistoryRow {
+        HistoryRow {
             run: run.into(),
             started_at: "2026-01-01".into(),
             status: Some(status.into()),

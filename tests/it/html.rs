@@ -203,6 +203,8 @@ fn synthetic(cells: usize) -> Dossier {
             median_ms: (status == Status::Pass).then_some(1.0 + at as f64 / 100.0),
             error: (status != Status::Pass).then(|| format!("reason {} {HOSTILE}", at % 5)),
             answer: Vec::new(),
+            timing: None,
+            doubt: None,
             run: "R1".into(),
         });
     }
