@@ -55,7 +55,7 @@ impl Feature {
     /// The ways to keep caches packed, most bits first.
     pub const CACHES: [&'static str; 5] = ["kv-fp16", "kv-int8", "kv-int4", "kv-int3", "kv-int2"];
 
-    /// Those that can be switched on alone, for whoever wants to know what each does.
+    /// Those that can be switched on alone, for whoever wants to know what each does. Layouts of workgroups are `tune`'s to find.
     pub const EACH: [&'static str; 8] =
         ["threads", "subgroups", "shader-f16", "kv-fp16", "kv-int8", "kv-int4", "kv-int3", "kv-int2"];
 
