@@ -57,7 +57,7 @@ fn mistakes_are_told_apart_by_exit_code() {
             "\"ops\" has no cell left",
         ),
         (&["report", "--format", "jsonl"], 65, "run `webmatrix run` first"),
-        (&["run", "--resume", "latest"], 65, "no run to resume"),
+        (&["run", "--resume", "latest"], 65, "no run under webmatrix-out"),
         (&["browsers", "--browser-path", "edge=edge:/nowhere", "check", "edge"], 69, ""),
     ] {
         let output = webmatrix(folder.path(), arguments);
