@@ -1,9 +1,8 @@
 //! Parts of a run, made on several machines or in several shards, put together as one run.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use webmatrix_wire::{AttemptId, Status};
@@ -84,17 +83,21 @@ struct Read<'a> {
 }
 
 impl Read<'_> {
-    /// Cells that it gave a verdict, but for those that it could not try.
-    fn tried(&self) -> HashSet<&Cell> {
-        let tried = |entry: &'_ Entry| match &entry.record {
-            Record::CellDecided(decided) => decided.verdict.status != Status::Unavailable,
-            _ => false,
-        };
-        let cell = |entry| match entry {
-            &Entry { record: Record::CellDecided(ref decided), .. } => Some(&decided.cell),
+    /// The cells that it could try: what one machine lacks another may have.
+    fn tried(&self) -> impl Iterator<Item = &Cell> {
+        self.entries.iter().filter_map(|entry| match &entry.record {
+            Record::CellDecided(decided) if decided.verdict.status != Status::Unavailable => {
+                Some(&decided.cell)
+            }
             _ => None,
-        };
-        self.entries.iter().filter(|entry| tried(entry)).filter_map(cell).collect()
+        })
+    }
+
+    /// Whether it found a browser of this label that can be used.
+    fn has(&self, label: &str) -> bool {
+        self.entries.iter().any(|entry| {
+            matches!(&entry.record, Record::BrowserSeen(seen) if seen.label == label && seen.problem.is_none())
+        })
     }
 }
 
@@ -128,13 +131,9 @@ pub fn merge(
     for (at, part) in read.iter().enumerate() {
         let kept = part.entries.iter().filter(|entry| match &entry.record {
             Record::RunStarted(_) | Record::RunResumed {} | Record::RunEnded { .. } => false,
-            // What one machine lacks another may have.
             Record::CellDecided(decided) => decided_elsewhere.get(&decided.cell).is_none_or(|by| *by == at),
             Record::BrowserSeen(seen) => {
-                let better = |other: &Record| {
-                    matches!(other, Record::BrowserSeen(other) if other.label == seen.label && other.problem.is_none())
-                };
-                seen.problem.is_none() || !read.iter().any(|part| part.entries.iter().any(|e| better(&e.record)))
+                seen.problem.is_none() || !read.iter().any(|part| part.has(&seen.label))
             }
             _ => true,
         });
@@ -148,12 +147,11 @@ pub fn merge(
 fn id(parts: &[Part]) -> String {
     let mut runs: Vec<&str> = parts.iter().map(|part| part.run.as_str()).collect();
     runs.sort_unstable();
-    let time = runs.iter().filter_map(|run| run.parse::<ulid::Ulid>().ok()).map(|id| id.timestamp_ms()).max();
+    let times = runs.iter().filter_map(|run| run.parse::<ulid::Ulid>().ok());
+    let latest = times.map(|id| id.timestamp_ms()).max().unwrap_or_default();
     let digest = Sha256::digest(runs.join(" "));
     let random = digest.iter().take(10).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
-    let time = std::time::UNIX_EPOCH + Duration::from_millis(time.unwrap_or_default());
-    let millis = time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-    ulid::Ulid::from_parts(millis, random).to_string()
+    ulid::Ulid::from_parts(latest, random).to_string()
 }
 
 fn read(part: &Part) -> Result<Read<'_>, MergeError> {
@@ -173,7 +171,7 @@ fn one_plan(read: &[Read<'_>]) -> Result<Plan, MergeError> {
     let mut plan =
         Plan { cells: Vec::new(), ops: Vec::new(), missing: Vec::new(), ..first.started.plan.clone() };
     let mut at: HashMap<Cell, usize> = HashMap::new();
-    let mut tried_by: HashMap<&Cell, &str> = HashMap::new();
+    let mut tried_by: HashMap<&Cell, &Part> = HashMap::new();
     for part in read {
         let other = &part.started.plan;
         let differ =
@@ -196,8 +194,9 @@ fn one_plan(read: &[Read<'_>]) -> Result<Plan, MergeError> {
             }
         }
         for cell in part.tried() {
-            if let Some(one) = tried_by.insert(cell, &part.part.run) {
-                let (cell, one) = (cell.to_string(), one.to_owned());
+            // Of several tries in one part the last counts.
+            if let Some(one) = tried_by.insert(cell, part.part).filter(|one| *one != part.part) {
+                let (cell, one) = (cell.to_string(), one.run.clone());
                 return Err(MergeError::Twice { cell, one, other: part.part.run.clone() });
             }
         }
@@ -225,17 +224,19 @@ fn one_plan(read: &[Read<'_>]) -> Result<Plan, MergeError> {
             }
         }
     }
-    let here = |label: &String| read.iter().all(|part| part.started.plan.missing.contains(label));
-    plan.missing = first.started.plan.missing.iter().filter(|label| here(label)).cloned().collect();
+    // Asked for somewhere, and nowhere to be had.
+    let missing = read.iter().flat_map(|part| &part.started.plan.missing);
+    for label in missing.filter(|label| !read.iter().any(|part| part.has(label))) {
+        if !plan.missing.contains(label) {
+            plan.missing.push(label.clone());
+        }
+    }
     Ok(plan)
 }
 
 /// Of cells that several parts gave a verdict, which part's counts: that of whoever could try.
 fn elsewhere<'a>(read: &'a [Read<'_>]) -> HashMap<&'a Cell, usize> {
-    read.iter()
-        .enumerate()
-        .flat_map(|(at, part)| part.tried().into_iter().map(move |cell| (cell, at)))
-        .collect()
+    read.iter().enumerate().flat_map(|(at, part)| part.tried().map(move |cell| (cell, at))).collect()
 }
 
 /// Facts that all machines share, and each one's own under its part's number.

@@ -4,16 +4,13 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use super::{Database, StoreError};
 use crate::collect::{Entry, Record};
 
-/// At most this many entries go into one transaction.
-const BATCH: usize = 4096;
-/// How long entries wait for others while an attempt goes on: they are safe in the journal, and what is measured meanwhile is
-/// on the same machine.
-const GATHER: Duration = Duration::from_secs(5);
+/// At most this many entries wait for the end of an attempt: they are safe in the journal, and what is measured meanwhile is on
+/// the same machine. A row costs the better part of a millisecond.
+const MOST: usize = 1 << 14;
 
 /// Hands entries to the thread that owns the connection.
 #[derive(Debug)]
@@ -63,11 +60,10 @@ impl Writer {
 
 fn write_all(database: &Database, receiver: &Receiver<Vec<Entry>>) -> Result<(), StoreError> {
     while let Ok(mut entries) = receiver.recv() {
-        let due = Instant::now() + GATHER;
-        while entries.len() < BATCH && !entries.last().is_some_and(|entry| ends_something(&entry.record)) {
-            match receiver.recv_timeout(due.saturating_duration_since(Instant::now())) {
+        while entries.len() < MOST && !entries.last().is_some_and(|entry| ends_something(&entry.record)) {
+            match receiver.recv() {
                 Ok(more) => entries.extend(more),
-                // Long enough, or nothing will come any more.
+                // Nothing will come any more.
                 Err(_) => break,
             }
         }

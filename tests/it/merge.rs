@@ -53,6 +53,23 @@ fn parts_make_the_whole() {
     assert!(stderr(&again).contains("are merged under merged already"), "{}", stderr(&again));
 }
 
+/// A browser that was asked for, and that no part had, is missing in the whole too.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_no_machine_has_is_missing() {
+    let place = folder();
+    let place = place.path();
+    let asked = ["run", "--quiet", "--samples", "1", "--models", "bert", "--backends", "native-cpu", "wasm"];
+    for (out, browsers) in [("one", &["native"][..]), ("two", &["native", "safari"])] {
+        let shard = if out == "one" { "1/2" } else { "2/2" };
+        let further = [&["--out", out, "--shard", shard, "--browsers"][..], browsers].concat();
+        let exit = code(&webmatrix(place, &[&asked[..], &further].concat()));
+        assert!([0, 3, 69].contains(&exit), "{exit}");
+    }
+    let merged = merge(place, &["one", "two"], "merged");
+    assert_eq!(code(&merged), 69, "{}", stderr(&merged));
+}
+
 #[test]
 fn what_are_no_parts_of_one_run_is_refused() {
     let place = folder();
