@@ -5,6 +5,7 @@ use webmatrix_engine::run::weight_shapes;
 use webmatrix_wire::{EvidenceGrade, Precision, Status};
 
 use super::footprint::footprint;
+use super::speed::timed;
 use super::view::CellView;
 use crate::plan::{ModelClass, NATIVE, Size};
 
@@ -147,7 +148,7 @@ pub fn measured(run: &str, started_at: &str, cells: &[CellView]) -> Option<Measu
 /// nothing about a GPU, a fallback's is another backend's, and the host is no browser.
 fn recommend(passes: &[Place]) -> (Option<Place>, String) {
     let in_browsers = || passes.iter().filter(|place| place.browser != NATIVE);
-    let counts = |place: &&Place| matches!(place.evidence, EvidenceGrade::Hardware | EvidenceGrade::Cpu);
+    let counts = |place: &&Place| timed(place.evidence).is_ok();
     let size = |place: &Place| Size::NAMES.iter().position(|name| *name == place.size);
     // Times of different sizes say nothing about each other: the largest model is the one to serve.
     let largest = in_browsers().filter(counts).filter(|place| place.median_ms.is_some()).map(size).max();

@@ -6,6 +6,7 @@ use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::dossier::Dossier;
+use super::speed;
 use super::stats::{Estimate, ratio_of_medians_apart};
 use super::view::CellView;
 use crate::collect::{is_real, is_unexpected};
@@ -178,7 +179,7 @@ fn speeds(dossier: &Dossier, then: &HashMap<&str, &PastRow>) -> Vec<Change> {
         let Some(past) = then.get(cell.id.as_str()) else { continue };
         // A time is told of hardware and CPU only, and beside its like.
         let alike = Came::then(past) == Came::now(cell) && cell.is_green();
-        if !alike || !matches!(cell.evidence, EvidenceGrade::Hardware | EvidenceGrade::Cpu) {
+        if !alike || speed::timed(cell.evidence).is_err() {
             continue;
         }
         let samples = |of: &HashMap<&str, Vec<f64>>, attempt: &Option<String>| {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
-use webmatrix_wire::{EvidenceGrade, Precision};
+use webmatrix_wire::Precision;
 
 use super::dossier::Dossier;
+use super::speed::timed;
 use super::view::CellView;
 
 /// What a recommended precision must keep of the outputs at full precision: their cosine, and where there are choices (a
@@ -87,7 +88,7 @@ fn title(cell: &CellView) -> String {
 fn point(at: usize, cell: &CellView, bytes: f64) -> Point {
     let full = cell.precision == Precision::Fp32.as_str() && cell.accuracy.is_none();
     let cosine = cell.accuracy.as_ref().map_or(full.then_some(1.0), |accuracy| accuracy.cosine);
-    let timed = matches!(cell.evidence, EvidenceGrade::Hardware | EvidenceGrade::Cpu);
+    let timed = timed(cell.evidence).is_ok();
     Point {
         cell: at,
         precision: cell.precision.clone(),

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use webmatrix_wire::{Backend, EvidenceGrade};
+use webmatrix_wire::Backend;
 
+use super::speed::timed;
 use super::view::CellView;
 use crate::plan::{Cell, DEFAULT_PROFILE};
 use crate::store::TimingRow;
@@ -94,7 +95,7 @@ const LEAST_MS: f64 = 500.0;
 ///
 /// It takes nothing from the verdict: a device's driver may well be busy. Software adapters say themselves what they are.
 fn doubt(cell: &CellView, cells: &[CellView], times: &HashMap<&str, &TimingRow>) -> Option<String> {
-    let claims = matches!(cell.evidence, EvidenceGrade::Hardware | EvidenceGrade::Cpu) && cell.is_green();
+    let claims = timed(cell.evidence).is_ok() && cell.is_green();
     let id: Cell = cell.id.parse().ok().filter(|id: &Cell| {
         claims && matches!(id.backend, Backend::WebGpu | Backend::WebNn | Backend::NativeGpu)
     })?;
@@ -117,6 +118,8 @@ fn doubt(cell: &CellView, cells: &[CellView], times: &HashMap<&str, &TimingRow>)
 
 #[cfg(test)]
 mod tests {
+    use webmatrix_wire::EvidenceGrade;
+
     use webmatrix_wire::Status;
 
     use super::*;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use webmatrix_wire::{EvidenceGrade, Status};
+use webmatrix_wire::Status;
 
+use super::speed::timed;
 use super::stats::{Estimate, median, ratio_in_turn};
 use super::view::CellView;
 use crate::plan::{Cell, DEFAULT_PROFILE, kind};
@@ -33,9 +34,7 @@ impl Tried {
                 .clone()
                 .map_or(status.to_owned(), |error| format!("{status}: {error}")));
         }
-        if !matches!(self.view.evidence, EvidenceGrade::Hardware | EvidenceGrade::Cpu) {
-            return Err("not measured on hardware".to_owned());
-        }
+        timed(self.view.evidence)?;
         match self.view.accuracy.as_ref().and_then(|accuracy| accuracy.cosine) {
             Some(cosine) if cosine < min_cosine => Err(format!("cosine {cosine:.4} is below {min_cosine}")),
             _ => Ok(()),
@@ -191,6 +190,8 @@ fn choice(subject: &Cell, all: &[&Tried], min_cosine: f64) -> Choice {
 
 #[cfg(test)]
 mod tests {
+    use webmatrix_wire::EvidenceGrade;
+
     use super::*;
     use crate::analyse::comparison::tests::view;
 

@@ -1,5 +1,6 @@
 //! What was typed. Every flag can be given in the environment as `WEBMATRIX_<FLAG>`.
 
+mod browsers;
 mod compare;
 mod docs;
 mod explain;
@@ -9,8 +10,10 @@ mod measure;
 mod memory;
 mod merge;
 mod model;
+mod models;
 mod quantize;
 mod serve;
+mod subject;
 mod tune;
 mod verify;
 
@@ -23,6 +26,7 @@ use clap::builder::RangedI64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use webmatrix_wire::{Backend, Precision};
 
+pub(super) use browsers::{BrowsersAction, BrowsersArgs, ProbeArgs};
 pub(super) use compare::{Compare, CompareArgs, ComparedArgs};
 pub(super) use docs::{CompletionsArgs, ManArgs};
 pub(super) use explain::ExplainArgs;
@@ -32,13 +36,14 @@ pub(super) use measure::{ConditionArgs, EnvValidation, MeasureArgs};
 pub(super) use memory::MemoryArgs;
 pub(super) use merge::MergeArgs;
 pub(super) use model::{GenerateArgs, GivenArgs};
+pub(super) use models::{ListArgs, ModelsAction, ModelsArgs, ModelsFormat, PullArgs};
 pub(super) use quantize::QuantizeArgs;
 pub(super) use serve::ServeArgs;
+pub(super) use subject::SubjectArgs;
 pub(super) use tune::TuneArgs;
 pub(super) use verify::{BenchArgs, VerifyArgs, VerifyFormat};
 
 use crate::discover::BrowserPath;
-use crate::plan::axis::BrowserKind;
 use crate::plan::{BATCHES, ModelClass, SEQUENCE_LENGTHS, Shard, Size};
 use crate::render::Format;
 use crate::store::RunSelection;
@@ -173,6 +178,15 @@ fn within(axis: &RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(i64::from(*axis.start())..=i64::from(*axis.end()))
 }
 
+/// One run: where cells are held against one another, several are too many.
+fn one_run(text: &str) -> Result<RunSelection, String> {
+    match text.parse() {
+        Ok(RunSelection::All) => Err("it takes one run: name it".to_owned()),
+        Ok(one) => Ok(one),
+        Err(never) => match never {},
+    }
+}
+
 /// Where browsers are, besides where they are looked for.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct PathArgs {
@@ -305,142 +319,6 @@ pub(super) struct PlanArgs {
     pub(super) select: SelectArgs,
     #[command(flatten)]
     pub(super) print: PrintArgs,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct BrowsersArgs {
-    #[command(flatten)]
-    pub(super) paths: PathArgs,
-    #[command(flatten)]
-    pub(super) print: PrintArgs,
-    #[command(subcommand)]
-    pub(super) action: Option<BrowsersAction>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum BrowsersAction {
-    /// Exit 69 if a browser cannot be driven, with a remedy for each problem
-    Check {
-        /// Only these labels
-        #[arg(value_name = "LABEL")]
-        labels: Vec<String>,
-    },
-    /// Keep a browser in the user's configuration
-    Add {
-        /// What to call it
-        label: String,
-        /// chrome, edge, firefox, safari, chromium or webkitgtk
-        kind: BrowserKind,
-        /// The program
-        path: PathBuf,
-        /// Its driver, if the one found on this machine is not the right one
-        #[arg(long)]
-        driver: Option<PathBuf>,
-        /// A further argument for the driver, for example --disable-build-check
-        #[arg(long = "driver-arg", allow_hyphen_values = true, value_name = "ARG")]
-        driver_args: Vec<String>,
-    },
-    /// Take a browser out of the user's configuration
-    Remove {
-        /// What it is called
-        label: String,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct ProbeArgs {
-    /// Browser labels, or `all`
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL", default_value = "all")]
-    pub(super) browsers: Vec<String>,
-    /// Seconds for one browser
-    #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) deadline: u32,
-    #[command(flatten)]
-    pub(super) paths: PathArgs,
-    #[command(flatten)]
-    pub(super) launch: LaunchArgs,
-    #[command(flatten)]
-    pub(super) store: StoreArgs,
-    #[command(flatten)]
-    pub(super) print: PrintArgs,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct ModelsArgs {
-    #[command(flatten)]
-    pub(super) list: ListArgs,
-    #[command(subcommand)]
-    pub(super) action: Option<ModelsAction>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ModelsAction {
-    /// Every class (the default)
-    List(ListArgs),
-    /// Bring a class's checkpoint from the hub, hash it, and print its folder
-    Pull(PullArgs),
-    /// Store a folder's weights in fewer bits, in a new folder, and tell what that costs
-    Quantize(Box<QuantizeArgs>),
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct ListArgs {
-    /// What to print
-    #[arg(long, value_enum, default_value_t = ModelsFormat::Table, env = "WEBMATRIX_MODELS_FORMAT")]
-    pub(super) format: ModelsFormat,
-    /// The size that parameters and memory are told for: tiny small base
-    #[arg(long, default_value = "base", env = "WEBMATRIX_MODELS_SIZE", value_name = "SIZE")]
-    pub(super) size: Size,
-    /// The database that measurements are read from
-    #[arg(long, default_value = "webmatrix-out/webmatrix.duckdb", env = "WEBMATRIX_DB", value_name = "FILE")]
-    pub(super) db: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ModelsFormat {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean to Hugging \
-                        Face's tools. The pins are in matrices/models."
-)]
-pub(super) struct PullArgs {
-    /// The class, and a branch, tag or commit in place of the pinned one
-    #[arg(value_name = "CLASS[@REVISION]")]
-    pub(super) wanted: Wanted,
-    /// Another repository than the pinned one
-    #[arg(long, env = "WEBMATRIX_REPO", value_name = "OWNER/NAME")]
-    pub(super) repo: Option<String>,
-    /// Seconds that the hub may be silent
-    #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) deadline: u32,
-    #[command(flatten)]
-    pub(super) print: PrintArgs,
-}
-
-/// A class, and a revision of its checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) class: ModelClass,
-    pub(super) revision: Option<String>,
-}
-
-impl FromStr for Wanted {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (class, revision) = match text.split_once('@') {
-            Some((class, revision)) => (class, Some(revision.to_owned())),
-            None => (text, None),
-        };
-        Ok(Self { class: class.parse::<ModelClass>().map_err(|error| error.to_string())?, revision })
-    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -50,10 +50,16 @@ pub(super) struct Place {
     pub(super) harness: String,
 }
 
+/// System, processor and cores of this machine.
+pub(super) fn machine_name() -> String {
+    let facts = machine::facts();
+    let named = ["os", "arch", "cpu", "cores"].iter().filter_map(|name| facts.get(*name));
+    named.map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
 impl Place {
-    pub(super) fn of(browser: &str, found: &Machine) -> Self {
-        let facts = machine::facts();
-        let named = ["os", "arch", "cpu", "cores"].iter().filter_map(|name| facts.get(*name));
+    /// A browser of the machine of that name.
+    pub(super) fn of(host: &str, browser: &str, found: &Machine) -> Self {
         let installed = found.installed.iter().find(|installed| installed.label == browser);
         let version = installed.and_then(|installed| installed.version.as_ref());
         let browser_version = if browser == NATIVE {
@@ -61,11 +67,7 @@ impl Place {
         } else {
             version.map(ToString::to_string).unwrap_or_default()
         };
-        Self {
-            machine: named.map(String::as_str).collect::<Vec<_>>().join(" "),
-            browser_version,
-            harness: crate::serve::harness_hash(),
-        }
+        Self { machine: host.to_owned(), browser_version, harness: crate::serve::harness_hash() }
     }
 }
 

@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use webmatrix_wire::{AttemptId, Status};
+use webmatrix_wire::Status;
 
 use super::journal::{self, Journal, JournalError};
-use super::record::{Entry, Record, RunStarted};
+use super::record::{Entry, OutputsReceived, Record, RunStarted};
 use crate::plan::{Cell, Decision, Plan};
 
 /// A run under an output folder.
@@ -256,7 +256,7 @@ fn copy_outputs(part: &Read<'_>, out: &Path) -> Result<(), MergeError> {
     for entry in &part.entries {
         let Record::OutputsReceived(outputs) = &entry.record else { continue };
         // The name is of our making; who edits journals reads and writes nothing outside.
-        if outputs.file != file_of(&outputs.attempt) {
+        if outputs.file != OutputsReceived::file_of(&outputs.attempt) {
             continue;
         }
         let (from, to) = (part.part.out.join(&outputs.file), out.join(&outputs.file));
@@ -269,8 +269,4 @@ fn copy_outputs(part: &Read<'_>, out: &Path) -> Result<(), MergeError> {
         }
     }
     Ok(())
-}
-
-fn file_of(attempt: &AttemptId) -> String {
-    format!("outputs/{attempt}.safetensors")
 }

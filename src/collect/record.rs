@@ -162,6 +162,13 @@ pub struct OutputsReceived {
     pub file: String,
 }
 
+impl OutputsReceived {
+    /// Where an attempt's are kept.
+    pub(super) fn file_of(attempt: &AttemptId) -> String {
+        format!("outputs/{attempt}.safetensors")
+    }
+}
+
 /// An attempt is over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

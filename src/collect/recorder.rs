@@ -134,7 +134,7 @@ impl Inbox for Recorder {
     }
 
     fn outputs(&self, attempt: &AttemptId, outputs: Bytes, sha256: &str) -> io::Result<()> {
-        let file = format!("outputs/{attempt}.safetensors");
+        let file = OutputsReceived::file_of(attempt);
         std::fs::create_dir_all(self.out.join("outputs"))?;
         std::fs::write(self.out.join(&file), &outputs)?;
         self.record(Record::OutputsReceived(OutputsReceived {

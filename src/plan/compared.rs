@@ -1,37 +1,22 @@
 //! The matrix of `webmatrix compare`: models at several precisions, on several backends, or with several features, in one run.
 
-use std::collections::BTreeSet;
-
-use webmatrix_wire::{Backend, Feature, Precision, Status};
+use webmatrix_wire::{Feature, Precision, Status};
 
 use super::cell::Cell;
-use super::expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
+use super::chosen::{Chosen, WARMUP};
+use super::expand::{Decision, Found, Plan, PlanError, PlannedCell};
 use super::matrix::{DEFAULT_PROFILE, Profile, RunSettings};
-use super::model::{ModelClass, Size};
-use super::thresholds::Thresholds;
-use super::verification::{labels, of_arguments};
+use super::model::ModelClass;
 
 /// What is asked of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Compared {
     /// What runs of it are called.
     pub name: &'static str,
-    /// Model classes, or `all`.
-    pub models: Vec<String>,
-    /// Model sizes; without, tiny.
-    pub sizes: Option<Vec<Size>>,
-    /// Items of an inference.
-    pub batches: Option<Vec<u32>>,
-    /// Tokens of its text.
-    pub sequence_lengths: Option<Vec<u32>>,
+    /// Of which cells; the order of backends is that in which they are told.
+    pub chosen: Chosen,
     /// Precisions. Full precision is added where it is not among them: accuracy is told against it.
     pub precisions: Vec<Precision>,
-    /// Browser labels; without, every browser found, and the host where a backend of it is named.
-    pub browsers: Option<Vec<String>>,
-    /// Backends, in the order in which they are told; without, all that there are.
-    pub backends: Option<Vec<Backend>>,
-    /// Classes whose weights the user gives.
-    pub own_weights: BTreeSet<ModelClass>,
     /// Classes whose weights are quantised already, and so come at one precision.
     pub packed: Vec<(ModelClass, Precision)>,
     /// Features, each of which is switched on alone, beside cells without any.
@@ -40,14 +25,7 @@ pub struct Compared {
     pub samples: u32,
     /// Seconds of rest before each try at a cell.
     pub cool_down_s: Option<u32>,
-    /// In place of the default seconds for one attempt.
-    pub attempt_s: Option<u32>,
-    /// In place of the default seconds for everything.
-    pub total_s: Option<u32>,
 }
-
-/// Inferences before the timed ones.
-const WARMUP: u32 = 2;
 
 /// Plans what is asked.
 ///
@@ -56,28 +34,21 @@ const WARMUP: u32 = 2;
 pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
     let mut precisions = vec![Precision::Fp32];
     precisions.extend(asked.precisions.iter().filter(|precision| **precision != Precision::Fp32));
-    let run = RunSettings { warmup: WARMUP, samples: asked.samples, ..RunSettings::default() };
-    let mut matrix = of_arguments(asked.name, found, asked.models.clone(), precisions, run);
+    let run = RunSettings {
+        warmup: WARMUP,
+        samples: asked.samples,
+        cool_down_s: asked.cool_down_s.unwrap_or_default(),
+        ..RunSettings::default()
+    };
+    let chosen = &asked.chosen;
+    let mut matrix = chosen.matrix(asked.name, precisions, run, found);
     for feature in &asked.features {
         let profile = Profile { features: vec![feature.clone()] };
         if matrix.profiles.insert(feature.clone(), profile).is_none() {
             matrix.axes.profiles.push(feature.clone());
         }
     }
-    let overrides = Overrides {
-        browsers: Some(labels(asked.browsers.as_deref(), asked.backends.as_deref(), found)),
-        sizes: asked.sizes.clone(),
-        batches: asked.batches.clone(),
-        sequence_lengths: asked.sequence_lengths.clone(),
-        backends: asked.backends.clone(),
-        own_weights: asked.own_weights.clone(),
-        thresholds: Thresholds::default(),
-        cool_down_s: asked.cool_down_s,
-        attempt_s: asked.attempt_s,
-        total_s: asked.total_s,
-        ..Overrides::default()
-    };
-    let mut plan = plan(&matrix, &overrides, found)?;
+    let mut plan = chosen.plan(&matrix, found)?;
     let comes_at = |class: ModelClass| asked.packed.iter().find(|(packed, _)| *packed == class);
     plan.cells.retain(|planned| {
         let comes = planned.cell.model.class().and_then(comes_at);
@@ -89,7 +60,7 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
     if plan.cells.is_empty() {
         return Err(PlanError::Empty(plan.matrix));
     }
-    if let Some(backends) = &asked.backends {
+    if let Some(backends) = &chosen.backends {
         // Model by model; the first place is what others are held against: their order is the user's.
         let subject = |cell: &Cell| (cell.model.clone(), cell.size, cell.shape);
         let mut subjects = Vec::new();
@@ -102,10 +73,6 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
             let at = subjects.iter().position(|known| *known == subject(&planned.cell));
             (at, backends.iter().position(|backend| *backend == planned.cell.backend))
         });
-    }
-    if asked.browsers.is_none() {
-        // Nobody asked for these by name: that they cannot be used is a line, not a failure.
-        plan.missing.clear();
     }
     Ok(plan)
 }
@@ -139,7 +106,14 @@ pub fn precisions_of(features: &[String]) -> Vec<Precision> {
 
 #[cfg(test)]
 mod tests {
+    use webmatrix_wire::Backend;
+
     use super::*;
+
+    fn chosen(models: &[&str], backends: &[Backend]) -> Chosen {
+        let models = models.iter().map(|model| (*model).to_owned()).collect();
+        Chosen { models, backends: Some(backends.to_vec()), ..Chosen::default() }
+    }
 
     fn lines(asked: &Compared) -> String {
         let found = [Found { label: "chromium".to_owned(), problem: None }];
@@ -152,9 +126,8 @@ mod tests {
     fn full_precision_is_always_there() {
         let asked = Compared {
             name: "compare precisions",
-            models: vec!["bert".to_owned()],
+            chosen: chosen(&["bert"], &[Backend::Wasm]),
             precisions: vec![Precision::Fp16, Precision::Int4],
-            backends: Some(vec![Backend::Wasm]),
             samples: 5,
             ..Compared::default()
         };
@@ -172,9 +145,8 @@ mod tests {
     fn each_feature_stands_alone_beside_none() {
         let asked = Compared {
             name: "compare features",
-            models: vec!["llama".to_owned(), "bert".to_owned()],
+            chosen: chosen(&["llama", "bert"], &[Backend::Wasm, Backend::WebGpu]),
             precisions: vec![Precision::Fp16],
-            backends: Some(vec![Backend::Wasm, Backend::WebGpu]),
             features: ["threads", "shader-f16", "kv-int8"].map(str::to_owned).to_vec(),
             samples: 5,
             ..Compared::default()
@@ -207,9 +179,8 @@ mod tests {
     fn platforms_stand_in_the_order_asked_for() {
         let asked = Compared {
             name: "compare platforms",
-            models: vec!["bert".to_owned(), "vit".to_owned()],
+            chosen: chosen(&["bert", "vit"], &[Backend::NativeCpu, Backend::WebGpu, Backend::Wasm]),
             precisions: vec![Precision::Fp32],
-            backends: Some(vec![Backend::NativeCpu, Backend::WebGpu, Backend::Wasm]),
             samples: 5,
             ..Compared::default()
         };

@@ -10,7 +10,7 @@ use super::cell::{Cell, NATIVE};
 use super::decide::decide;
 use super::file::{CellModel, FileName, ModelFile};
 use super::generation::Generation;
-use super::matrix::{DEFAULT_PROFILE, Deadlines, Include, Matrix, RunSettings};
+use super::matrix::{Deadlines, Include, Matrix, RunSettings, profile_of};
 use super::model::{ModelClass, Runtime, Size};
 use super::ops::{OpsTarget, PlannedOps};
 use super::shape::Shape;
@@ -399,8 +399,7 @@ fn blocks(
             }
         };
         let profiles = match &overrides.features {
-            Some(features) if features.is_empty() => vec![DEFAULT_PROFILE.to_owned()],
-            Some(features) => vec![features.join("-")],
+            Some(features) => vec![profile_of(features)],
             None => include.profiles.clone().unwrap_or_else(|| matrix.axes.profiles.clone()),
         };
         blocks.push(Block {

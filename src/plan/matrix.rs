@@ -234,6 +234,11 @@ impl Default for Deadlines {
 /// The profile that needs no name.
 pub const DEFAULT_PROFILE: &str = "default";
 
+/// The profile that switches these features on.
+pub fn profile_of(features: &[String]) -> String {
+    if features.is_empty() { DEFAULT_PROFILE.to_owned() } else { features.join("-") }
+}
+
 /// A named set of features.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

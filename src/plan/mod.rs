@@ -4,6 +4,7 @@ pub mod axis;
 mod bench;
 mod cell;
 mod checkpoint;
+mod chosen;
 mod compared;
 mod decide;
 mod expand;
@@ -26,6 +27,7 @@ mod verification;
 pub use bench::{BACKENDS, Measure, SUBJECTS};
 pub use cell::{Cell, CellError, NATIVE, is_label};
 pub use checkpoint::{Checkpoint, CheckpointError, is_commit};
+pub use chosen::Chosen;
 pub use compared::{Compared, compared, precisions_of};
 pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
 pub use file::{CellModel, FileName, FileNameError, ModelFile, PinnedFile};
@@ -34,7 +36,7 @@ pub use generation::Generation;
 pub use known::{KnownFailure, KnownFailures, KnownFailuresError};
 pub use matrix::{
     Axes, BATCHES, DEFAULT_PROFILE, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile,
-    RunSettings, SEQUENCE_LENGTHS, parse,
+    RunSettings, SEQUENCE_LENGTHS, parse, profile_of,
 };
 pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
 pub use ops::{OpsSuite, OpsTarget, PlannedOps, ops_suite};
@@ -42,5 +44,5 @@ pub use schema::{gate_schema, matrix_schema, thresholds_schema};
 pub use shape::Shape;
 pub use shard::Shard;
 pub use thresholds::{HostOps, Thresholds, ThresholdsError};
-pub use tuned::{Tuned, kind, profile_of, tuned, with_choices};
+pub use tuned::{Tuned, kind, tuned, with_choices};
 pub use verification::{Verification, verification};

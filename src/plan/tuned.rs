@@ -1,49 +1,29 @@
 //! The matrices of `webmatrix tune`: what can be chosen without changing what is right, and the cells that tell what it is
 //! worth.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
-use webmatrix_wire::{Backend, Feature, MOST_THREADS, Precision};
+use webmatrix_wire::{Feature, MOST_THREADS, Precision};
 
 use super::cell::Cell;
-use super::expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
-use super::matrix::{DEFAULT_PROFILE, Profile, RunSettings};
-use super::model::{ModelClass, Size};
-use super::verification::{labels, of_arguments};
+use super::chosen::{Chosen, WARMUP};
+use super::expand::{Decision, Found, Plan, PlanError, PlannedCell};
+use super::matrix::{DEFAULT_PROFILE, Profile, RunSettings, profile_of};
 
 /// What is to be tuned.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tuned {
-    /// Model classes, or `all`.
-    pub models: Vec<String>,
-    /// Model sizes; without, tiny.
-    pub sizes: Option<Vec<Size>>,
-    /// Items of an inference.
-    pub batches: Option<Vec<u32>>,
-    /// Tokens of its text.
-    pub sequence_lengths: Option<Vec<u32>>,
+    /// Of which cells.
+    pub chosen: Chosen,
     /// Precisions.
     pub precisions: Vec<Precision>,
-    /// Browser labels; without, every browser found, and the host where a backend of it is named.
-    pub browsers: Option<Vec<String>>,
-    /// Backends; without, all that there are.
-    pub backends: Option<Vec<Backend>>,
-    /// Classes whose weights the user gives.
-    pub own_weights: BTreeSet<ModelClass>,
     /// Features to choose from; without, all that this project knows to make a difference.
     pub features: Option<Vec<String>>,
     /// Cores of this machine.
     pub cores: u32,
     /// Timed inferences each time that a cell is run.
     pub samples: u32,
-    /// In place of the default seconds for one attempt.
-    pub attempt_s: Option<u32>,
-    /// In place of the default seconds for everything.
-    pub total_s: Option<u32>,
 }
-
-/// Inferences before the timed ones.
-const WARMUP: u32 = 2;
 
 impl Tuned {
     /// The features to choose from.
@@ -69,11 +49,6 @@ pub fn kind(feature: &str) -> &str {
     }
 }
 
-/// The profile that switches these features on.
-pub fn profile_of(features: &[String]) -> String {
-    if features.is_empty() { DEFAULT_PROFILE.to_owned() } else { features.join("-") }
-}
-
 /// Plans the cells of these sets of features, of which none is the default, that can be run; and of those without features
 /// all, so that it is told why one cannot. Of later rounds, `wanted` says which are left.
 ///
@@ -86,31 +61,16 @@ pub fn tuned(
     found: &[Found],
 ) -> Result<Plan, PlanError> {
     let run = RunSettings { warmup: WARMUP, samples: asked.samples, retries: 0, ..RunSettings::default() };
-    let mut matrix = of_arguments("tune", found, asked.models.clone(), asked.precisions.clone(), run);
+    let mut matrix = asked.chosen.matrix("tune", asked.precisions.clone(), run, found);
     matrix.axes.profiles.extend(sets.iter().map(|set| profile_of(set)));
     matrix.profiles = sets.iter().map(|set| (profile_of(set), Profile { features: set.clone() })).collect();
-    let overrides = Overrides {
-        browsers: Some(labels(asked.browsers.as_deref(), asked.backends.as_deref(), found)),
-        sizes: asked.sizes.clone(),
-        batches: asked.batches.clone(),
-        sequence_lengths: asked.sequence_lengths.clone(),
-        backends: asked.backends.clone(),
-        own_weights: asked.own_weights.clone(),
-        attempt_s: asked.attempt_s,
-        total_s: asked.total_s,
-        ..Overrides::default()
-    };
-    let mut plan = plan(&matrix, &overrides, found)?;
+    let mut plan = asked.chosen.plan(&matrix, found)?;
     plan.cells.retain(|planned| match wanted {
         Some(wanted) => wanted.contains(&planned.cell),
         None => planned.decision == Decision::Run || planned.cell.profile == DEFAULT_PROFILE,
     });
     if plan.cells.is_empty() {
         return Err(PlanError::Empty(plan.matrix));
-    }
-    if asked.browsers.is_none() {
-        // Nobody asked for these by name: that they cannot be used is a line, not a failure.
-        plan.missing.clear();
     }
     Ok(plan)
 }
@@ -134,6 +94,10 @@ pub fn with_choices(plan: &mut Plan, mut chosen: impl FnMut(&Cell) -> Option<Vec
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use webmatrix_wire::Backend;
+
     use super::*;
 
     fn found() -> [Found; 1] {
@@ -142,9 +106,12 @@ mod tests {
 
     fn asked(backends: &[Backend]) -> Tuned {
         Tuned {
-            models: vec!["bert".to_owned()],
+            chosen: Chosen {
+                models: vec!["bert".to_owned()],
+                backends: Some(backends.to_vec()),
+                ..Chosen::default()
+            },
             precisions: vec![Precision::Fp32],
-            backends: Some(backends.to_vec()),
             cores: 4,
             samples: 5,
             ..Tuned::default()

@@ -1,14 +1,11 @@
 //! The matrix of `webmatrix verify`: one model folder, in every browser that is wanted.
 
-use std::collections::BTreeMap;
-
 use webmatrix_wire::{Backend, Precision};
 
-use super::cell::NATIVE;
-use super::expand::{Found, Overrides, Plan, PlanError, plan};
-use super::generation::Generation;
-use super::matrix::{Axes, Deadlines, Include, Matrix, RunSettings};
-use super::model::{ModelClass, Runtime, Size};
+use super::chosen::Chosen;
+use super::expand::{Found, Plan, PlanError};
+use super::matrix::RunSettings;
+use super::model::ModelClass;
 
 /// What is asked of one model folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,64 +24,6 @@ pub struct Verification {
     pub total_s: Option<u32>,
 }
 
-/// The labels to plan for: where none is named, the browsers of this machine, and the host where one of its backends is
-/// named.
-pub(super) fn labels(
-    browsers: Option<&[String]>,
-    backends: Option<&[Backend]>,
-    found: &[Found],
-) -> Vec<String> {
-    if let Some(labels) = browsers {
-        return labels.to_vec();
-    }
-    let named = |native| backends.iter().copied().flatten().any(|backend| backend.is_native() == native);
-    let mut labels = Vec::new();
-    if backends.is_none() || named(false) {
-        labels.extend(found.iter().map(|found| found.label.clone()));
-    }
-    if named(true) {
-        labels.push(NATIVE.to_owned());
-    }
-    labels
-}
-
-/// A matrix that is made of arguments: these models in the browsers of this machine, and in the host, which has backends of
-/// its own. Of the browsers that are not here, only those that are named are a part of it.
-pub(super) fn of_arguments(
-    name: &str,
-    found: &[Found],
-    models: Vec<String>,
-    precisions: Vec<Precision>,
-    run: RunSettings,
-) -> Matrix {
-    Matrix {
-        name: name.to_owned(),
-        description: String::new(),
-        axes: Axes {
-            browsers: found.iter().map(|found| found.label.clone()).collect(),
-            models,
-            sizes: vec![Size::Tiny],
-            batches: Vec::new(),
-            sequence_lengths: Vec::new(),
-            runtimes: vec![Runtime::WebMatrix],
-            backends: vec![Backend::Wasm, Backend::WebGpu, Backend::WebNn],
-            precisions,
-            profiles: vec!["default".to_owned()],
-        },
-        include: vec![Include {
-            reason: "the host has backends of its own".to_owned(),
-            browsers: Some(vec![NATIVE.to_owned()]),
-            backends: Some(vec![Backend::NativeCpu, Backend::NativeGpu]),
-            ..Include::default()
-        }],
-        exclude: Vec::new(),
-        run,
-        generation: Generation::default(),
-        deadlines: Deadlines::default(),
-        profiles: BTreeMap::new(),
-    }
-}
-
 /// Plans what is asked.
 ///
 /// Nothing is tried twice: a verification tells what happened, not what happens on a good day.
@@ -92,24 +31,17 @@ pub(super) fn of_arguments(
 /// # Errors
 /// If a browser is named that nobody knows, or no cell is left.
 pub fn verification(asked: &Verification, found: &[Found]) -> Result<Plan, PlanError> {
-    let labels = labels(asked.browsers.as_deref(), asked.backends.as_deref(), found);
     let run = RunSettings { warmup: 0, samples: 1, retries: 0, ..RunSettings::default() };
-    let models = vec![asked.class.as_str().to_owned()];
-    let matrix = of_arguments("verify", found, models, vec![asked.precision], run);
-    let overrides = Overrides {
-        browsers: Some(labels),
+    let chosen = Chosen {
+        models: vec![asked.class.as_str().to_owned()],
+        browsers: asked.browsers.clone(),
         backends: asked.backends.clone(),
         own_weights: [asked.class].into(),
         attempt_s: asked.attempt_s,
         total_s: asked.total_s,
-        ..Overrides::default()
+        ..Chosen::default()
     };
-    let mut plan = plan(&matrix, &overrides, found)?;
-    if asked.browsers.is_none() {
-        // Nobody asked for these by name: that they cannot be used is a line, not a failure.
-        plan.missing.clear();
-    }
-    Ok(plan)
+    chosen.plan(&chosen.matrix("verify", vec![asked.precision], run, found), found)
 }
 
 #[cfg(test)]

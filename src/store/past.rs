@@ -43,10 +43,12 @@ impl Database {
             WITH own AS (SELECT cell FROM cell WHERE run = $1),
                  alike AS (SELECT DISTINCT run FROM cell
                                WHERE run < $1 AND cell IN (SELECT cell FROM own) ORDER BY run DESC LIMIT $2),
-                 timed AS (SELECT attempt, median(ms) AS ms FROM sample WHERE NOT warmup GROUP BY attempt)
-            SELECT c.run, c.cell, c.status, c.evidence, timed.ms, c.attempt
-            FROM cell c JOIN alike USING (run) LEFT JOIN timed ON timed.attempt = c.attempt
-            ORDER BY c.run, c.ordinal";
+                 past AS (SELECT * FROM cell WHERE run IN (SELECT run FROM alike)),
+                 timed AS (SELECT attempt, median(ms) AS ms FROM sample
+                               WHERE NOT warmup AND attempt IN (SELECT attempt FROM past) GROUP BY attempt)
+            SELECT p.run, p.cell, p.status, p.evidence, timed.ms, p.attempt
+            FROM past p LEFT JOIN timed USING (attempt)
+            ORDER BY p.run, p.ordinal";
         self.rows(sql, params![run, runs], PastRow::read)
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use webmatrix_wire::{EvidenceGrade, Status};
 
+use crate::analyse::speed::timed;
 use crate::analyse::stats::median;
 use crate::collect::is_real;
 use crate::store::{CellRow, EnvironmentRow, FigureRow, RunRow};
@@ -140,7 +141,7 @@ impl TakenCell {
 
     /// Whether its times are those of what it claims, and not of software in its place.
     pub(super) fn is_timed(&self) -> bool {
-        self.is_green() && matches!(self.evidence, EvidenceGrade::Hardware | EvidenceGrade::Cpu)
+        self.is_green() && timed(self.evidence).is_ok()
     }
 }
 

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use webmatrix_wire::{Backend, Feature, Precision};
 
-use super::{ConditionArgs, LaunchArgs, PathArgs, StoreArgs, Weights, within};
-use crate::plan::{BATCHES, SEQUENCE_LENGTHS, Size};
+use super::{ConditionArgs, LaunchArgs, PathArgs, StoreArgs, SubjectArgs, one_run};
 use crate::render::ComparisonFormat;
 use crate::store::RunSelection;
 
@@ -98,23 +97,8 @@ pub(in crate::cli) struct ComparedArgs {
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_MODELS", value_name = "CLASS", required_unless_present = "run")]
     pub(in crate::cli) models: Option<Vec<String>>,
     /// Compare the cells of a run that is stored, and run nothing
-    #[arg(long, env = "WEBMATRIX_RUN", value_name = "ID|latest", value_parser = stored, conflicts_with_all = ["text", "weights", "samples"])]
+    #[arg(long, env = "WEBMATRIX_RUN", value_name = "ID|latest", value_parser = one_run, conflicts_with_all = ["text", "weights", "samples"])]
     pub(in crate::cli) run: Option<RunSelection>,
-    /// Browser labels, `all`, or `native` for the host [default: every browser found]
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL")]
-    pub(in crate::cli) browsers: Option<Vec<String>>,
-    /// Model sizes: tiny small base [default: tiny]
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SIZE", value_name = "SIZE")]
-    pub(in crate::cli) size: Option<Vec<Size>>,
-    /// Items of one inference
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BATCH", value_name = "N", value_parser = within(&BATCHES))]
-    pub(in crate::cli) batch: Option<Vec<u32>>,
-    /// Tokens of its text
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SEQUENCE_LENGTH", value_name = "N", value_parser = within(&SEQUENCE_LENGTHS))]
-    pub(in crate::cli) sequence_length: Option<Vec<u32>>,
-    /// Whose weights: `hub` for the checkpoints that `models pull` brought, or a folder for a class
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_WEIGHTS", value_name = "hub|twin|CLASS=DIR")]
-    pub(in crate::cli) weights: Vec<Weights>,
     /// A text that models of --weights that continue text are scored by: their perplexity, by the folder's tokenizer.json
     #[arg(long, env = "WEBMATRIX_COMPARE_TEXT", value_name = "FILE")]
     pub(in crate::cli) text: Option<PathBuf>,
@@ -127,9 +111,6 @@ pub(in crate::cli) struct ComparedArgs {
     /// Seconds of rest before each try at a cell
     #[arg(long, env = "WEBMATRIX_COOL_DOWN", value_name = "S", value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub(in crate::cli) cool_down: Option<u32>,
-    /// Seconds for one try at a cell
-    #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(in crate::cli) deadline: Option<u32>,
     /// Seconds for everything
     #[arg(long, env = "WEBMATRIX_TOTAL_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     pub(in crate::cli) total_deadline: Option<u32>,
@@ -143,6 +124,8 @@ pub(in crate::cli) struct ComparedArgs {
     #[arg(long, short, env = "WEBMATRIX_QUIET")]
     pub(in crate::cli) quiet: bool,
     #[command(flatten)]
+    pub(in crate::cli) subject: SubjectArgs,
+    #[command(flatten)]
     pub(in crate::cli) conditions: ConditionArgs,
     #[command(flatten)]
     pub(in crate::cli) paths: PathArgs,
@@ -150,13 +133,4 @@ pub(in crate::cli) struct ComparedArgs {
     pub(in crate::cli) launch: LaunchArgs,
     #[command(flatten)]
     pub(in crate::cli) store: StoreArgs,
-}
-
-/// One run: cells of several cannot stand beside one another.
-fn stored(text: &str) -> Result<RunSelection, String> {
-    match text {
-        "latest" => Ok(RunSelection::Latest),
-        "all" => Err("cells of several runs were not measured beside one another: name one".to_owned()),
-        id => Ok(RunSelection::Id(id.to_owned())),
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{LaunchArgs, PathArgs, StoreArgs, Weights};
+use super::{LaunchArgs, PathArgs, StoreArgs, Weights, one_run};
 use crate::render::GateFormat;
 use crate::store::RunSelection;
 
@@ -23,7 +23,7 @@ pub(in crate::cli) struct GateArgs {
     )]
     pub(in crate::cli) baseline: Option<String>,
     /// The run that is judged
-    #[arg(long, default_value = "latest", env = "WEBMATRIX_RUN", value_name = "ID|latest", value_parser = one)]
+    #[arg(long, default_value = "latest", env = "WEBMATRIX_RUN", value_name = "ID|latest", value_parser = one_run)]
     pub(in crate::cli) run: RunSelection,
     /// Keep the run, and those before it that tell its noise, as a baseline in a file
     #[arg(long, env = "WEBMATRIX_SAVE", value_name = "FILE.json")]
@@ -52,13 +52,4 @@ pub(in crate::cli) struct GateArgs {
     /// Say nothing of the progress
     #[arg(long, short, env = "WEBMATRIX_QUIET")]
     pub(in crate::cli) quiet: bool,
-}
-
-/// One run is judged at a time.
-fn one(text: &str) -> Result<RunSelection, String> {
-    match text {
-        "latest" => Ok(RunSelection::Latest),
-        "all" => Err("one run is judged at a time: name it".to_owned()),
-        id => Ok(RunSelection::Id(id.to_owned())),
-    }
 }

@@ -4,35 +4,19 @@ use webmatrix_engine::quant::Scheme;
 use webmatrix_wire::{Backend, Precision};
 
 use super::quantize::keep;
-use super::{LaunchArgs, PathArgs, PrintArgs, StoreArgs, Weights, within};
-use crate::plan::{BATCHES, SEQUENCE_LENGTHS, Size};
+use super::{LaunchArgs, PathArgs, PrintArgs, StoreArgs, SubjectArgs};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct TuneArgs {
     /// Model classes, or `all`
     #[arg(long, num_args = 1.., value_delimiter = ',', required = true, env = "WEBMATRIX_MODELS", value_name = "CLASS")]
     pub(in crate::cli) models: Vec<String>,
-    /// Browser labels, or `native` for the host [default: every browser found]
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL")]
-    pub(in crate::cli) browsers: Option<Vec<String>>,
     /// Backends [default: wasm webgpu webnn; on the host native-cpu native-gpu]
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BACKENDS", value_name = "BACKEND")]
     pub(in crate::cli) backends: Option<Vec<Backend>>,
     /// Precisions: fp32 fp16 int8 int4 int3 int2 mixed
     #[arg(long, num_args = 1.., value_delimiter = ',', default_values_t = [Precision::Fp32], env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
     pub(in crate::cli) precisions: Vec<Precision>,
-    /// Model sizes: tiny small base
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SIZE", value_name = "SIZE")]
-    pub(in crate::cli) size: Option<Vec<Size>>,
-    /// Items of one inference
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BATCH", value_name = "N", value_parser = within(&BATCHES))]
-    pub(in crate::cli) batch: Option<Vec<u32>>,
-    /// Tokens of its text
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_SEQUENCE_LENGTH", value_name = "N", value_parser = within(&SEQUENCE_LENGTHS))]
-    pub(in crate::cli) sequence_length: Option<Vec<u32>>,
-    /// Whose weights: `hub` for the checkpoints that `models pull` brought, or a folder for a class
-    #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_WEIGHTS", value_name = "hub|twin|CLASS=DIR")]
-    pub(in crate::cli) weights: Vec<Weights>,
     /// Features to choose from, for example lanes-128 tile-16x16 weights-int4-g64 [default: threads, subgroups, shader-f16 and
     /// layouts of workgroups]
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_FEATURES", value_name = "FEATURE")]
@@ -49,12 +33,11 @@ pub(in crate::cli) struct TuneArgs {
     /// Times that the last ones are run, in turn
     #[arg(long, default_value_t = 8, env = "WEBMATRIX_ROUNDS", value_name = "N", value_parser = clap::value_parser!(u16).range(5..=100))]
     pub(in crate::cli) rounds: u16,
-    /// Seconds for one try at a cell
-    #[arg(long, env = "WEBMATRIX_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(in crate::cli) deadline: Option<u32>,
     /// Seconds for each of the rounds
     #[arg(long, env = "WEBMATRIX_TOTAL_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     pub(in crate::cli) total_deadline: Option<u32>,
+    #[command(flatten)]
+    pub(in crate::cli) subject: SubjectArgs,
     #[command(flatten)]
     pub(in crate::cli) paths: PathArgs,
     #[command(flatten)]

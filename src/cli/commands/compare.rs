@@ -7,14 +7,13 @@ use sha2::{Digest, Sha256};
 use webmatrix_wire::{Backend, Precision};
 
 use super::report::write;
-use super::run::{SetUp, UnderWay, has_pages};
+use super::run::{Ran, SetUp, run_in_turn};
 use crate::analyse::comparison::{Comparison, Kind, Measured, comparison};
 use crate::analyse::view::CellView;
-use crate::analyse::{exit_status, with_timings};
-use crate::cli::args::{Compare, CompareArgs, ComparedArgs, PrintArgs, Weights};
+use crate::analyse::with_timings;
+use crate::cli::args::{Compare, CompareArgs, ComparedArgs, Weights};
 use crate::cli::config::{self, Machine, Places};
-use crate::cli::recording::Recording;
-use crate::cli::{machine, out, reporter, table};
+use crate::cli::{machine, out, table};
 use crate::collect::{Given, Sources, packed_precision};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Compared, DEFAULT_PROFILE, ModelClass, Plan, Size, compared, precisions_of};
@@ -83,31 +82,21 @@ pub(in crate::cli) async fn run(args: CompareArgs) -> Result<ExitStatus, Failure
 /// Runs the cells, then compares what is stored of them.
 async fn fresh(asked: &Asked<'_>, places: &Places) -> Result<ExitStatus, Failure> {
     let args = asked.common;
-    let machine = Machine::look(&args.paths, args.browsers.as_deref())?;
+    let machine = Machine::look(&args.paths, args.subject.browsers.as_deref())?;
     let plan = plan(asked, &machine)?;
-    has_pages(&plan)?;
     let given = Given { corpus: corpus(args.text.as_deref(), &plan)?, ..Given::default() };
-    let sources = Sources::new(config::weights(&args.weights, &plan)?, given);
-    sources.check(&plan).exit(ExitStatus::BadData)?;
     let concerns = machine::validated(args.conditions.env_validation)?;
-    let recording = Recording::begin(places, &plan)?;
-    let run = recording.run.clone();
-    let reporting = reporter::start(&PrintArgs { format: None, quiet: args.quiet });
-    machine.notes.iter().chain(&concerns).for_each(|note| reporting.events().note(note.as_str()));
     let set_up = SetUp {
         machine: &machine,
         plan: &plan,
         places,
         launch: &args.launch,
-        sources,
+        sources: Sources::new(config::weights(&args.subject.weights, &plan)?, given),
         attempts: Attempts::default(),
     };
-    let under_way = UnderWay::start(recording, reporting, set_up).await?;
-    let collected = under_way.collect_in_turn(1, usize::from(args.rounds)).await;
-    let (sources, stop) = (under_way.ctx.sources.clone(), under_way.ctx.stop.clone());
-    let judged = under_way.finish(collected, exit_status)?;
-    // Every cell may have its verdict, and not have had all its turns.
-    let status = if stop.is_asked() { ExitStatus::Interrupted } else { judged };
+    let notes = [machine.notes.as_slice(), &concerns].concat();
+    let Ran { run, status, sources } =
+        run_in_turn(set_up, usize::from(args.rounds), &notes, args.quiet).await?;
     let texts = if args.text.is_some() { texts(&sources, &plan) } else { Texts::new() };
     let database = Database::open_read_only(&places.db).exit(ExitStatus::BadData)?;
     let comparison = of_run(&database, places, &run, asked.kind, &texts, |_| true)?;
@@ -118,7 +107,7 @@ async fn fresh(asked: &Asked<'_>, places: &Places) -> Result<ExitStatus, Failure
 fn plan(asked: &Asked<'_>, machine: &Machine) -> Result<Plan, Failure> {
     let args = asked.common;
     let mut packed: Vec<(ModelClass, Precision)> = Vec::new();
-    for weights in &args.weights {
+    for weights in &args.subject.weights {
         if let Weights::Own { class, folder } = weights
             && let Some(precision) = packed_precision(*class, folder).exit(ExitStatus::BadData)?
         {
@@ -133,20 +122,17 @@ fn plan(asked: &Asked<'_>, machine: &Machine) -> Result<Plan, Failure> {
     };
     let wanted = Compared {
         name,
-        models: args.models.clone().unwrap_or_default(),
-        sizes: args.size.clone(),
-        batches: args.batch.clone(),
-        sequence_lengths: args.sequence_length.clone(),
+        chosen: args.subject.chosen(
+            args.models.as_deref().unwrap_or_default(),
+            asked.backends.as_deref(),
+            args.total_deadline,
+            machine,
+        )?,
         precisions: asked.precisions.map_or(usual, <[_]>::to_vec),
-        browsers: machine.labels.clone(),
-        backends: asked.backends.clone(),
-        own_weights: config::own_weights(&args.weights)?,
         packed,
         features,
-        cool_down_s: args.cool_down,
         samples: args.samples.unwrap_or(SAMPLES).div_ceil(u32::from(args.rounds)),
-        attempt_s: args.deadline,
-        total_s: args.total_deadline,
+        cool_down_s: args.cool_down,
     };
     compared(&wanted, &machine.found).exit(ExitStatus::Usage)
 }
@@ -183,8 +169,8 @@ fn of_stored(
             labels.as_ref().is_none_or(|labels| labels.iter().any(|label| label == name || label == "all"))
         };
         among(&args.models, cell.model.as_str())
-            && among(&args.browsers, &cell.browser)
-            && args.size.as_ref().is_none_or(|sizes| sizes.contains(&cell.size))
+            && among(&args.subject.browsers, &cell.browser)
+            && args.subject.size.as_ref().is_none_or(|sizes| sizes.contains(&cell.size))
             && asked.backends.as_ref().is_none_or(|backends| backends.contains(&cell.backend))
             && (cell.profile == DEFAULT_PROFILE || among(&asked.features, &cell.profile))
             // What others are held against stays.

@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::report::write;
-use super::run::{SetUp, UnderWay, has_pages};
-use crate::analyse::exit_status;
+use super::run::{Ran, SetUp, run_in_turn};
 use crate::analyse::gate::{Baseline, Gate, Judged, Snapshot, VERSION, gate};
-use crate::cli::args::{GateArgs, PrintArgs};
+use crate::cli::args::GateArgs;
 use crate::cli::config::{self, Machine, Places};
-use crate::cli::recording::Recording;
-use crate::cli::{machine, out, reporter};
+use crate::cli::{machine, out};
 use crate::collect::{Given, Sources};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{GateRules, KnownFailures, NATIVE, Plan};
@@ -221,23 +219,21 @@ fn again(
     if let Some(absent) = plan.browsers().iter().find(|label| **label != NATIVE && !usable(label)) {
         return Ok(Err(format!("{absent} is not usable here; `webmatrix browsers check {absent}` says why")));
     }
-    has_pages(&plan)?;
     Ok(Ok((plan, machine)))
 }
 
 /// Runs the alarming cells once more, in fresh browsers.
 async fn confirm(args: &GateArgs, places: &Places, again: &(Plan, Machine)) -> Result<Snapshot, Failure> {
     let (plan, machine) = again;
-    let sources = Sources::new(config::weights(&args.weights, plan)?, Given::default());
-    sources.check(plan).exit(ExitStatus::BadData)?;
-    let recording = Recording::begin(places, plan)?;
-    let run = recording.run.clone();
-    let reporting = reporter::start(&PrintArgs { format: None, quiet: args.quiet });
-    let set_up =
-        SetUp { machine, plan, places, launch: &args.launch, sources, attempts: Attempts::default() };
-    let under_way = UnderWay::start(recording, reporting, set_up).await?;
-    let collected = under_way.collect(1).await;
-    let status = under_way.finish(collected, exit_status)?;
+    let set_up = SetUp {
+        machine,
+        plan,
+        places,
+        launch: &args.launch,
+        sources: Sources::new(config::weights(&args.weights, plan)?, Given::default()),
+        attempts: Attempts::default(),
+    };
+    let Ran { run, status, .. } = run_in_turn(set_up, 1, &[], args.quiet).await?;
     if status == ExitStatus::Interrupted {
         return Err(Failure::text(status, "stopped while alarms were tried again".to_owned()));
     }

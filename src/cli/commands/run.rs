@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::analyse::{Rules, Tally, exit_status};
-use crate::cli::args::{LaunchArgs, RunArgs};
+use crate::cli::args::{LaunchArgs, PrintArgs, RunArgs};
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::launcher::LocalLauncher;
 use crate::cli::recording::Recording;
 use crate::cli::reporter::{self, Reporting};
-use crate::cli::tuned::{Place, Tuned};
+use crate::cli::tuned::{self, Place, Tuned};
 use crate::cli::{files, machine, out, signals};
 use crate::collect::{self, BrowserSeen, CollectError, Context, Record, Settings, Sources, Stop, peer_files};
 use crate::discover::Installed;
@@ -72,7 +72,8 @@ fn plan(args: &RunArgs, machine: &Machine, places: &Places) -> Result<(Plan, Vec
         return Ok((plan, Vec::new()));
     }
     let kept = Tuned::load(places)?;
-    let found = |cell: &Cell| kept.get(cell, &Place::of(&cell.browser, machine));
+    let host = tuned::machine_name();
+    let found = |cell: &Cell| kept.get(cell, &Place::of(&host, &cell.browser, machine));
     let mut notes = Vec::new();
     with_choices(&mut plan, |cell| {
         let entry = found(cell)?;
@@ -135,6 +136,34 @@ pub(super) struct SetUp<'a> {
     pub(super) sources: Sources,
     /// With whatever else their pages may import.
     pub(super) attempts: Attempts,
+}
+
+/// A run that is over.
+pub(super) struct Ran {
+    pub(super) run: String,
+    /// `Interrupted` as soon as somebody asked it to stop: every cell may have its verdict then, and not have had its turns.
+    pub(super) status: ExitStatus,
+    pub(super) sources: Arc<Sources>,
+}
+
+/// Runs every cell of a plan so many times, in turn, as a run of its own, after telling these notes.
+pub(super) async fn run_in_turn(
+    set_up: SetUp<'_>,
+    rounds: usize,
+    notes: &[String],
+    quiet: bool,
+) -> Result<Ran, Failure> {
+    ready(set_up.plan, &set_up.sources)?;
+    let recording = Recording::begin(set_up.places, set_up.plan)?;
+    let run = recording.run.clone();
+    let reporting = reporter::start(&PrintArgs { format: None, quiet });
+    notes.iter().for_each(|note| reporting.events().note(note.as_str()));
+    let under_way = UnderWay::start(recording, reporting, set_up).await?;
+    let collected = under_way.collect_in_turn(1, rounds).await;
+    let (sources, stop) = (under_way.ctx.sources.clone(), under_way.ctx.stop.clone());
+    let judged = under_way.finish(collected, exit_status)?;
+    let status = if stop.is_asked() { ExitStatus::Interrupted } else { judged };
+    Ok(Ran { run, status, sources })
 }
 
 /// A run that is recorded, reported and can be stopped: what `run` and `verify` share.

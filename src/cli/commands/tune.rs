@@ -7,15 +7,13 @@ use serde::Serialize;
 use webmatrix_wire::BackendFacts;
 
 use super::compare::rounds_of;
-use super::run::{SetUp, UnderWay, has_pages};
-use crate::analyse::exit_status;
+use super::run::{Ran, SetUp, run_in_turn};
 use crate::analyse::tuning::{Choice, Tried, choices, finalists, subject, survivors};
 use crate::analyse::view::CellView;
-use crate::cli::args::{PrintArgs, TuneArgs};
+use crate::cli::args::TuneArgs;
 use crate::cli::config::{self, Machine, Places};
-use crate::cli::recording::Recording;
-use crate::cli::tuned::{Entry, Place, Tuned as Kept};
-use crate::cli::{machine, out, reporter, table};
+use crate::cli::tuned::{self as kept, Entry, Place, Tuned as Kept};
+use crate::cli::{machine, out, table};
 use crate::collect::{Given, Sources};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Plan, Tuned, tuned};
@@ -38,12 +36,11 @@ struct Document<'a> {
 
 pub(in crate::cli) async fn run(args: TuneArgs) -> Result<ExitStatus, Failure> {
     let places = Places::of(&args.store);
-    let machine = Machine::look(&args.paths, args.browsers.as_deref())?;
+    let machine = Machine::look(&args.paths, args.subject.browsers.as_deref())?;
     let kept = Kept::load(&places)?;
     let tuning = Tuning { asked: asked(&args, &machine)?, args: &args, places: &places, machine: &machine };
     let sets: Vec<Vec<String>> = tuning.asked.choices().into_iter().map(|choice| vec![choice]).collect();
     let mut plan = tuning.plan(&sets, None)?;
-    has_pages(&plan)?;
     let (mut runs, mut rounds) = (Vec::new(), 1);
     // Each round has half of the cells and twice the turns of the one before.
     let tried = loop {
@@ -96,19 +93,11 @@ pub(in crate::cli) async fn run(args: TuneArgs) -> Result<ExitStatus, Failure> {
 
 fn asked(args: &TuneArgs, machine: &Machine) -> Result<Tuned, Failure> {
     Ok(Tuned {
-        models: args.models.clone(),
-        sizes: args.size.clone(),
-        batches: args.batch.clone(),
-        sequence_lengths: args.sequence_length.clone(),
+        chosen: args.subject.chosen(&args.models, args.backends.as_deref(), args.total_deadline, machine)?,
         precisions: args.precisions.clone(),
-        browsers: machine.labels.clone(),
-        backends: args.backends.clone(),
-        own_weights: config::own_weights(&args.weights)?,
         features: args.features.clone(),
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
         samples: args.samples,
-        attempt_s: args.deadline,
-        total_s: args.total_deadline,
     })
 }
 
@@ -134,26 +123,17 @@ impl Tuning<'_> {
 
     /// Runs the plan's cells in turn, so many times, as a run of its own.
     async fn measure(&self, plan: &Plan, rounds: usize) -> Result<Measured, Failure> {
-        let weights = config::weights(&self.args.weights, plan)?;
-        let sources = Sources::new(weights, Given::default()).keeping(self.args.keep_layers.clone());
-        sources.check(plan).exit(ExitStatus::BadData)?;
-        let recording = Recording::begin(self.places, plan)?;
-        let run = recording.run.clone();
-        let reporting = reporter::start(&PrintArgs { format: None, quiet: self.args.print.quiet });
-        self.machine.notes.iter().for_each(|note| reporting.events().note(note.as_str()));
+        let weights = config::weights(&self.args.subject.weights, plan)?;
         let set_up = SetUp {
             machine: self.machine,
             plan,
             places: self.places,
             launch: &self.args.launch,
-            sources,
+            sources: Sources::new(weights, Given::default()).keeping(self.args.keep_layers.clone()),
             attempts: Attempts::default(),
         };
-        let under_way = UnderWay::start(recording, reporting, set_up).await?;
-        let collected = under_way.collect_in_turn(1, rounds).await;
-        let stop = under_way.ctx.stop.clone();
-        let judged = under_way.finish(collected, exit_status)?;
-        let status = if stop.is_asked() { ExitStatus::Interrupted } else { judged };
+        let Ran { run, status, .. } =
+            run_in_turn(set_up, rounds, &self.machine.notes, self.args.print.quiet).await?;
         let database = Database::open_read_only(&self.places.db).exit(ExitStatus::BadData)?;
         let tried = tried(&database, &run, plan).exit(ExitStatus::BadData)?;
         Ok(Measured { run, tried, status })
@@ -187,11 +167,12 @@ fn entries(found: &[Choice], run: &str, places: &Places, machine: &Machine) -> R
             adapters.insert(cell, words.join(" "));
         }
     }
+    let host = kept::machine_name();
     let cpu = machine::facts().remove("cpu").unwrap_or_default();
     let entry = |choice: &Choice| {
         let cell: Cell = choice.cell.parse().ok()?;
         Some(Entry {
-            place: Place::of(&cell.browser, machine),
+            place: Place::of(&host, &cell.browser, machine),
             adapter: adapters.get(&choice.cell).cloned().unwrap_or_else(|| cpu.clone()),
             run: run.to_owned(),
             at: jiff::Timestamp::now().to_string(),

@@ -147,12 +147,12 @@ impl Setting {
                     return Err(Failure::text(ExitStatus::BadData, text));
                 }
                 (
-                    Sources::new(config::weights(&common.weights, &self.plan)?, Given::default()),
+                    Sources::new(config::weights(&common.subject.weights, &self.plan)?, Given::default()),
                     Attempts::default(),
                 )
             }
             Command::Tune(args) => {
-                let weights = config::weights(&args.weights, &self.plan)?;
+                let weights = config::weights(&args.subject.weights, &self.plan)?;
                 let sources = Sources::new(weights, Given::default()).keeping(args.keep_layers.clone());
                 (sources, Attempts::default())
             }
