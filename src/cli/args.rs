@@ -178,10 +178,10 @@ fn within(axis: &RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(i64::from(*axis.start())..=i64::from(*axis.end()))
 }
 
-/// One run: where cells are held against one another, several are too many.
+/// One run, where several are too many.
 fn one_run(text: &str) -> Result<RunSelection, String> {
     match text.parse() {
-        Ok(RunSelection::All) => Err("it takes one run: name it".to_owned()),
+        Ok(RunSelection::All) => Err("cells of several runs were not measured beside one another: name one".to_owned()),
         Ok(one) => Ok(one),
         Err(never) => match never {},
     }
