@@ -8,19 +8,20 @@ use webmatrix::store::Database;
 use webmatrix_wire::{Message, Status};
 
 use crate::command::{code, folder, stderr, stdout, webmatrix};
+use crate::traces::is_here;
 
 const CELL: &str = "native/bert@tiny/webmatrix/native-cpu/fp32/default";
 
 /// The journal of a run of one cell.
-fn real_run(place: &Path) -> Vec<Entry> {
+fn real_run(place: &Path, browser: &str, backend: &str) -> Vec<Entry> {
     let run = [
         "run",
         "--browsers",
-        "native",
+        browser,
         "--models",
         "bert",
         "--backends",
-        "native-cpu",
+        backend,
         "--samples",
         "6",
         "--quiet",
@@ -87,28 +88,30 @@ fn gate(place: &Path, further: &[&str]) -> (i32, Value, String) {
     (code(&output), told, stderr(&output))
 }
 
+/// Rules under which compiling, which really differs, is not looked at.
+const RULES: &str =
+    "false_share = 0.05\nhistory = 20\n[metrics.latency]\nworse = \"up\"\nchange = 0.1\nrun_noise = 0.05\n";
+
+/// Six runs about so long, the last of them twice as long.
+fn slowed_once(real: &[Entry], numbers: std::ops::RangeInclusive<usize>, ms: f64) -> Vec<Vec<Entry>> {
+    let last = *numbers.end();
+    let of = |number: usize| {
+        let ms = if number == last { 2.0 * ms } else { ms * (1.0 + 0.001 * number as f64) };
+        copied(real, number, ms, Status::Pass)
+    };
+    numbers.map(of).collect()
+}
+
 #[test]
 fn an_alarm_is_one_only_after_it_was_seen_again() {
     let place = folder();
     let place = place.path();
-    let real = real_run(place);
-    // Rules under which compiling, which really differs, is not looked at.
-    let rules = "false_share = 0.05\nhistory = 20\n[metrics.latency]\nworse = \"up\"\nchange = 0.1\nrun_noise = 0.05\n";
-    std::fs::write(place.join("rules.toml"), rules).unwrap_or_else(|error| panic!("{error}"));
+    let real = real_run(place, "native", "native-cpu");
+    std::fs::write(place.join("rules.toml"), RULES).unwrap_or_else(|error| panic!("{error}"));
     let id = |number: usize| id_of(&real[0].run, number);
 
     // Slow ones that were twice as slow once: the host, run again, is much faster.
-    let slow: Vec<_> = (1..=6)
-        .map(|number| {
-            copied(
-                &real,
-                number,
-                if number == 6 { 2.0e6 } else { 1.0e6 + 1000.0 * number as f64 },
-                Status::Pass,
-            )
-        })
-        .collect();
-    store(place, &slow);
+    store(place, &slowed_once(&real, 1..=6, 1.0e6));
     let args = |run: &str, baseline: &str| {
         ["--rules", "rules.toml", "--run", run, "--baseline", baseline].map(str::to_owned).to_vec()
     };
@@ -127,17 +130,7 @@ fn an_alarm_is_one_only_after_it_was_seen_again() {
     assert_eq!(told["baseline"]["run"], id(5));
 
     // Fast ones beside which the host really is slower.
-    let fast: Vec<_> = (11..=16)
-        .map(|number| {
-            copied(
-                &real,
-                number,
-                if number == 16 { 2.0e-6 } else { 1.0e-6 + 1e-9 * number as f64 },
-                Status::Pass,
-            )
-        })
-        .collect();
-    store(place, &fast);
+    store(place, &slowed_once(&real, 11..=16, 1.0e-6));
     let (exit, told, says) = run(&args(&id(16), &id(15)), &[]);
     assert_eq!((exit, &told["figures"][0]["confirmed"]), (1, &"yes".into()), "{says} {told:#}");
 
@@ -164,11 +157,39 @@ fn an_alarm_is_one_only_after_it_was_seen_again() {
     }
 }
 
+/// The cell is run again in a fresh page, as a run of its own, and that page's word counts.
+#[test]
+fn browsers_are_asked_again() {
+    if !is_here("chromium") {
+        return;
+    }
+    let place = folder();
+    let place = place.path();
+    let real = real_run(place, "chromium", "wasm");
+    std::fs::write(place.join("rules.toml"), RULES).unwrap_or_else(|error| panic!("{error}"));
+    store(place, &slowed_once(&real, 1..=6, 1.0e6));
+    store(place, &slowed_once(&real, 11..=16, 1.0e-6));
+    store(place, &[copied(&real, 17, 2.0e-6, Status::Crash)]);
+    let id = |number: usize| id_of(&real[0].run, number);
+    let judged = |run: usize| {
+        let (run, before) = (id(run), id(run - 1));
+        gate(place, &["--rules", "rules.toml", "--run", &run, "--baseline", &before])
+    };
+    let (exit, told, says) = judged(6);
+    assert_eq!((exit, &told["figures"][0]["confirmed"]), (0, &"no".into()), "{says} {told:#}");
+    let (exit, told, says) = judged(16);
+    assert_eq!((exit, &told["figures"][0]["confirmed"]), (1, &"yes".into()), "{says} {told:#}");
+    let (exit, told, says) = judged(17);
+    assert_eq!((exit, &told["statuses"][0]["confirmed"]), (0, &"no".into()), "{says} {told:#}");
+    let runs = collect::runs(&place.join("webmatrix-out"));
+    assert_eq!(runs.len(), 4, "the real one, and one each time that it was tried again: {runs:?}");
+}
+
 #[test]
 fn baselines_are_runs_branches_and_files() {
     let place = folder();
     let place = place.path();
-    let real = real_run(place);
+    let real = real_run(place, "native", "native-cpu");
     let mut runs: Vec<_> = (1..=3).map(|number| copied(&real, number, 5.0, Status::Pass)).collect();
     for entry in runs[..2].iter_mut().flatten() {
         if let Record::RunStarted(started) = &mut entry.record {

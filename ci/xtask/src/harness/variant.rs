@@ -82,6 +82,9 @@ impl Variant {
         // WebGPU and WebNN are still unstable in `web-sys`, and every crate must see the same choice.
         let mut flags =
             vec!["--cfg=web_sys_unstable_apis".to_owned(), format!("-Ctarget-feature={}", self.features)];
+        // Kernels are written in the order in which their numbers fit into registers. Left to itself the compiler takes all
+        // sums of one kind first, and half of what it has loaded goes to the stack and back.
+        flags.push("-Cllvm-args=-pre-RA-sched=source".to_owned());
         flags.extend(self.link_args.iter().map(|arg| format!("-Clink-arg={arg}")));
         flags.join(" ")
     }
@@ -108,6 +111,9 @@ mod tests {
     #[test]
     fn flags_are_one_line() {
         let flags = Variant::named("simd").unwrap().rustflags();
-        assert_eq!(flags, "--cfg=web_sys_unstable_apis -Ctarget-feature=+simd128");
+        assert_eq!(
+            flags,
+            "--cfg=web_sys_unstable_apis -Ctarget-feature=+simd128 -Cllvm-args=-pre-RA-sched=source"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::ops::{Attention, AttentionDims};
 use crate::tensor::Tensor;
 
-use super::gemm::{MR, NR, accumulate, accumulate_from, pack};
+use super::gemm::{MR, NR, RowBlocks, pack};
 use super::normalization::softmax_row;
 use super::parallel::Crew;
 use super::simd::{axpy, dot};
@@ -107,7 +107,7 @@ impl<'t> Problem<'t> {
         let keys = self.reach(n.tokens - 1).end;
         let (mut queries, mut k_panels, mut v_panels) = (Vec::new(), Vec::new(), Vec::new());
         let mut scores = vec![0.0; QUERIES.min(n.tokens) * keys];
-        let mut packed = None;
+        let (mut packed, mut left) = (None, RowBlocks::default());
         for Head { b, h, mut out } in heads {
             let g = h / n.group;
             if packed != Some((b, g)) {
@@ -127,11 +127,13 @@ impl<'t> Problem<'t> {
                 let scores = &mut scores[..out.len() * span];
                 scores.fill(0.0);
                 let mut rows: Vec<&mut [f32]> = scores.chunks_exact_mut(span.max(1)).collect();
-                accumulate(&queries, n.d, &k_panels[start * n.d..], &mut rows);
+                left.set(&queries, n.d);
+                left.accumulate(&k_panels[start * n.d..], 0..n.d, &mut rows);
                 for (t, row) in (first..).zip(rows) {
                     self.weigh(b, h, t, start, row);
                 }
-                accumulate_from(scores, span, &v_panels, start..keys, out);
+                left.set(scores, span);
+                left.accumulate(&v_panels, start..keys, out);
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::ops::Conv2d;
 use crate::tensor::Tensor;
 
-use super::gemm::{NR, accumulate};
+use super::gemm::{NR, RowBlocks};
 use super::parallel::{self, Crew};
 
 /// Taps gathered at once: 1 MiB of panels stays in the second-level cache.
@@ -26,6 +26,8 @@ pub(super) fn run(crew: &Crew, op: Conv2d, inputs: &[&Tensor], shape: &[usize]) 
         return Tensor::f32(shape, y);
     }
     let source = Source { op, size: [height, width], kernel: [kh, kw], columns };
+    let filters: Vec<_> =
+        filter.as_f32().chunks_exact(out / op.groups * depth).map(|of| RowBlocks::of(of, depth)).collect();
     // Each thread has its own pixels, of every image and channel.
     let units = crew.split(pixels.div_ceil(NR), batch * out * NR * depth);
     let parts: Vec<_> = units.iter().map(|at| at.start * NR..(at.end * NR).min(pixels)).collect();
@@ -37,7 +39,6 @@ pub(super) fn run(crew: &Crew, op: Conv2d, inputs: &[&Tensor], shape: &[usize]) 
         for (part, planes) in planes.chunks_exact_mut(out / op.groups).enumerate() {
             let (image, group) = (part / op.groups, part % op.groups);
             let x = &x.as_f32()[(image * channels + group * per_group) * plane..][..per_group * plane];
-            let filter = &filter.as_f32()[group * (out / op.groups) * depth..][..out / op.groups * depth];
             for first in (0..pixels.len()).step_by(tile) {
                 let count = tile.min(pixels.len() - first);
                 let panels = &mut panels[..count.next_multiple_of(NR) * depth];
@@ -47,7 +48,7 @@ pub(super) fn run(crew: &Crew, op: Conv2d, inputs: &[&Tensor], shape: &[usize]) 
                 }
                 let mut y: Vec<&mut [f32]> =
                     planes.iter_mut().map(|plane| &mut plane[first..first + count]).collect();
-                accumulate(filter, depth, panels, &mut y);
+                filters[group].accumulate(panels, 0..depth, &mut y);
             }
         }
     });

@@ -90,6 +90,7 @@ pub(super) fn run(
 ) -> Tensor {
     let (m, k, n) = (a.shape()[0], w.k, w.n);
     let mut out = vec![0.0; m * n];
+    let a = RowBlocks::of(a.as_f32(), k);
     // By columns: how rows are taken together decides the order of sums, and stays as it is.
     let panels = crew.split(n.div_ceil(NR), NR * m * k);
     let columns: Vec<_> = panels.iter().map(|at| at.start * NR..(at.end * NR).min(n)).collect();
@@ -98,7 +99,7 @@ pub(super) fn run(
         if let Some(bias) = bias {
             rows.iter_mut().for_each(|row| row.copy_from_slice(&bias[columns.clone()]));
         }
-        accumulate(a.as_f32(), k, &w.panels[columns.start * k..], &mut rows);
+        a.accumulate(&w.panels[columns.start * k..], 0..k, &mut rows);
         if let Some(op) = activation {
             rows.iter_mut().for_each(|row| unary_in_place(op, row));
         }
@@ -106,52 +107,111 @@ pub(super) fn run(
     Tensor::f32([m, n], out)
 }
 
-/// Adds `a [m, k]` times panels to rows of the result, all of one length: as many panels as that takes.
-pub(super) fn accumulate(a: &[f32], k: usize, panels: &[f32], out: &mut [&mut [f32]]) {
-    accumulate_from(a, k, panels, 0..k, out);
+/// The left side of a product, by blocks of depth and of rows as [`block`] takes them: whatever it reads lies in one run
+/// then, not in rows whose distance is a power of two more often than not.
+#[derive(Debug, Default)]
+pub(super) struct RowBlocks {
+    /// For each block of depth, for each block of rows: `[step][row]`.
+    numbers: Vec<f32>,
+    /// Of the blocks of rows.
+    heights: Vec<usize>,
+    rows: usize,
+    k: usize,
+    /// Of a block, but for the last.
+    depth: usize,
 }
 
-/// As [`accumulate`], with the first `k` of those steps of panels that `within` has, which reaches to their end.
-pub(super) fn accumulate_from(
-    a: &[f32],
-    k: usize,
-    panels: &[f32],
-    within: std::ops::Range<usize>,
-    out: &mut [&mut [f32]],
-) {
-    let m = a.len().checked_div(k).unwrap_or(0).min(out.len());
-    let Some(n) = out.first().map(|row| row.len()) else { return };
-    let steps = within.end;
-    let panels = || panels[..n.next_multiple_of(NR) * steps].chunks_exact((NR * steps).max(1));
-    if m == 1 {
-        // Every weight is read once: nothing is gained by blocks, and long runs are read fastest.
-        for (at, panel) in panels().enumerate() {
-            row(a, &panel[within.start * NR..][..k * NR], &mut out[0][at * NR..(at * NR + NR).min(n)]);
-        }
-        return;
+impl RowBlocks {
+    /// Of rows that lie one after the other, each `k` long.
+    pub(super) fn of(a: &[f32], k: usize) -> Self {
+        let mut these = Self::default();
+        these.set(a, k);
+        these
     }
-    for k0 in (0..k).step_by(KC) {
-        let depth = KC.min(k - k0);
-        for (at, panel) in panels().enumerate() {
-            let panel = &panel[(within.start + k0) * NR..][..depth * NR];
-            let columns = at * NR..(at * NR + NR).min(n);
-            let mut at = 0;
-            while m - at >= MR {
-                let (a, out) = (&a[at * k + k0..], &mut out[at..]);
+
+    /// Takes other rows in place of those it has.
+    pub(super) fn set(&mut self, a: &[f32], k: usize) {
+        (self.rows, self.k) = (a.len().checked_div(k).unwrap_or(0), k);
+        // A single row reads every weight once: nothing is gained by blocks, and long runs are read fastest.
+        self.depth = if self.rows == 1 { k } else { KC };
+        self.heights.clear();
+        let mut left = self.rows;
+        while left > 0 {
+            let height = match left {
                 // Eight are two of four: two rows left alone would cost more.
-                if TALL > MR && m - at >= TALL && m - at != 2 * MR {
-                    block::<TALL>(a, k, panel, out, columns.clone());
-                    at += TALL;
-                } else {
-                    block::<MR>(a, k, panel, out, columns.clone());
-                    at += MR;
+                left if TALL > MR && left >= TALL && left != 2 * MR => TALL,
+                left if left >= MR => MR,
+                _ => 1,
+            };
+            self.heights.push(height);
+            left -= height;
+        }
+        self.numbers.clear();
+        self.numbers.resize(self.rows * k, 0.0);
+        let mut to = &mut self.numbers[..];
+        for start in (0..k).step_by(self.depth.max(1)) {
+            let steps = start..(start + self.depth).min(k);
+            let mut rows = a.chunks_exact(k);
+            for &height in &self.heights {
+                let (block, others) = to.split_at_mut(height * steps.len());
+                let rows = rows.by_ref().map(|row| &row[steps.clone()]);
+                match height {
+                    1 => interleave::<1>(rows, block),
+                    TALL => interleave::<TALL>(rows, block),
+                    _ => interleave::<MR>(rows, block),
                 }
-            }
-            while at < m {
-                row(&a[at * k + k0..][..depth], panel, &mut out[at][columns.clone()]);
-                at += 1;
+                to = others;
             }
         }
+    }
+
+    /// Adds the products with panels to rows of the result, all of one length: as many panels as that takes. Panels end with
+    /// `within`, the steps of theirs that these rows are as long as.
+    pub(super) fn accumulate(&self, panels: &[f32], within: std::ops::Range<usize>, out: &mut [&mut [f32]]) {
+        let Some(n) = out.first().map(|row| row.len()) else { return };
+        let panels = || panels[..n.next_multiple_of(NR) * within.end].chunks_exact((NR * within.end).max(1));
+        let mut numbers = &self.numbers[..];
+        for start in (0..self.k).step_by(self.depth.max(1)) {
+            let depth = self.depth.min(self.k - start);
+            let (a, others) = numbers.split_at(self.rows * depth);
+            numbers = others;
+            for (at, panel) in panels().enumerate() {
+                let panel = panel[(within.start + start) * NR..][..depth * NR].as_chunks::<NR>().0;
+                multiply(&self.heights, a, panel, out, at * NR..(at * NR + NR).min(n));
+            }
+        }
+    }
+}
+
+/// Adds blocks of rows times a panel to these columns of their rows of the result.
+#[inline(always)]
+fn multiply(
+    heights: &[usize],
+    mut a: &[f32],
+    panel: &[[f32; NR]],
+    mut out: &mut [&mut [f32]],
+    columns: std::ops::Range<usize>,
+) {
+    for &height in heights {
+        let (of_block, others) = a.split_at(height * panel.len());
+        let (rows, below) = out.split_at_mut(height);
+        match height {
+            1 => row(of_block, panel.as_flattened(), &mut rows[0][columns.clone()]),
+            TALL => block::<TALL>(of_block, panel, rows, columns.clone()),
+            _ => block::<MR>(of_block, panel, rows, columns.clone()),
+        }
+        (a, out) = (others, below);
+    }
+}
+
+/// Writes the next `R` rows step by step, `[step][row]`.
+#[inline(always)]
+fn interleave<'a, const R: usize>(mut rows: impl Iterator<Item = &'a [f32]>, to: &mut [f32]) {
+    let to = to.as_chunks_mut::<R>().0;
+    // Equal lengths, so that the loop checks no index.
+    let rows: [&[f32]; R] = std::array::from_fn(|_| &rows.next().expect("counted")[..to.len()]);
+    for (step, to) in to.iter_mut().enumerate() {
+        *to = std::array::from_fn(|r| rows[r][step]);
     }
 }
 
@@ -185,29 +245,25 @@ fn row(a: &[f32], panel: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Adds `R` rows of `a` times a panel to `R` rows of the result.
+/// Adds `R` rows, `a[step][row]`, times a panel to `R` rows of the result.
+///
+/// A step's numbers and all sums have a register each, of the fifteen that engines have: in this order, which the
+/// compiler is told to keep.
 #[inline(always)]
 fn block<const R: usize>(
     a: &[f32],
-    a_stride: usize,
-    panel: &[f32],
+    panel: &[[f32; NR]],
     out: &mut [&mut [f32]],
     columns: std::ops::Range<usize>,
 ) {
-    /// Steps of depth whose addresses are computed once.
-    const STEPS: usize = 4;
-    let (steps, rest) = panel.as_chunks::<NR>().0.as_chunks::<STEPS>();
-    let rows: [&[f32]; R] = std::array::from_fn(|r| &a[r * a_stride..][..panel.len() / NR]);
-    // Equal lengths, so that the loop checks no index.
-    let row_steps = rows.map(|row| &row.as_chunks::<STEPS>().0[..steps.len()]);
     let mut sums = [[F32x4::splat(0.0); 2]; R];
-    for (i, w) in steps.iter().enumerate() {
-        for (j, w) in w.iter().enumerate() {
-            step(w, &mut sums, |r| row_steps[r][i][j]);
+    for (x, w) in a.as_chunks::<R>().0.iter().zip(panel) {
+        let (low, high) = (F32x4::load(&w[..4]), F32x4::load(&w[4..]));
+        for (sum, x) in sums.iter_mut().zip(x) {
+            let x = F32x4::splat(*x);
+            sum[0] = x.mul_add(low, sum[0]);
+            sum[1] = x.mul_add(high, sum[1]);
         }
-    }
-    for (i, w) in rest.iter().enumerate() {
-        step(w, &mut sums, |r| rows[r][steps.len() * STEPS + i]);
     }
     for (sum, out) in sums.iter().zip(out) {
         let [low, high] = sum.map(F32x4::to_array);
@@ -217,13 +273,39 @@ fn block<const R: usize>(
     }
 }
 
-/// A step of depth: adds the products of a panel's lanes with `x(row)` to the sums of each row.
-#[inline(always)]
-fn step<const R: usize>(w: &[f32; NR], sums: &mut [[F32x4; 2]; R], x: impl Fn(usize) -> f32) {
-    let (low, high) = (F32x4::load(&w[..4]), F32x4::load(&w[4..]));
-    for (r, sum) in sums.iter_mut().enumerate() {
-        let x = F32x4::splat(x(r));
-        sum[0] = x.mul_add(low, sum[0]);
-        sum[1] = x.mul_add(high, sum[1]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::twin::Draw;
+
+    /// Every remainder of rows, of columns and of depth, and panels of which only later steps count.
+    #[test]
+    fn blocks_of_any_size_add_up_to_the_product() {
+        let mut draw = Draw::new(3, "blocks");
+        let mut numbers = |count: usize| -> Vec<f32> {
+            (0..count).map(|_| (draw.bits() % 2001) as f32 / 1000.0 - 1.0).collect()
+        };
+        for (m, n, k, before) in (1..=20).map(|m| (m, 1 + m * 5 % 27, 1 + m * 37 % 150, m % 3 * NR)).chain([
+            (7, 9, KC + 3, 0),
+            (13, 17, 2 * KC, NR),
+            (1, 8, 2 * KC + 1, 5),
+        ]) {
+            let (a, w, mut out) = (numbers(m * k), numbers(n * (before + k)), numbers(m * n));
+            let want: Vec<f64> = (0..m * n)
+                .map(|at| {
+                    let (row, column) = (&a[at / n * k..][..k], &w[at % n * (before + k) + before..][..k]);
+                    let sum: f64 = row.iter().zip(column).map(|(a, w)| f64::from(*a) * f64::from(*w)).sum();
+                    f64::from(out[at]) + sum
+                })
+                .collect();
+            let mut panels = Vec::new();
+            pack_rows(&mut panels, &w, before + k);
+            let mut rows: Vec<&mut [f32]> = out.chunks_exact_mut(n).collect();
+            RowBlocks::of(&a, k).accumulate(&panels, before..before + k, &mut rows);
+            for (at, (y, want)) in out.iter().zip(want).enumerate() {
+                let near = (f64::from(*y) - want).abs() <= 4e-7 * k as f64;
+                assert!(near, "{m}x{n}x{k} behind {before}, {at}: {y}, not {want}");
+            }
+        }
     }
 }

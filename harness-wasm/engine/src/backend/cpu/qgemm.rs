@@ -42,6 +42,7 @@ pub(super) fn run(crew: &Crew, op: Qgemm, inputs: &[&Tensor]) -> Tensor {
         Scheme::Half if m < MANY => half_pairs(packing, x),
         _ => Vec::new(),
     };
+    let many = if m < MANY { gemm::RowBlocks::default() } else { gemm::RowBlocks::of(x, packing.columns) };
     let mut out = vec![0.0; m * n];
     let units = crew.split(n.div_ceil(gemm::NR), gemm::NR * m * packing.columns);
     let columns: Vec<_> = units.iter().map(|at| at.start * gemm::NR..(at.end * gemm::NR).min(n)).collect();
@@ -55,7 +56,7 @@ pub(super) fn run(crew: &Crew, op: Qgemm, inputs: &[&Tensor]) -> Tensor {
                 Bits::Four => grouped::<4>(&part, x, &mut rows),
                 Bits::Eight => grouped::<8>(&part, x, &mut rows),
             },
-            _ if m >= MANY => unpacked(&part, x, &mut rows),
+            _ if m >= MANY => unpacked(&part, &many, &mut rows),
             _ => halves(&part, &pairs, &mut rows),
         }
         for row in &mut rows {
@@ -130,7 +131,7 @@ fn half_tile(x: &[HalfPairs], words: [&[u32]; COLUMNS]) -> [f32; COLUMNS] {
 }
 
 /// Unpacks some columns at a time and multiplies all rows by them.
-fn unpacked(part: &Part<'_>, x: &[f32], out: &mut [&mut [f32]]) {
+fn unpacked(part: &Part<'_>, x: &gemm::RowBlocks, out: &mut [&mut [f32]]) {
     let k = part.weight.packing.columns;
     let mut scales = Scales::new(part.weight.packing);
     let (mut rows, mut panels) = (vec![0.0; UNPACKED * k], Vec::new());
@@ -142,7 +143,7 @@ fn unpacked(part: &Part<'_>, x: &[f32], out: &mut [&mut [f32]]) {
         }
         gemm::pack_rows(&mut panels, rows, k);
         let mut out: Vec<&mut [f32]> = out.iter_mut().map(|row| &mut row[first..first + columns]).collect();
-        gemm::accumulate(x, k, &panels, &mut out);
+        x.accumulate(&panels, 0..k, &mut out);
     }
 }
 
