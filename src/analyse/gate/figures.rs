@@ -262,7 +262,7 @@ fn conclude(
 
 impl FigureLine {
     /// Takes in what fresh browsers gave: an alarm stands if both runs together pass the same test, and the fresh one alone is
-    /// off by half of what matters and by more than noise.
+    /// off by most of what matters and by more than noise.
     pub(super) fn confirm(&mut self, again: &Figure, false_share: f64) {
         let test = &self.test;
         let fresh = again.value.ln();
@@ -270,8 +270,8 @@ impl FigureLine {
         let probability = test.probability(both, test.error());
         let distance = test.worse_by(fresh, &test.level);
         let alone = test.error() <= 0.0 || test.noise.one_sided(distance / test.error()) <= false_share;
-        let half = distance >= test.least(true) / 2.0;
-        let agrees = half && alone && test.side(both) == Some(true) && probability <= false_share;
+        let most = distance >= 0.75 * test.least(true);
+        let agrees = most && alone && test.side(both) == Some(true) && probability <= false_share;
         self.confirmed = if agrees { Confirmed::Yes } else { Confirmed::No };
         let ratio = (fresh - test.level.centre).exp();
         self.note = Some(format!("in fresh browsers {ratio:.3}"));

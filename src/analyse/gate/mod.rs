@@ -21,6 +21,10 @@ pub use figures::{Conclusion, FigureLine, POWER};
 pub use snapshot::{Baseline, Figure, Snapshot, TakenCell, VERSION};
 pub use statuses::{Change, Meaning, StatusLine};
 
+/// How often what raises an alarm is run again, each time in fresh browsers: every one of them has to show it. A machine that now
+/// and then does something else does so twice in a row often enough to be believed, and three times hardly ever.
+pub const CONFIRMATIONS: usize = 2;
+
 use super::stats::median;
 use crate::error::ExitStatus;
 use crate::plan::{GateRules, KnownFailure, KnownFailures};

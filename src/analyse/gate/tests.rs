@@ -143,7 +143,9 @@ fn over_history(step: f64, seed: u64) -> Found {
         if run >= 5 {
             let mut gate = judge(&candidate, &runs, &rules, &KnownFailures::default());
             let first: Vec<String> = gate.alarming().into_iter().map(str::to_owned).collect();
-            gate.confirm(&snapshot(run, all(&mut draws)), &rules);
+            for _ in 0..CONFIRMATIONS {
+                gate.confirm(&snapshot(run, all(&mut draws)), &rules);
+            }
             for course in &courses {
                 found.numbers += 1;
                 let line = gate.figures.iter().find(|line| line.cell == course.name);
@@ -178,16 +180,17 @@ fn over_history(step: f64, seed: u64) -> Found {
 #[test]
 fn steps_of_a_drifting_noisy_history_are_found_and_noise_raises_no_alarm() {
     // What the rules were chosen by, and what nobody had seen when they were.
-    steps_are_found("known histories", 1..=5);
-    steps_are_found("other histories", 1001..=1005);
+    steps_are_found("known histories", 1..=10);
+    steps_are_found("other histories", 1001..=1010);
 }
 
 fn steps_are_found(histories: &str, seeds: std::ops::RangeInclusive<u64>) {
     println!(
         "{histories}: step  precision  recall  late  false alarms (before trying again)  improvements  false  numbers"
     );
+    // A tenth is the least that matters: of steps of just that size few may be found.
     for (step, precision, recall) in
-        [(0.10, 0.8, 0.2), (0.15, 0.95, 0.85), (0.20, 0.98, 0.95), (0.30, 1.0, 0.98), (0.50, 1.0, 1.0)]
+        [(0.10, 0.9, 0.1), (0.15, 0.98, 0.85), (0.20, 0.98, 0.95), (0.30, 0.99, 0.98), (0.50, 0.99, 0.98)]
     {
         let mut all = Found::default();
         for seed in seeds.clone() {
@@ -202,7 +205,7 @@ fn steps_are_found(histories: &str, seeds: std::ops::RangeInclusive<u64>) {
             all.numbers += found.numbers;
         }
         println!(
-            "{:.0} %  {:.3}  {:.3}  {}  {} ({})  {} of 50  {}  {}",
+            "{:.0} %  {:.3}  {:.3}  {}  {} ({})  {} of 100  {}  {}",
             100.0 * step,
             all.precision(),
             all.recall(),
@@ -214,18 +217,14 @@ fn steps_are_found(histories: &str, seeds: std::ops::RangeInclusive<u64>) {
             all.numbers
         );
         assert!(all.precision() >= precision && all.recall() >= recall, "{step}: {all:?}");
-        assert_eq!(all.right + all.missed, 100);
+        assert_eq!(all.right + all.missed, 200);
     }
     // Without any step, whatever is told is wrong.
-    let still: usize = seeds
-        .clone()
-        .chain(seeds.end() + 1..=seeds.end() + 5)
-        .map(|seed| over_history(0.0, seed))
-        .map(|found| found.right + found.false_alarms)
-        .sum();
+    let still: usize =
+        seeds.map(|seed| over_history(0.0, seed)).map(|found| found.right + found.false_alarms).sum();
     println!("no step: {still} false alarms in 10000 numbers");
     // One run in a hundred is a third slower for no reason, and so is one in a hundred of those that try it again.
-    assert!(still <= 2, "{still}");
+    assert_eq!(still, 0);
 }
 
 /// A run against runs that are the same but for noise.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::report::write;
 use super::run::{Ran, SetUp, run_in_turn};
-use crate::analyse::gate::{Baseline, Gate, Judged, Snapshot, VERSION, gate};
+use crate::analyse::gate::{Baseline, CONFIRMATIONS, Gate, Judged, Snapshot, VERSION, gate};
 use crate::cli::args::GateArgs;
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::{machine, out};
@@ -41,14 +41,26 @@ pub(in crate::cli) async fn run(args: GateArgs) -> Result<ExitStatus, Failure> {
         today,
     };
     let mut verdict = gate(&judged);
-    if !verdict.alarming().is_empty() {
-        match again(&args, &database, &row, &candidate, &verdict)? {
+    let mut database = Some(database);
+    for _ in 0..CONFIRMATIONS {
+        if verdict.alarming().is_empty() {
+            break;
+        }
+        let open = match database.take() {
+            Some(open) => open,
+            None => Database::open_read_only(&places.db).exit(ExitStatus::BadData)?,
+        };
+        match again(&args, &open, &row, &candidate, &verdict)? {
             Ok(plan) => {
-                drop(database);
+                // The run that tries again writes into it.
+                drop(open);
                 let confirmed = confirm(&args, &places, &plan).await?;
                 verdict.confirm(&confirmed, &rules);
             }
-            Err(why) => verdict.not_tried = Some(why),
+            Err(why) => {
+                verdict.not_tried = Some(why);
+                break;
+            }
         }
     }
     out::text(&render_gate(&verdict, args.format).exit(ExitStatus::BadData)?);
