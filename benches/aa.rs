@@ -178,9 +178,8 @@ impl Slowed {
         node: &Node,
         weights: &Weights,
     ) -> Result<Option<(ProgramId, NamedTensors)>> {
-        let (Op::Gemm(_), Source::Weight(weight)) = (&node.op, &graph.value(node.inputs[1]).source) else {
-            return Ok(None);
-        };
+        let Op::Gemm(_) = &node.op else { return Ok(None) };
+        let Source::Weight(weight) = &graph.value(node.inputs[1]).source else { return Ok(None) };
         let rows = (graph.ty(node.inputs[0]).shape[0] as f64 * SLOWER).round() as usize;
         let &[n, k] = &graph.ty(node.inputs[1]).shape[..] else { return Ok(None) };
         if rows == 0 {
