@@ -181,7 +181,9 @@ fn within(axis: &RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
 /// One run, where several are too many.
 fn one_run(text: &str) -> Result<RunSelection, String> {
     match text.parse() {
-        Ok(RunSelection::All) => Err("cells of several runs were not measured beside one another: name one".to_owned()),
+        Ok(RunSelection::All) => {
+            Err("cells of several runs were not measured beside one another: name one".to_owned())
+        }
         Ok(one) => Ok(one),
         Err(never) => match never {},
     }
@@ -342,6 +344,9 @@ pub(super) struct ReportArgs {
     /// Only cells of these browsers, or `all`
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL")]
     pub(super) browsers: Option<Vec<String>>,
+    /// What people promise, judged by what was measured, in html, markdown and json [default: what matrices/claims.toml says]
+    #[arg(long, env = "WEBMATRIX_CLAIMS", value_name = "FILE")]
+    pub(super) claims: Option<PathBuf>,
     /// Which runs
     #[arg(long, default_value = "latest", env = "WEBMATRIX_RUN", value_name = "ID|latest|all")]
     pub(super) run: RunSelection,

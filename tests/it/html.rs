@@ -263,6 +263,7 @@ fn synthetic(cells: usize) -> Dossier {
         browsers: vec![],
         cells: views,
         costs: Vec::new(),
+        claims: Vec::new(),
         ops: None,
     };
     let (samples, metrics) = ((0..cells).flat_map(sample).collect(), (0..cells).map(metric).collect());
