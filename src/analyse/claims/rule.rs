@@ -84,6 +84,9 @@ pub(super) fn judge(query: &Query, pairs: &[Pair]) -> Judged {
     };
     let otherwise = silent.iter().copied().filter(|pair| says_no(pair)).count();
     let (verdict, why) = match otherwise {
+        0 if verdict != Verdict::Unmeasurable && !silent.is_empty() => {
+            (verdict, format!("{why}; {} without an interval say the same", silent.len()))
+        }
         0 => (verdict, why),
         n => (Verdict::Unmeasurable, format!("{why}, but {n} without an interval say otherwise")),
     };

@@ -234,21 +234,21 @@ fn absence_confirms_nothing() {
     insta::assert_snapshot!(nothing.told(BYTES), @"unmeasurable here: no cell of this run is at int4");
     let mut alone = Made::new();
     alone.add(&id("bert", "wasm", "int4"), EvidenceGrade::Cpu, &[]);
-    insta::assert_snapshot!(alone.told(BYTES), @"unmeasurable here: 1 such cells, none of which counts: nothing at fp16 to hold it against");
+    insta::assert_snapshot!(alone.told(BYTES), @"unmeasurable here: 1 such cell, and none counts: nothing at fp16 to hold it against");
     let mut failed = Made::new().weights("bert", 25.0, 100.0).weights("llama", 25.0, 100.0);
     for cell in &mut failed.dossier.view.cells {
         cell.status = Some(if cell.precision == "fp16" { Status::Wrong } else { Status::Pass });
     }
-    insta::assert_snapshot!(failed.told(BYTES), @"unmeasurable here: 2 such cells, none of which counts: what it is held against: did not pass: wrong");
+    insta::assert_snapshot!(failed.told(BYTES), @"unmeasurable here: 2 such cells, and none counts: what it is held against: did not pass: wrong");
     for cell in &mut failed.dossier.view.cells {
         cell.status = Some(Status::Crash);
     }
-    insta::assert_snapshot!(failed.told(BYTES), @"unmeasurable here: 2 such cells, none of which counts: did not pass: crash");
+    insta::assert_snapshot!(failed.told(BYTES), @"unmeasurable here: 2 such cells, and none counts: did not pass: crash");
     let mut untold = Made::new();
     for precision in ["int4", "fp16"] {
         untold.add(&id("bert", "wasm", precision), EvidenceGrade::Cpu, &[]);
     }
-    insta::assert_snapshot!(untold.told(BYTES), @"unmeasurable here: 1 such cells, none of which counts: was not told");
+    insta::assert_snapshot!(untold.told(BYTES), @"unmeasurable here: 1 such cell, and none counts: weight_bytes was not told");
     let settled = untold.judged(BYTES);
     insta::assert_snapshot!(settled.asked.unwrap_or_default(), @"weight_bytes of cells at int4, over the same at fp16: at most 0.25");
     insta::assert_snapshot!(settled.decide.unwrap_or_default(), @"webmatrix compare precisions --precisions int4 fp16 --models bert llama");
@@ -263,7 +263,7 @@ fn software_has_no_times_and_has_bytes() {
         &rounds(&fast),
         &rounds(&slow),
     );
-    insta::assert_snapshot!(software.told(TIMES), @"unmeasurable here: 2 such cells, none of which counts: not measured on hardware");
+    insta::assert_snapshot!(software.told(TIMES), @"unmeasurable here: 2 such cells, and none counts: not measured on hardware");
     let hardware = Made::new().times("bert", EvidenceGrade::Hardware, &rounds(&fast), &rounds(&slow)).times(
         "llama",
         EvidenceGrade::Hardware,
@@ -291,7 +291,7 @@ fn what_is_doubted_or_flaky_has_no_times() {
     );
     made.dossier.view.cells[0].doubt = Some("the CPU was as busy".into());
     made.dossier.view.cells[2].flaky = true;
-    insta::assert_snapshot!(made.told(TIMES), @"unmeasurable here: 2 such cells, none of which counts: most of all the CPU was as busy");
+    insta::assert_snapshot!(made.told(TIMES), @"unmeasurable here: 2 such cells, and none counts: most of all, the CPU was as busy");
     let left = made.judged(TIMES).left_out;
     assert_eq!(
         left.iter().map(|left| left.why.as_str()).collect::<Vec<_>>(),
@@ -310,7 +310,7 @@ fn what_did_not_run_in_turn_has_no_interval() {
         )
     };
     insta::assert_snapshot!(made(&[&[9.0; 24]]).told(TIMES), @"unmeasurable here: 2 pairs of 2 models, 2 without an interval: not run in turn: what changed meanwhile is a part of it; the worst is 0.1111 at chromium/llama@tiny/webmatrix/webgpu/fp32/default");
-    insta::assert_snapshot!(made(&[]).told(TIMES), @"unmeasurable here: 2 such cells, none of which counts: was not timed");
+    insta::assert_snapshot!(made(&[]).told(TIMES), @"unmeasurable here: 2 such cells, and none counts: latency was not timed");
 }
 
 #[test]

@@ -11,9 +11,13 @@ pub(super) fn count(n: usize, what: &str) -> String {
 
 /// A figure with its interval, if it has one that is wider than it.
 pub(super) fn told(value: Estimate) -> String {
+    // What is next to 1, and known so well, is told to the digits in which it is not.
+    let from_one = (value.value - 1.0).abs();
+    let width = value.lo.zip(value.hi).map_or(0.0, |(lo, hi)| hi - lo);
+    let places = if from_one > 0.0 && from_one < 1e-3 && width < 1e-3 { 7 } else { 4 };
     match (value.lo, value.hi) {
-        (Some(lo), Some(hi)) if lo < hi => format!("{:.4} ({lo:.4}–{hi:.4})", value.value),
-        _ => format!("{:.4}", value.value),
+        (Some(lo), Some(hi)) if lo < hi => format!("{:.places$} ({lo:.places$}–{hi:.places$})", value.value),
+        _ => format!("{:.places$}", value.value),
     }
 }
 
