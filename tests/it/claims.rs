@@ -93,7 +93,7 @@ fn verdicts_rest_on_what_was_measured() {
     let webgpu = claim(&report, "webgpu-10");
     assert_eq!(
         (&webgpu["verdict"], &webgpu["why"]),
-        (&"unmeasurable here".into(), &"no cell of this run is on webgpu".into())
+        (&"unmeasurable here".into(), &"this run has no cell on webgpu".into())
     );
     assert_eq!(claim(&report, "safari-share")["verdict"], "unmeasurable here");
     let mut commands = 0;

@@ -143,17 +143,18 @@ impl<'a> Figures<'a> {
         if let Some(backend) = against.backend {
             return place(Cell { backend, ..own.clone() });
         }
+        let subject = |cell: &Cell| (cell.size, cell.shape, cell.runtime, cell.backend, cell.precision);
+        let is = |Known { cell, kind, .. }: &Known<'_>| {
+            cell.model == own.model
+                && subject(cell) == subject(own)
+                && if against.feature.is_some() {
+                    cell.browser == own.browser
+                } else {
+                    cell.profile == own.profile && kind.is_some_and(|kind| against.browsers.contains(&kind))
+                }
+        };
         let is = |known: &Known<'_>| {
-            let cell = &known.cell;
-            match &against.feature {
-                Some(feature) => {
-                    Cell { profile: own.profile.clone(), ..cell.clone() } == *own && known.has(feature)
-                }
-                None => {
-                    Cell { browser: own.browser.clone(), ..cell.clone() } == *own
-                        && known.kind.is_some_and(|kind| against.browsers.contains(&kind))
-                }
-            }
+            is(known) && against.feature.as_ref().is_none_or(|feature| known.has(feature))
         };
         (0..self.cells.len()).filter(|&other| other != at && is(&self.cells[other])).collect()
     }

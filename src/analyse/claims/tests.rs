@@ -5,7 +5,7 @@ use webmatrix_wire::{EvidenceGrade, Precision, Status};
 use super::*;
 use crate::analyse::comparison::tests::view;
 use crate::analyse::view::{AccuracyView, CellView, RunView};
-use crate::plan::Cell;
+use crate::plan::{Bound, Cell};
 use crate::store::{AttemptRow, BrowserRow, CellRow, JobRow, MetricRow, RunRow, SampleRow};
 
 /// A run that is put together cell by cell.
@@ -206,6 +206,24 @@ fn a_bound_has_a_direction() {
 }
 
 #[test]
+fn only_a_whole_interval_keeps_or_breaks() {
+    let of = |at_most, at_least, lo, hi| {
+        let value = Estimate { value: f64::midpoint(lo, hi), lo: Some(lo), hi: Some(hi), count: 9 };
+        rule::stand(Bound { at_most, at_least }, value)
+    };
+    let places = [(0.1, 0.4), (0.4, 0.6), (0.6, 0.9)];
+    let most = places.map(|(lo, hi)| of(Some(0.5), None, lo, hi));
+    let least = places.map(|(lo, hi)| of(None, Some(0.5), lo, hi));
+    let both = places.map(|(lo, hi)| of(Some(0.7), Some(0.3), lo, hi));
+    assert_eq!(most, [Stand::Keeps, Stand::Open, Stand::Breaks]);
+    assert_eq!(least, [Stand::Breaks, Stand::Open, Stand::Keeps]);
+    assert_eq!(both, [Stand::Open, Stand::Keeps, Stand::Open]);
+    assert_eq!(of(Some(0.5), None, f64::NEG_INFINITY, 0.4), Stand::Open);
+    let bare = Estimate { value: 0.1, lo: None, hi: None, count: 1 };
+    assert_eq!(rule::stand(Bound { at_most: Some(0.5), at_least: None }, bare), Stand::Open);
+}
+
+#[test]
 fn one_model_decides_nothing() {
     let made = Made::new().weights("bert", 25.0, 100.0);
     insta::assert_snapshot!(made.told(BYTES), @"unmeasurable here: 1 pair of 1 model: a verdict rests on 2 models at least, since one may be luck");
@@ -231,7 +249,7 @@ fn a_pair_that_contradicts_is_not_outvoted() {
 #[test]
 fn absence_confirms_nothing() {
     let nothing = Made::new();
-    insta::assert_snapshot!(nothing.told(BYTES), @"unmeasurable here: no cell of this run is at int4");
+    insta::assert_snapshot!(nothing.told(BYTES), @"unmeasurable here: this run has no cell at int4");
     let mut alone = Made::new();
     alone.add(&id("bert", "wasm", "int4"), EvidenceGrade::Cpu, &[]);
     insta::assert_snapshot!(alone.told(BYTES), @"unmeasurable here: 1 such cell, and none counts: nothing at fp16 to hold it against");

@@ -46,7 +46,7 @@ fn cells(query: &Query) -> String {
         }
     };
     say(names(&chosen.models, ", "), "of ");
-    say(names(&chosen.takes, " or "), "that take ");
+    say(names(&chosen.takes, " or "), "taking ");
     say(names(&chosen.sizes, ", "), "of size ");
     say(names(&chosen.browsers, ", "), "in ");
     say(names(&chosen.backends, ", "), "on ");
@@ -69,7 +69,7 @@ pub(super) fn asked(query: &Query) -> String {
 /// Why no pair is there.
 pub(super) fn nothing(query: &Query, chosen: usize, left_out: &[LeftOut]) -> String {
     if chosen == 0 {
-        return format!("no cell of this run is {}", cells(query));
+        return format!("this run has no cell {}", cells(query));
     }
     let most = left_out.iter().max_by_key(|left| left.cells.len());
     let why = most.map_or("", |left| left.why.as_str());

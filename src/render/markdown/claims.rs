@@ -18,7 +18,7 @@ pub(super) fn claims(text: &mut String, claims: &[Settled]) -> std::fmt::Result 
     for verdict in [Verdict::Confirmed, Verdict::Refuted, Verdict::Unmeasurable] {
         for settled in claims.iter().filter(|settled| settled.verdict == verdict) {
             let measured = settled.value.map(|value| range(value, PLACES)).unwrap_or_default();
-            let (promise, why) = (escape(&settled.promise), escape(&settled.why));
+            let (promise, why) = (escape(&settled.promise), escape(&why(settled)));
             writeln!(
                 text,
                 "| {promise} | {} | {measured} | {why} | {} |",
@@ -32,6 +32,13 @@ pub(super) fn claims(text: &mut String, claims: &[Settled]) -> std::fmt::Result 
         "\nMeasured is the mean over models: of ratios the geometric one, in brackets its 95 % interval. A verdict rests on two pairs \
          of two models at least; the JSON of this report names every pair.\n"
     )
+}
+
+/// Why, and which cells do not count although they were meant.
+fn why(settled: &Settled) -> String {
+    let left = settled.left_out.iter().map(|left| format!("{} left out: {}", left.cells.len(), left.why));
+    let all: Vec<String> = std::iter::once(settled.why.clone()).chain(left).collect();
+    all.join("; ")
 }
 
 /// The pair that is furthest from keeping the promise, and how many others there are.
