@@ -14,11 +14,11 @@ const VERDICTS = {
 
 const STANDS = { keeps: "keeps it", breaks: "breaks it", open: "leaves it open" };
 
-/** A figure, with its interval where it has one that is wider than it. */
-function figure(told) {
+/** A figure, with its interval where it has one that is wider than it, else with what is to be said of that. */
+function figure(told, without = "") {
   if (!told || told[0] === null) return "";
   const [value, lo, hi] = told.map((end) => (end === null ? null : rounded(end)));
-  return lo === null ? `${value}, no interval` : lo === hi ? value : `${value} (${lo}–${hi})`;
+  return lo === null ? value + without : lo === hi ? value : `${value} (${lo}–${hi})`;
 }
 
 /** Every pair that a verdict rests on. */
@@ -29,7 +29,7 @@ function pairs(run, claim) {
   const what = count(claim.pairs.length, ratios ? "pair" : "cell");
   return el("details", {}, el("summary", {}, `${what} of ${claim.models.join(", ")}`),
     table(["cell", ...(ratios ? ["over"] : []), ratios ? "ratio" : "figure", "", ""], claim.pairs.slice(0, MOST_PAIRS).map((pair) => [
-      name(pair.cell), ...(ratios ? [pair.against === null ? "" : name(pair.against)] : []), figure(pair.value), STANDS[pair.stands], pair.note ?? ""]), { label: `What "${claim.says}" rests on` }));
+      name(pair.cell), ...(ratios ? [pair.against === null ? "" : name(pair.against)] : []), figure(pair.value, ", no interval"), STANDS[pair.stands], pair.note ?? ""]), { label: `What "${claim.says}" rests on` }));
 }
 
 function row(run, claim, at) {
@@ -56,7 +56,7 @@ export function claimsView(run) {
   };
   return [
     el("h1", {}, "Claims"),
-    el("p", { class: "note" }, "What people promise, beside what this run measured. A verdict rests on proven cells, each beside the one that is the same but for one axis: two pairs at least, of two models, each with its 95 % interval; bytes are exact. Times are of hardware and the CPU, of cells that ran in turn. Measured is the mean over models. What is neither confirmed nor refuted says why."),
+    el("p", { class: "note" }, "What people promise, beside what this run measured. A verdict rests on proven cells, each beside the one that is the same but for one axis: two pairs at least, of two models, each with its 95 % interval; bytes are exact. Times are of hardware and the CPU, of cells that ran in turn. Measured is the mean over models, from five on with its interval. What is neither confirmed nor refuted says why."),
     run.claims.length ? [
       el("ul", { class: "tiles" }, tile("confirmed", "good"), tile("refuted", "bad"), tile("unmeasurable here", "")),
       Object.keys(VERDICTS).map(part),

@@ -2,7 +2,7 @@
 
 use super::LeftOut;
 use crate::analyse::stats::Estimate;
-use crate::plan::{Against, Metric, MetricKind, NO_FEATURE, Query, Size};
+use crate::plan::{Against, Metric, ModelClass, NO_FEATURE, Query, Size};
 
 /// So many things.
 pub(super) fn count(n: usize, what: &str) -> String {
@@ -114,26 +114,26 @@ pub(super) fn command(query: &Query) -> String {
     }
     say("--browsers", browsers);
     let own = chosen.sizes == [Size::Own];
-    let classes: Vec<String> = crate::plan::ModelClass::all()
+    let classes: Vec<String> = ModelClass::all()
         .filter(|class| chosen.takes.iter().any(|kind| class.info().takes().any(|taken| taken == kind)))
         .map(|class| class.to_string())
         .chain(chosen.models.iter().cloned())
         .collect();
-    let bytes = query.metric.kind() == MetricKind::Size && query.metric != Metric::CachePerToken;
-    say(
-        "--models",
-        if !classes.is_empty() {
-            classes.join(" ")
-        } else if own || bytes {
-            "bert llama".to_owned()
-        } else {
-            "all".to_owned()
-        },
-    );
+    say("--models", if classes.is_empty() { usual(query).to_owned() } else { classes.join(" ") });
     if own {
         say("--weights", "hub".to_owned());
     } else {
         say("--size", names(&chosen.sizes, " "));
     }
     words.join(" ")
+}
+
+/// Models that have what is asked for, where a promise names none: caches, logits, or anything.
+fn usual(query: &Query) -> &'static str {
+    match query.metric {
+        Metric::CachePerToken => "llama qwen2",
+        _ if query.cells.sizes == [Size::Own] => "llama vit",
+        Metric::WeightBytes | Metric::BitsPerWeight | Metric::Held => "bert llama",
+        _ => "all",
+    }
 }
