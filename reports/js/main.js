@@ -10,6 +10,7 @@ import { opsView } from "./ops.js";
 import { performanceView } from "./performance.js";
 import { precisionView } from "./precision.js";
 import { memoryView } from "./memory.js";
+import { claimsView } from "./claims.js";
 import { historyView } from "./history.js";
 
 const VIEWS = {
@@ -20,11 +21,12 @@ const VIEWS = {
   performance: ["Performance", (run) => performanceView(run)],
   precision: ["Precision", (run) => precisionView(run)],
   memory: ["Memory", (run) => memoryView(run)],
+  claims: ["Claims", (run) => claimsView(run)],
   history: ["History", (run) => historyView(run, report)],
 };
 
 /** What a run of op cases has nothing for. */
-const OF_CELLS = ["matrix", "performance", "precision", "memory", "history"];
+const OF_CELLS = ["matrix", "performance", "precision", "memory", "claims", "history"];
 
 const noCells = (run) => [el("h1", {}, VIEWS[viewOf(state())][0]), el("p", { class: "nothing" }, "This run has no cells",
   run.ops ? [": it ran ", el("a", { href: link({ view: "ops" }) }, "op cases"), "."] : ".")];

@@ -57,10 +57,10 @@ export function selected(run, now = state()) {
   return found;
 }
 
-/** The cells that a change or a reason names. */
+/** The cells that a change, a reason or a claim names. */
 export function cellsOf(run, name) {
   const [kind, place] = name.split("-");
-  const list = kind === "change" ? run.changes?.lines : run.failures;
+  const list = { change: run.changes?.lines, claim: run.claims }[kind] ?? run.failures;
   return list?.[+place] ?? { cells: [] };
 }
 

@@ -308,6 +308,7 @@ mod tests {
             browsers: vec![browser("157.0")],
             cells: CellView::all(&rows, &[]),
             costs: Vec::new(),
+            claims: Vec::new(),
             ops: None,
         };
         let then = |&(cell, status, evidence, ms): &Now<'_>| PastRow {

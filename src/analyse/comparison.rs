@@ -315,10 +315,7 @@ fn latency(measured: &Measured<'_>, against: Option<&Measured<'_>>) -> Latency {
     if against.view.id == measured.view.id {
         return Latency { median_ms, against: id, ..says("the baseline") };
     }
-    // Browsers have their turns one after another.
-    let in_turn = against.view.browser == measured.view.browser
-        && against.rounds.len() == measured.rounds.len()
-        && measured.rounds.len() >= FEWEST;
+    let in_turn = are_in_turn(measured, against);
     let ratio = if in_turn {
         ratio_in_turn(against.rounds, measured.rounds)
     } else {
@@ -336,7 +333,13 @@ fn latency(measured: &Measured<'_>, against: Option<&Measured<'_>>) -> Latency {
     Latency { median_ms, against: id, ratio, in_turn, says: text.to_owned() }
 }
 
-fn accuracy(measured: &Measured<'_>, full: &Measured<'_>) -> Option<Accuracy> {
+/// Whether two cells were run in turn, often enough to draw rounds. Browsers have their turns one after another.
+pub(super) fn are_in_turn(a: &Measured<'_>, b: &Measured<'_>) -> bool {
+    a.view.browser == b.view.browser && a.rounds.len() == b.rounds.len() && a.rounds.len() >= FEWEST
+}
+
+/// What was uploaded, beside what was uploaded at full precision; none where either is missing.
+pub(super) fn accuracy(measured: &Measured<'_>, full: &Measured<'_>) -> Option<Accuracy> {
     let outputs::Distance { cosine, agreement, divergence } =
         outputs::distance(measured.outputs?, full.outputs?)?;
     Some(Accuracy { against: full.view.id.clone(), cosine, agreement, divergence })

@@ -8,6 +8,7 @@ mod agreement;
 pub mod can_i_run;
 pub mod catalogue;
 pub mod changes;
+pub mod claims;
 pub mod comparison;
 mod divergence;
 pub mod dossier;

@@ -9,7 +9,7 @@ use super::dossier::Dossier;
 use super::stats::Estimate;
 
 /// Intervals are drawn from every sample many times over: of more, a report would take minutes.
-const MOST_SAMPLES: usize = 4000;
+pub(super) const MOST_SAMPLES: usize = 4000;
 
 /// A cell beside another.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,8 +28,8 @@ pub struct Beside {
     pub says: String,
 }
 
-/// Latency ratios of the cells of a run that were timed on what they claim; nothing where there are too many samples.
-pub fn ratios(dossier: &Dossier) -> Vec<Beside> {
+/// The times of every time that a cell was run and passed, in order, by the cell's id.
+pub(super) fn rounds(dossier: &Dossier) -> HashMap<&str, Vec<Vec<f64>>> {
     let mut samples: HashMap<&str, Vec<f64>> = HashMap::new();
     for sample in dossier.samples.iter().filter(|sample| !sample.warmup) {
         samples.entry(&sample.attempt).or_default().push(sample.ms);
@@ -41,6 +41,12 @@ pub fn ratios(dossier: &Dossier) -> Vec<Beside> {
             rounds.entry(cell).or_default().push(timed);
         }
     }
+    rounds
+}
+
+/// Latency ratios of the cells of a run that were timed on what they claim; nothing where there are too many samples.
+pub fn ratios(dossier: &Dossier) -> Vec<Beside> {
+    let rounds = rounds(dossier);
     if rounds.values().flatten().map(Vec::len).sum::<usize>() > MOST_SAMPLES {
         return Vec::new();
     }

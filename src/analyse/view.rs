@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
+use super::claims::Settled;
 use super::comparison::Row;
 use super::op_matrix::OpMatrix;
 use super::timing::TimingView;
@@ -184,6 +185,9 @@ pub struct RunView {
     /// What the cells save and cost beside others; nothing where nobody asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub costs: Vec<Row>,
+    /// What people promise, judged by what this run measured; nothing where nobody asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Settled>,
     /// The op cases; none where none were run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ops: Option<OpMatrix>,

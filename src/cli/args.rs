@@ -344,6 +344,9 @@ pub(super) struct ReportArgs {
     /// Only cells of these browsers, or `all`
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BROWSERS", value_name = "LABEL")]
     pub(super) browsers: Option<Vec<String>>,
+    /// What people promise, judged by what was measured, in html, markdown and json [default: what matrices/claims.toml says]
+    #[arg(long, env = "WEBMATRIX_CLAIMS", value_name = "FILE")]
+    pub(super) claims: Option<PathBuf>,
     /// Which runs
     #[arg(long, default_value = "latest", env = "WEBMATRIX_RUN", value_name = "ID|latest|all")]
     pub(super) run: RunSelection,

@@ -5,6 +5,7 @@ mod bench;
 mod cell;
 mod checkpoint;
 mod chosen;
+mod claims;
 mod compared;
 mod decide;
 mod expand;
@@ -28,6 +29,9 @@ pub use bench::{BACKENDS, Measure, SUBJECTS};
 pub use cell::{Cell, CellError, NATIVE, is_label};
 pub use checkpoint::{Checkpoint, CheckpointError, is_commit};
 pub use chosen::Chosen;
+pub use claims::{
+    Against, Bound, ChosenCells, Claim, Claims, ClaimsError, Metric, MetricKind, NO_FEATURE, Query,
+};
 pub use compared::{Compared, compared, precisions_of};
 pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
 pub use file::{CellModel, FileName, FileNameError, ModelFile, PinnedFile};
@@ -40,7 +44,7 @@ pub use matrix::{
 };
 pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
 pub use ops::{OpsSuite, OpsTarget, PlannedOps, ops_suite};
-pub use schema::{gate_schema, matrix_schema, thresholds_schema};
+pub use schema::{claims_schema, gate_schema, matrix_schema, thresholds_schema};
 pub use shape::Shape;
 pub use shard::Shard;
 pub use thresholds::{HostOps, Thresholds, ThresholdsError};

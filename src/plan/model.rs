@@ -26,6 +26,13 @@ pub struct ModelInfo {
     pub new_tokens: u32,
 }
 
+impl ModelInfo {
+    /// What goes in: `text`, `image`, `audio`, `video`.
+    pub fn takes(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.modality.split(" to ").next().unwrap_or_default().split(", ")
+    }
+}
+
 const fn model(
     name: &'static str,
     task: &'static str,
@@ -237,5 +244,17 @@ mod tests {
     #[test]
     fn the_names_are_those_of_the_table() {
         assert_eq!(MODEL_NAMES, MODELS.iter().map(|info| info.name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_goes_in_is_read_from_the_table() {
+        let that = |kind: &str| {
+            let names =
+                MODELS.iter().filter(|info| info.takes().any(|taken| taken == kind)).map(|info| info.name);
+            names.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(that("audio"), "clap whisper wav2vec2");
+        assert_eq!(that("video"), "xclip");
+        assert_eq!(that("image"), "clip vit llava llava_next detr");
     }
 }

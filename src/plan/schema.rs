@@ -1,13 +1,16 @@
-//! The JSON schemas of matrix files and thresholds: what an editor completes and checks against.
+//! The JSON schemas of the files that people write: what an editor completes and checks against.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use webmatrix_wire::{Backend, Precision};
 
+use super::axis::BrowserKind;
+use super::claims::Claims;
 use super::gate::GateRules;
 use super::matrix::{BATCHES, Matrix, SEQUENCE_LENGTHS};
-use super::model::{MODEL_NAMES, Runtime, Size};
+use super::model::{MODEL_NAMES, MODELS, ModelInfo, Runtime, Size};
 use super::thresholds::Thresholds;
 
 /// The schema of matrix files, as `matrices/matrix.schema.json` holds it.
@@ -23,6 +26,11 @@ pub fn thresholds_schema() -> String {
 /// The schema of the gate's rules, as `matrices/gate.schema.json` holds it.
 pub fn gate_schema() -> String {
     text(&schemars::schema_for!(GateRules))
+}
+
+/// The schema of the ledger of claims, as `matrices/claims.schema.json` holds it.
+pub fn claims_schema() -> String {
+    text(&schemars::schema_for!(Claims))
 }
 
 fn text(schema: &Schema) -> String {
@@ -42,6 +50,31 @@ pub(super) fn backends(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) fn precisions(_: &mut SchemaGenerator) -> Schema {
     names(Precision::NAMES)
+}
+
+pub(super) fn backend(_: &mut SchemaGenerator) -> Schema {
+    one_of(Backend::NAMES)
+}
+
+pub(super) fn precision(_: &mut SchemaGenerator) -> Schema {
+    one_of(Precision::NAMES)
+}
+
+fn one_of(known: &[&str]) -> Schema {
+    json_schema!({ "enum": known })
+}
+
+pub(super) fn browser_kinds(_: &mut SchemaGenerator) -> Schema {
+    names(&BrowserKind::ALL.map(BrowserKind::as_str))
+}
+
+pub(super) fn classes(_: &mut SchemaGenerator) -> Schema {
+    names(MODEL_NAMES)
+}
+
+pub(super) fn takes(_: &mut SchemaGenerator) -> Schema {
+    let known: BTreeSet<&str> = MODELS.iter().flat_map(ModelInfo::takes).collect();
+    names(&Vec::from_iter(known))
 }
 
 pub(super) fn sizes(_: &mut SchemaGenerator) -> Schema {
@@ -78,6 +111,7 @@ mod tests {
             ("matrix.schema.json", super::matrix_schema()),
             ("thresholds.schema.json", super::thresholds_schema()),
             ("gate.schema.json", super::gate_schema()),
+            ("claims.schema.json", super::claims_schema()),
         ] {
             let path = format!("{}/matrices/{file}", env!("CARGO_MANIFEST_DIR"));
             if std::env::var_os("WEBMATRIX_APPROVE").is_some() {

@@ -94,7 +94,7 @@ fn optional<T>(value: Option<T>, told: impl FnOnce(T) -> String) -> String {
 }
 
 /// A value with its interval.
-fn range(estimate: Estimate, places: usize) -> String {
+pub(super) fn range(estimate: Estimate, places: usize) -> String {
     match (estimate.lo, estimate.hi) {
         (Some(lo), Some(hi)) => format!("{:.places$} ({lo:.places$}–{hi:.places$})", estimate.value),
         _ => format!("{:.places$}", estimate.value),

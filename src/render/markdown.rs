@@ -1,5 +1,6 @@
 //! Tables for people, in plain text.
 
+mod claims;
 mod ops;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ fn one(text: &mut String, view: &RunView) -> std::fmt::Result {
         matrix(text, &view.cells)?;
         costs(text, &view.costs)?;
         not_green(text, &view.cells)?;
+        claims::claims(text, &view.claims)?;
     }
     writeln!(text, "{LEGEND}")
 }

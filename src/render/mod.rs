@@ -86,6 +86,11 @@ impl Format {
         }
     }
 
+    /// Whether it shows what became of claims.
+    pub const fn shows_claims(self) -> bool {
+        matches!(self, Self::Html | Self::Markdown | Self::Json)
+    }
+
     /// Whether it shows what stands behind cells: attempts, samples, logs.
     pub const fn shows_evidence(self) -> bool {
         match self {

@@ -71,6 +71,7 @@ fn runs() -> Vec<Dossier> {
         }],
         cells: vec![pass, wrong, unknown],
         costs: Vec::new(),
+        claims: Vec::new(),
         ops: None,
     })]
 }

@@ -33,6 +33,7 @@ fn dossier(out: &Path) -> Dossier {
             browsers: db.browsers("R1")?,
             cells: CellView::all(&rows, &db.answers("R1")?),
             costs: Vec::new(),
+            claims: Vec::new(),
             ops: None,
         };
         let (attempts, sessions, log) = (db.attempts("R1")?, db.sessions("R1")?, db.log("R1")?);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use webmatrix::analyse::dossier::Dossier;
 use webmatrix::analyse::view::{CellView, RunView};
 use webmatrix::discover::{ThisMachine, UserBrowsers, discover, select};
+use webmatrix::plan::Claims;
 use webmatrix::render::{Reading, page};
 use webmatrix::session::{LaunchSpec, Session, start};
 use webmatrix::store::{CellRow, MetricRow, RunRow, SampleRow};
@@ -16,8 +17,8 @@ use webmatrix_wire::{Backend, EvidenceGrade, Precision, Status};
 use crate::command::{code, folder, stderr, stdout, webmatrix};
 
 const BROWSERS: [&str; 2] = ["chromium", "firefox"];
-const VIEWS: [&str; 8] =
-    ["overview", "matrix", "capabilities", "ops", "performance", "precision", "memory", "history"];
+const VIEWS: [&str; 9] =
+    ["overview", "matrix", "capabilities", "ops", "performance", "precision", "memory", "claims", "history"];
 /// A name that would do harm where text is taken for something else: `\u{202e}` turns what follows around.
 const HOSTILE: &str = "</script><script>document.title='x'</script>\"'&\u{202e}gpj";
 
@@ -263,6 +264,7 @@ fn synthetic(cells: usize) -> Dossier {
         browsers: vec![],
         cells: views,
         costs: Vec::new(),
+        claims: Vec::new(),
         ops: None,
     };
     let (samples, metrics) = ((0..cells).flat_map(sample).collect(), (0..cells).map(metric).collect());
@@ -333,6 +335,24 @@ async fn a_stored_run_is_read_in_every_view() {
         reader.open(&format!("view=overview&run={precisions}")).await;
         let told = reader.text(".changes").await;
         assert!(told.contains("5 cells are new: that run did not have them."), "{label}: {told}");
+        // Promises, with the cells that each rests on, and the way to them.
+        reader.go(&format!("view=claims&run={precisions}")).await;
+        let claims = Claims::embedded().unwrap_or_else(|error| panic!("{error}")).claims.len();
+        assert_eq!(reader.count("table.reasons > tbody > tr").await, claims as u64, "{label}");
+        let told = reader.text("main").await;
+        assert!(
+            told.contains("4 bit is no slower than 8 bit.") && told.contains("not run in turn"),
+            "{label}: {told}"
+        );
+        let link = "a[href*='view=cell'][href*='int4']";
+        assert!(reader.count(&format!("details {link}")).await >= 4, "{label}");
+        reader
+            .ask(&format!(
+                "performance.clearMarks('shown'); document.querySelector(\"ul.cells {link}\").click()"
+            ))
+            .await;
+        reader.wait().await;
+        assert!(reader.text("h1.id").await.contains("/int4/default"), "{label}");
         // The way through the page and back.
         reader.go(&format!("view=matrix&run={precisions}")).await;
         assert_eq!(reader.count("a.cell").await, 6, "{label}");

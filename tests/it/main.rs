@@ -3,6 +3,7 @@
 mod action;
 mod axes;
 mod caches;
+mod claims;
 mod command;
 mod compare;
 #[cfg(target_os = "linux")]

@@ -56,6 +56,7 @@ fn run(id: &str, status: &str, version: &str, flags: &[&str], reason: Option<&st
         }],
         cells: vec![CellView::of(row.clone())],
         costs: Vec::new(),
+        claims: Vec::new(),
         ops: None,
     };
     let adapter = json!({ "vendor": "mesa", "architecture": "llvmpipe", "device": "", "description": "",

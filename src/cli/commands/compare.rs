@@ -200,7 +200,15 @@ pub(super) fn of_run(
     let metric = |attempt: &str, name: &str| {
         metrics.iter().find(|row| row.attempt == attempt && row.name == name).map(|row| row.value)
     };
-    let outputs = uploaded(&database.outputs(run).exit(ExitStatus::BadData)?, &places.out);
+    let stored = database.outputs(run).exit(ExitStatus::BadData)?;
+    let (outputs, gone) = uploaded(&stored, &places.out);
+    if gone > 0 {
+        out::note(&format!(
+            "{gone} of {} outputs under {} are gone or were changed: nothing is told of their accuracy",
+            stored.len(),
+            places.out.display()
+        ));
+    }
     // A cell that cannot exist stands beside nothing.
     let is_there = |row: &&crate::store::CellRow| {
         let cell = row.cell.parse::<Cell>();
@@ -244,8 +252,8 @@ pub(super) fn rounds_of(
     Ok(rounds)
 }
 
-/// What pages uploaded, by attempt, as long as it is still what was recorded.
-fn uploaded(rows: &[OutputsRow], out: &Path) -> HashMap<String, Vec<u8>> {
+/// What pages uploaded, by attempt, as long as it is still what was recorded, and how many files are gone or were changed.
+pub(super) fn uploaded(rows: &[OutputsRow], out: &Path) -> (HashMap<String, Vec<u8>>, usize) {
     let mut gone = HashSet::new();
     let mut uploaded = HashMap::new();
     for row in rows {
@@ -256,15 +264,7 @@ fn uploaded(rows: &[OutputsRow], out: &Path) -> HashMap<String, Vec<u8>> {
             _ => drop(gone.insert(row.file.as_str())),
         }
     }
-    if !gone.is_empty() {
-        out::note(&format!(
-            "{} of {} outputs under {} are gone or were changed: nothing is told of their accuracy",
-            gone.len(),
-            rows.len(),
-            out.display()
-        ));
-    }
-    uploaded
+    (uploaded, gone.len())
 }
 
 fn print(comparison: &Comparison, args: &ComparedArgs, places: &Places) -> Result<(), Failure> {

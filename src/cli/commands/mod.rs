@@ -6,6 +6,7 @@ pub(super) mod compare;
 pub(super) mod docs;
 pub(super) mod explain;
 pub(super) mod gate;
+mod ledger;
 pub(super) mod memory;
 pub(super) mod merge;
 pub(super) mod models;

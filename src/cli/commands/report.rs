@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use webmatrix_wire::Precision;
 
 use super::compare::{Texts, of_run};
+use super::ledger;
 use crate::analyse::comparison::{Kind, Row};
 use crate::analyse::dossier::{Dossier, Past};
 use crate::analyse::memory::memory;
@@ -19,6 +20,7 @@ use crate::render::{Format, Rendered, documents};
 use crate::store::{Database, ParquetCell, RunRow, RunSelection, StoreError};
 
 pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
+    let claims = ledger::ledger(args.claims.as_deref())?;
     let database = Database::open_read_only(&args.db).exit(ExitStatus::BadData)?;
     let mut runs = dossiers(&database, &args.run, args.format).exit(ExitStatus::BadData)?;
     for run in &mut runs {
@@ -41,6 +43,11 @@ pub(in crate::cli) fn run(args: &ReportArgs) -> Result<ExitStatus, Failure> {
             let text =
                 format!("no run has cells of {}: `--format jsonl` names its browsers", browsers.join(", "));
             return Err(Failure::text(ExitStatus::BadData, text));
+        }
+    }
+    if args.format.shows_claims() && args.view == View::Full {
+        for run in &mut runs {
+            ledger::judge(&database, &args.db, &claims, run).exit(ExitStatus::BadData)?;
         }
     }
     if args.format == Format::Parquet {
@@ -141,7 +148,8 @@ pub(super) fn dossiers(
     format: Format,
 ) -> Result<Vec<Dossier>, StoreError> {
     let runs = database.runs(selection)?.into_iter();
-    runs.map(|row| dossier(database, row, format.shows_evidence())).collect()
+    let whole = format.shows_evidence() || format.shows_claims();
+    runs.map(|row| dossier(database, row, whole)).collect()
 }
 
 /// A run as viewed; with everything behind its cells, if that is wanted.
@@ -157,6 +165,7 @@ pub(super) fn dossier(database: &Database, row: RunRow, whole: bool) -> Result<D
         browsers: database.browsers(&run)?,
         cells,
         costs: Vec::new(),
+        claims: Vec::new(),
         ops: op_matrix(database.op_cases(&run)?, &capabilities),
     };
     if !whole {

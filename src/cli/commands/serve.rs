@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::ledger;
 use super::report::dossiers;
 use crate::analyse::dossier::Dossier;
 use crate::cli::args::ServeArgs;
 use crate::cli::{out, signals};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::live::{Dashboard, Follower, Page, Progress};
+use crate::plan::Claims;
 use crate::render::{Format, Reading, page};
 use crate::store::{RunSelection, StoreError};
 
@@ -25,7 +27,9 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> Result<ExitStatus, Failure> 
     let dashboard = Dashboard::bind(address).await.map_err(|error| {
         Failure::text(ExitStatus::Unavailable, format!("cannot listen at {address}: {error}"))
     })?;
-    let mut shower = Shower { follower: Follower::open(&args.db).exit(ExitStatus::BadData)?, args, made: 0 };
+    let claims = ledger::ledger(None)?;
+    let follower = Follower::open(&args.db).exit(ExitStatus::BadData)?;
+    let mut shower = Shower { follower, args, claims, made: 0 };
     let (sender, pages) = watch::channel(shower.page()?);
     // Before anybody knows where it is: who knows may stop it.
     let stopped = signals::stopped();
@@ -72,16 +76,22 @@ fn keep_up(shower: &mut Shower, sender: &watch::Sender<Page>) {
 struct Shower {
     follower: Follower,
     args: ServeArgs,
+    claims: Claims,
     made: u32,
 }
 
 impl Shower {
     fn page(&mut self) -> Result<Page, Failure> {
-        let runs = match dossiers(self.follower.database(), &self.args.run, Format::Html) {
+        let mut runs = match dossiers(self.follower.database(), &self.args.run, Format::Html) {
             // What is asked for may come.
             Err(StoreError::NoRun(_)) if self.args.run == RunSelection::Latest => Vec::new(),
             found => found.exit(ExitStatus::BadData)?,
         };
+        // While a run goes on, nothing is concluded from a part of it.
+        for run in runs.iter_mut().filter(|run| run.view.run.ended_at.is_some()) {
+            ledger::judge(self.follower.database(), &self.args.db, &self.claims, run)
+                .exit(ExitStatus::BadData)?;
+        }
         self.made += 1;
         let version = format!("{}-{}", std::process::id(), self.made);
         let html = page(&runs, Reading::Live).exit(ExitStatus::BadData)?;

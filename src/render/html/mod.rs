@@ -4,6 +4,7 @@
 //! cells, which its script unpacks one by one. The script (`reports/js`) makes every view of that.
 
 mod behind;
+mod claims;
 mod columns;
 mod ops;
 mod run;

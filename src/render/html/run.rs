@@ -7,6 +7,7 @@ use serde_json::Value;
 use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::behind::parsed;
+use super::claims::{Claim, claims};
 use super::columns::{Cells, Coded, Numbers, look, numbers};
 use super::headline;
 use super::ops::{Ops, ops};
@@ -42,6 +43,7 @@ pub(super) struct Run<'a> {
     ops: Option<Ops>,
     frontiers: Vec<Frontier>,
     ratios: Vec<Beside>,
+    claims: Vec<Claim<'a>>,
     /// What cells save and cost: headings, lines, and what must be known to read them.
     costs: Option<Costs>,
     past: Vec<PastRun<'a>>,
@@ -146,6 +148,7 @@ pub(super) fn run(dossier: &Dossier, behind: usize) -> Run<'_> {
         ops: dossier.view.ops.as_ref().map(ops),
         frontiers: frontiers(dossier),
         ratios: ratios(dossier),
+        claims: claims(dossier),
         costs: costs(&dossier.view.costs),
         past: past(cells, &dossier.past),
         behind,

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 /// The modules, each after those that it imports from.
-const MODULES: [&str; 15] = [
+const MODULES: [&str; 16] = [
     include_str!("../../../reports/js/dom.js"),
     include_str!("../../../reports/js/format.js"),
     include_str!("../../../reports/js/data.js"),
@@ -19,6 +19,7 @@ const MODULES: [&str; 15] = [
     include_str!("../../../reports/js/performance.js"),
     include_str!("../../../reports/js/precision.js"),
     include_str!("../../../reports/js/memory.js"),
+    include_str!("../../../reports/js/claims.js"),
     include_str!("../../../reports/js/history.js"),
     include_str!("../../../reports/js/main.js"),
 ];
@@ -62,6 +63,7 @@ mod tests {
             "performance",
             "precision",
             "memory",
+            "claims",
             "history",
             "main",
         ];
