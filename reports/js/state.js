@@ -59,6 +59,7 @@ export function selected(run, now = state()) {
 
 /** The cells that a change or a reason names. */
 export function cellsOf(run, name) {
+  if (name === "doubted") return { cells: [...run.doubted], says: "doubted" };
   const [kind, place] = name.split("-");
   const list = kind === "change" ? run.changes?.lines : run.failures;
   return list?.[+place] ?? { cells: [] };

@@ -181,7 +181,9 @@ fn within(axis: &RangeInclusive<u32>) -> RangedI64ValueParser<u32> {
 /// One run, where several are too many.
 fn one_run(text: &str) -> Result<RunSelection, String> {
     match text.parse() {
-        Ok(RunSelection::All) => Err("cells of several runs were not measured beside one another: name one".to_owned()),
+        Ok(RunSelection::All) => {
+            Err("cells of several runs were not measured beside one another: name one".to_owned())
+        }
         Ok(one) => Ok(one),
         Err(never) => match never {},
     }

@@ -9,8 +9,8 @@ use webmatrix_wire::Job;
 use super::run::shell;
 use crate::analyse::dossier::Dossier;
 use crate::analyse::memory::CellMemory;
-use crate::analyse::repro;
 use crate::analyse::view::CellView;
+use crate::analyse::{TimingView, repro};
 use crate::collect::lines;
 use crate::store::{AttemptRow, CellRow, JobRow, LogRow, MetricRow, OpRow, SampleRow};
 
@@ -39,6 +39,8 @@ pub(super) struct Behind<'a> {
     /// Milliseconds; warm-ups come first, so many of them.
     samples: Vec<f64>,
     warmups: usize,
+    timing: Option<&'a TimingView>,
+    doubt: Option<&'a str>,
     metrics: Vec<(&'a str, f64, &'a str)>,
     memory: Option<&'a CellMemory>,
     /// Op, what executed it, times.
@@ -145,6 +147,8 @@ fn behind<'a>(row: Option<&'a CellRow>, view: &'a CellView, stored: &Stored<'a>)
         attempts: stored.attempts.get(view.id.as_str()).into_iter().flatten().map(|row| of(row)).collect(),
         samples: samples.iter().map(|sample| sample.ms).collect(),
         warmups: samples.iter().filter(|sample| sample.warmup).count(),
+        timing: view.timing.as_ref(),
+        doubt: view.doubt.as_deref(),
         metrics: of_attempt(&stored.metrics, id, |row| (row.name.as_str(), row.value, row.unit.as_str())),
         memory: stored.memory.get(view.id.as_str()).copied(),
         ops: of_attempt(&stored.ops, id, |row| (row.op.as_str(), row.backend.as_str(), row.count)),
