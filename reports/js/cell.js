@@ -82,6 +82,40 @@ function memory(told) {
   ];
 }
 
+/** Layers that are shown around the first that differs. */
+const MOST_LAYERS = 120;
+
+/** How far each part of the model is off, and which is the first. */
+function trace(run, { at, by, says, layers }) {
+  const first = layers.findIndex((layer) => layer.first);
+  const from = Math.max(0, Math.min(first < 0 ? 0 : first - 20, layers.length - MOST_LAYERS));
+  const shown = layers.slice(from, from + MOST_LAYERS);
+  const name = (layer) => `${layer.scope || "the model"}${layer.step ? `, token step ${layer.step}` : ""}`;
+  const { Plot } = globalThis;
+  const dots = layers.map((layer, index) => ({ index: index + 1, off: layer.max_abs, ok: layer.agree === layer.ops })).filter((dot) => dot.off > 0);
+  const line = first < 0 || !dots.length ? null : chart("Largest difference from the oracle, part by part", {
+    height: 200, marginLeft: 70, width: 760,
+    x: { label: "parts of the model, in order", ticks: 10, tickFormat: (x) => (Number.isInteger(x) ? String(x) : "") },
+    y: { label: "max |y−e|", type: "log", grid: true, ticks: 5, tickFormat: (y) => y.toExponential(0) },
+    marks: [
+      Plot.ruleX([first + 1], { strokeDasharray: "4 3" }),
+      Plot.text([first + 1], { x: (x) => x, text: () => "first that differs", frameAnchor: "top", textAnchor: first > layers.length / 2 ? "end" : "start", dx: first > layers.length / 2 ? -6 : 6, fill: "currentColor" }),
+      Plot.dot(dots, { x: "index", y: "off", r: 3.5, symbol: (d) => (d.ok ? "circle" : "times"), stroke: (d) => COLOURS[d.ok ? 0 : 1], strokeWidth: 2 }),
+    ],
+    symbol: { type: "identity" }, color: { type: "identity" },
+  }, { note: "● every op of the part agrees, × not all do." });
+  return [
+    el("p", {}, says),
+    el("p", { class: "note" }, `Traced ${when(at)}${by ? ` in run ${by}` : ""}: one inference with every intermediate result kept, each held against the scalar oracle's.`),
+    line,
+    shown.length ? table(["part of the model", "ops", "that agree", "max |y−e|", "max relative", "least cosine", "first that does not"], shown.map((layer, index) => [
+      name(layer), layer.ops, layer.agree, small(layer.max_abs), small(layer.max_rel), fixed(layer.cosine, 6),
+      layer.first ? [from + index === first ? el("strong", {}, "◀ first of all: ") : "", `${layer.first}: ${layer.fault ?? ""}`] : "",
+    ]), { label: "Parts of the model beside the oracle", classes: "plain dense" }) : null,
+    shown.length < layers.length ? el("p", { class: "note" }, `${shown.length} of ${layers.length} parts are shown.`) : null,
+  ];
+}
+
 /** How weights were quantised, and the outputs beside those at full precision. */
 function cost({ quantisation: how, reference, outputs }) {
   const quantised = Object.keys(how.schemes).length > 0;
@@ -196,6 +230,7 @@ export async function cellPage(run, id, found) {
       ["wall, page", run.number("wall", at) !== null ? `${ms(run.number("wall", at))}, ${run.number("page", at) !== null ? ms(run.number("page", at)) : "not told"}` : null],
     ]),
     section(`Agreement with ${cell.agreement?.reference ?? "nothing"}`, cell.agreement && agreement(cell.agreement)),
+    section("Where it leaves the oracle", cell.trace && trace(run, cell.trace)),
     section("What the outputs say", cell.says.length ? preformatted(cell.says.join("\n"), "What the outputs say") : null),
     section("What the precision costs", cell.accuracy ? cost(cell.accuracy) : null),
     section("Time of an inference", look === "software" && cell.samples.length ? el("p", { class: "note" }, "A software GPU: these times say nothing about WebGPU's speed.") : null, times(run, at, cell), spreadOut(cell.timing),

@@ -29,7 +29,7 @@ pub use past::{JobRow, PastRow};
 pub use query::RunSelection;
 pub use rows::{
     AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,
-    OpRow, OutputsRow, RunRow, SampleRow, SessionRow,
+    OpRow, OutputsRow, RunRow, SampleRow, SessionRow, TraceRow,
 };
 pub use timing::TimingRow;
 pub use writer::Writer;

@@ -4,7 +4,7 @@ use duckdb::{Row, params};
 
 use super::rows::{
     AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,
-    OpRow, OutputsRow, RunRow, SampleRow, SessionRow,
+    OpRow, OutputsRow, RunRow, SampleRow, SessionRow, TraceRow,
 };
 use super::{Database, StoreError};
 
@@ -177,6 +177,14 @@ impl Database {
         let sql = "SELECT a.attempt, a.item, a.rank, a.task, a.text, a.score, a.x0, a.y0, a.x1, a.y1
                    FROM answer a JOIN cell c USING (attempt) WHERE c.run = ? ORDER BY a.attempt, a.item, a.rank";
         self.rows(sql, params![run], AnswerRow::read)
+    }
+
+    /// Where traced cells of a run leave the oracle.
+    pub fn traces(&self, run: &str) -> Result<Vec<TraceRow>, StoreError> {
+        let sql = format!(
+            "SELECT cell, strftime(traced_at, '{TIME}'), traced_by, says, layers FROM trace WHERE run = ? ORDER BY cell"
+        );
+        self.rows(&sql, params![run], TraceRow::read)
     }
 
     /// What pages and drivers of a run had to say.

@@ -1,14 +1,18 @@
 //! `webmatrix serve`: the report, live.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::report::dossiers;
 use crate::analyse::dossier::Dossier;
-use crate::cli::args::ServeArgs;
+use crate::cli::args::{PrintArgs, ServeArgs};
 use crate::cli::{out, signals};
+use crate::collect::Quiet;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::live::{Dashboard, Follower, Page, Progress};
 use crate::render::{Format, Reading, page};
@@ -20,27 +24,24 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The part of the time that making pages may take: the run that is shown is timed, on this very machine perhaps.
 const SHARE: u32 = 5;
 
+/// Who has the last page of a run may want it before the program is gone.
+const LAST: Duration = Duration::from_secs(2);
+
 pub(in crate::cli) async fn run(args: ServeArgs) -> Result<ExitStatus, Failure> {
-    let address = SocketAddr::from((args.host, args.port));
-    let dashboard = Dashboard::bind(address).await.map_err(|error| {
-        Failure::text(ExitStatus::Unavailable, format!("cannot listen at {address}: {error}"))
-    })?;
-    let mut shower = Shower { follower: Follower::open(&args.db).exit(ExitStatus::BadData)?, args, made: 0 };
+    let dashboard = bind(SocketAddr::from((args.host, args.port))).await?;
+    let mut shower = Shower::open(&args.db, args.run)?;
     let (sender, pages) = watch::channel(shower.page()?);
     // Before anybody knows where it is: who knows may stop it.
     let stopped = signals::stopped();
-    out::line(&format!("http://{}/", dashboard.address()));
-    if !dashboard.address().ip().is_loopback() {
-        out::note("whoever reaches this address can read what is stored here");
-    }
+    out::line(&url(&dashboard));
+    warn(&dashboard);
     if pages.borrow().progress.run.is_none() {
         out::note("no run yet: the page shows the first one as soon as there is one");
     }
+    let (_goes_on, over) = channel();
     // Rows are read and pages made on a thread of their own; it ends with the program.
-    std::thread::Builder::new()
-        .name("dashboard".to_owned())
-        .spawn(move || keep_up(&mut shower, &sender))
-        .exit(ExitStatus::Unavailable)?;
+    let work = move || keep_up(&mut shower, &sender, &over, None);
+    std::thread::Builder::new().name("dashboard".to_owned()).spawn(work).exit(ExitStatus::Unavailable)?;
     tokio::select! {
         served = dashboard.serve(pages) => served.exit(ExitStatus::Unavailable)?,
         // To be stopped is how a dashboard ends.
@@ -49,37 +50,140 @@ pub(in crate::cli) async fn run(args: ServeArgs) -> Result<ExitStatus, Failure> 
     Ok(ExitStatus::AsExpected)
 }
 
-/// Makes a page of what there is whenever there is more.
-fn keep_up(shower: &mut Shower, sender: &watch::Sender<Page>) {
+async fn bind(address: SocketAddr) -> Result<Dashboard, Failure> {
+    Dashboard::bind(address).await.map_err(|error| {
+        Failure::text(ExitStatus::Unavailable, format!("cannot listen at {address}: {error}"))
+    })
+}
+
+fn url(dashboard: &Dashboard) -> String {
+    format!("http://{}/", dashboard.address())
+}
+
+fn warn(dashboard: &Dashboard) {
+    if !dashboard.address().ip().is_loopback() {
+        out::note("whoever reaches this address can read what is stored here");
+    }
+}
+
+/// A dashboard of the run that this process is about to begin.
+pub(super) struct Beside {
+    dashboard: Dashboard,
+    shower: Shower,
+}
+
+impl Beside {
+    /// Listens, and reads what is stored before the run has the database.
+    pub(super) async fn open(address: SocketAddr, db: &Path) -> Result<Self, Failure> {
+        Ok(Self { dashboard: bind(address).await?, shower: Shower::open(db, RunSelection::Latest)? })
+    }
+
+    /// Tells where it is, and shows the run from now on. Journals are read and pages made `between` attempts, if that is
+    /// given, else at any time.
+    pub(super) fn show(
+        self,
+        run: &str,
+        between: Option<Quiet>,
+        print: &PrintArgs,
+    ) -> Result<Showing, Failure> {
+        let Self { dashboard, mut shower } = self;
+        let url = url(&dashboard);
+        // Standard output is for lines of one kind.
+        if print.is_json() {
+            out::note(&url)
+        } else {
+            out::line(&url)
+        }
+        warn(&dashboard);
+        shower.run = RunSelection::Id(run.to_owned());
+        shower.follower.follow().exit(ExitStatus::BadData)?;
+        let (sender, pages) = watch::channel(shower.page()?);
+        let server = tokio::spawn(dashboard.serve(pages));
+        let (goes_on, over) = channel();
+        let work = move || {
+            keep_up(&mut shower, &sender, &over, between.as_ref());
+            sender
+        };
+        let spawned = std::thread::Builder::new().name("dashboard".to_owned()).spawn(work);
+        Ok(Showing { server, goes_on, thread: spawned.exit(ExitStatus::Unavailable)? })
+    }
+}
+
+/// A dashboard that shows a run.
+pub(super) struct Showing {
+    server: JoinHandle<std::io::Result<()>>,
+    goes_on: Sender<()>,
+    thread: std::thread::JoinHandle<watch::Sender<Page>>,
+}
+
+impl Showing {
+    /// Shows how the run ended, and ends; `keep`: not before somebody stops it.
+    pub(super) async fn end(self, keep: bool) {
+        let stopped = signals::stopped();
+        drop(self.goes_on);
+        let thread = self.thread;
+        let sender = tokio::task::spawn_blocking(move || thread.join()).await;
+        let Ok(Ok(sender)) = sender else { return };
+        if keep {
+            out::note("the run is over, and its page stays: Ctrl-C ends it");
+            stopped.await;
+        } else if sender.receiver_count() > 1 {
+            // The server itself is one.
+            tokio::time::sleep(LAST).await;
+        }
+        self.server.abort();
+    }
+}
+
+/// Makes a page of what there is whenever there is more, and a last one once `over` has no other end.
+fn keep_up(shower: &mut Shower, sender: &watch::Sender<Page>, over: &Receiver<()>, between: Option<&Quiet>) {
     let mut rest = LOOK;
     loop {
-        std::thread::sleep(rest);
-        let begun = Instant::now();
-        let more = shower.follower.follow().exit(ExitStatus::BadData);
-        match more.and_then(|more| if more { shower.page().map(Some) } else { Ok(None) }) {
+        let is_over = over.recv_timeout(rest) != Err(RecvTimeoutError::Timeout);
+        let (made, took) = match between {
+            Some(quiet) => quiet.between(|| timed(|| shower.next())),
+            None => timed(|| shower.next()),
+        };
+        match made {
             Ok(Some(page)) => drop(sender.send_replace(page)),
             Ok(None) => {}
             Err(failure) => out::error(&failure.error),
         }
-        if sender.is_closed() {
+        if is_over || sender.is_closed() {
             return;
         }
-        rest = LOOK.max(begun.elapsed() * SHARE);
+        rest = LOOK.max(took * SHARE);
     }
+}
+
+/// What work gives, and how long it took: not how long it waited.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let begun = Instant::now();
+    (work(), begun.elapsed())
 }
 
 /// Makes pages.
 struct Shower {
     follower: Follower,
-    args: ServeArgs,
+    run: RunSelection,
     made: u32,
 }
 
 impl Shower {
+    fn open(db: &Path, run: RunSelection) -> Result<Self, Failure> {
+        Ok(Self { follower: Follower::open(db).exit(ExitStatus::BadData)?, run, made: 0 })
+    }
+
+    /// A page, if there is more to show than on the last.
+    fn next(&mut self) -> Result<Option<Page>, Failure> {
+        let more = self.follower.follow().exit(ExitStatus::BadData)?;
+        if more { self.page().map(Some) } else { Ok(None) }
+    }
+
     fn page(&mut self) -> Result<Page, Failure> {
-        let runs = match dossiers(self.follower.database(), &self.args.run, Format::Html) {
+        let runs = match dossiers(self.follower.database(), &self.run, Format::Html) {
             // What is asked for may come.
-            Err(StoreError::NoRun(_)) if self.args.run == RunSelection::Latest => Vec::new(),
+            Err(StoreError::NoRun(_)) if self.run == RunSelection::Latest => Vec::new(),
             found => found.exit(ExitStatus::BadData)?,
         };
         self.made += 1;
