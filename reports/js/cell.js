@@ -40,6 +40,7 @@ function spreadOut(timing) {
     table(["of the timed inferences", ...told.slice(0, -1), "MAD"], [["ms", ...told.map((name) => rounded(timing[name]))]], { label: "Percentiles of the timed inferences", classes: "plain numbers" }),
     facts([
       ["timed", `${count(timing.samples, "inference")}, after the first and ${count(timing.warmups, "warm-up")}${rests[timing.rested] ?? ""}`],
+      ["tail", timing.samples < 100 ? `of ${timing.samples} inferences p95 and p99 lie among the longest few, and tell little` : null],
       ["outliers", timing.outliers ? `${timing.outliers.toLocaleString("en")}: counted and marked, and a part of every figure` : "none"],
       ["clock's step", timing.timer_step_us === undefined ? null : `${rounded(timing.timer_step_us)} µs: no figure is finer`],
       ["CPU", timing.cpu_ms === undefined ? null : `its processes computed ${ms(timing.cpu_ms)} over the whole attempt`],
@@ -228,7 +229,7 @@ export async function cellPage(run, id, found) {
       ["implementation", run.text("implementation", at)],
       ["why", cell.reason],
       ["wall, page", run.number("wall", at) !== null ? `${ms(run.number("wall", at))}, ${run.number("page", at) !== null ? ms(run.number("page", at)) : "not told"}` : null],
-    ]),
+    ], "two"),
     section(`Agreement with ${cell.agreement?.reference ?? "nothing"}`, cell.agreement && agreement(cell.agreement)),
     section("Where it leaves the oracle", cell.trace && trace(run, cell.trace)),
     section("What the outputs say", cell.says.length ? preformatted(cell.says.join("\n"), "What the outputs say") : null),

@@ -80,8 +80,9 @@ function fill(box, body, total, make, width, signal) {
     body.replaceChildren(space(first), ...Array.from({ length: last - first }, (_, at) => make(first + at)), space(total - last));
     if (focused) body.querySelector(`tr[aria-rowindex="${focused}"] a`)?.focus({ preventScroll: true });
   };
+  // At once for whoever looks at once, and again when it is known how high a row is.
+  draw(false);
   requestAnimationFrame(() => {
-    draw(false);
     const row = body.querySelector("tr[aria-rowindex]");
     if (row?.offsetHeight) height = row.offsetHeight;
     shown = [-1, -1];

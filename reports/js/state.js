@@ -73,10 +73,10 @@ export function filters(run, found, further = []) {
     input: () => go({ text: text.value.trim() }, true) });
   const form = el("form", { class: "filters", "aria-label": "Narrow the cells", submit: (event) => event.preventDefault() },
     el("label", {}, "Find ", text),
+    el("output", { name: "shown" }, `${found.length.toLocaleString("en")} of ${run.count.toLocaleString("en")} cells`),
     choices.map((name) => chooser(name[0].toUpperCase() + name.slice(1), name,
       [["", "any"], ...[...run.names(name)].filter(Boolean).sort().map((value) => [value, value])], now[name] ?? "", (value) => go({ [name]: value }))),
-    further,
-    el("output", { name: "shown" }, `${found.length.toLocaleString("en")} of ${run.count.toLocaleString("en")} cells`));
+    further);
   const chips = [];
   if (now.look) chips.push(["look", now.look]);
   if (now.among) chips.push(["among", cellsOf(run, now.among).says ?? cellsOf(run, now.among).reason ?? now.among]);

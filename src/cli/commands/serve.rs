@@ -101,11 +101,11 @@ impl Beside {
         let server = tokio::spawn(dashboard.serve(pages));
         let (goes_on, over) = channel();
         let work = move || {
-            keep_up(&mut shower, &sender, &over, between.as_ref());
-            sender
+            let took = keep_up(&mut shower, &sender, &over, between.as_ref());
+            (sender, shower.made, took)
         };
         let spawned = std::thread::Builder::new().name("dashboard".to_owned()).spawn(work);
-        Ok(Showing { server, goes_on, thread: spawned.exit(ExitStatus::Unavailable)? })
+        Ok(Showing { server, goes_on, thread: spawned.exit(ExitStatus::Unavailable)?, quiet: print.quiet })
     }
 }
 
@@ -113,7 +113,9 @@ impl Beside {
 pub(super) struct Showing {
     server: JoinHandle<std::io::Result<()>>,
     goes_on: Sender<()>,
-    thread: std::thread::JoinHandle<watch::Sender<Page>>,
+    /// Gives how many pages were made, and how long that took.
+    thread: std::thread::JoinHandle<(watch::Sender<Page>, u32, Duration)>,
+    quiet: bool,
 }
 
 impl Showing {
@@ -123,7 +125,10 @@ impl Showing {
         drop(self.goes_on);
         let thread = self.thread;
         let sender = tokio::task::spawn_blocking(move || thread.join()).await;
-        let Ok(Ok(sender)) = sender else { return };
+        let Ok(Ok((sender, made, took))) = sender else { return };
+        if !self.quiet {
+            out::note(&format!("the dashboard was made {made} times, in {:.2} s", took.as_secs_f64()));
+        }
         if keep {
             out::note("the run is over, and its page stays: Ctrl-C ends it");
             stopped.await;
@@ -135,9 +140,16 @@ impl Showing {
     }
 }
 
-/// Makes a page of what there is whenever there is more, and a last one once `over` has no other end.
-fn keep_up(shower: &mut Shower, sender: &watch::Sender<Page>, over: &Receiver<()>, between: Option<&Quiet>) {
+/// Makes a page of what there is whenever there is more, and a last one once `over` has no other end; gives how long all of it
+/// took.
+fn keep_up(
+    shower: &mut Shower,
+    sender: &watch::Sender<Page>,
+    over: &Receiver<()>,
+    between: Option<&Quiet>,
+) -> Duration {
     let mut rest = LOOK;
+    let mut all = Duration::ZERO;
     loop {
         let is_over = over.recv_timeout(rest) != Err(RecvTimeoutError::Timeout);
         let (made, took) = match between {
@@ -149,8 +161,9 @@ fn keep_up(shower: &mut Shower, sender: &watch::Sender<Page>, over: &Receiver<()
             Ok(None) => {}
             Err(failure) => out::error(&failure.error),
         }
+        all += took;
         if is_over || sender.is_closed() {
-            return;
+            return all;
         }
         rest = LOOK.max(took * SHARE);
     }
