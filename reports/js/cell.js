@@ -96,15 +96,16 @@ function trace(run, { at, by, says, layers }) {
   const dots = layers.map((layer, index) => ({ index: index + 1, off: layer.max_abs, ok: layer.agree === layer.ops })).filter((dot) => dot.off > 0);
   const line = first < 0 || !dots.length ? null : chart("Largest difference from the oracle, part by part", {
     height: 200, marginLeft: 70, width: 760,
-    x: { label: "parts of the model, in order", ticks: 10, tickFormat: (x) => (Number.isInteger(x) ? String(x) : "") },
-    y: { label: "max |y−e|", type: "log", grid: true, ticks: 5, tickFormat: (y) => y.toExponential(0) },
+    inset: 8,
+    x: { label: "parts of the model, in order", ticks: Math.min(10, layers.length), tickFormat: (x) => (Number.isInteger(x) ? String(x) : "") },
+    y: { label: "max |y−e|", type: "log", ticks: 4, tickSize: 0, tickFormat: "~e" },
     marks: [
       Plot.ruleX([first + 1], { strokeDasharray: "4 3" }),
       Plot.text([first + 1], { x: (x) => x, text: () => "first that differs", frameAnchor: "top", textAnchor: first > layers.length / 2 ? "end" : "start", dx: first > layers.length / 2 ? -6 : 6, fill: "currentColor" }),
       Plot.dot(dots, { x: "index", y: "off", r: 3.5, symbol: (d) => (d.ok ? "circle" : "times"), stroke: (d) => COLOURS[d.ok ? 0 : 1], strokeWidth: 2 }),
     ],
     symbol: { type: "identity" }, color: { type: "identity" },
-  }, { note: "● every op of the part agrees, × not all do." });
+  }, { note: "○ every op of the part agrees, × not all do." });
   return [
     el("p", {}, says),
     el("p", { class: "note" }, `Traced ${when(at)}${by ? ` in run ${by}` : ""}: one inference with every intermediate result kept, each held against the scalar oracle's.`),
@@ -112,7 +113,7 @@ function trace(run, { at, by, says, layers }) {
     shown.length ? table(["part of the model", "ops", "that agree", "max |y−e|", "max relative", "least cosine", "first that does not"], shown.map((layer, index) => [
       name(layer), layer.ops, layer.agree, small(layer.max_abs), small(layer.max_rel), fixed(layer.cosine, 6),
       layer.first ? [from + index === first ? el("strong", {}, "◀ first of all: ") : "", `${layer.first}: ${layer.fault ?? ""}`] : "",
-    ]), { label: "Parts of the model beside the oracle", classes: "plain dense" }) : null,
+    ]), { label: "Parts of the model beside the oracle", classes: "plain dense parts" }) : null,
     shown.length < layers.length ? el("p", { class: "note" }, `${shown.length} of ${layers.length} parts are shown.`) : null,
   ];
 }
@@ -227,9 +228,9 @@ export async function cellPage(run, id, found) {
       ...AXES.map((axis) => [axis, run.text(axis, at)]).filter(([axis, value]) => !(axis === "profile" && value === "default")),
       ["evidence", run.text("evidence", at)],
       ["implementation", run.text("implementation", at)],
-      ["why", cell.reason],
       ["wall, page", run.number("wall", at) !== null ? `${ms(run.number("wall", at))}, ${run.number("page", at) !== null ? ms(run.number("page", at)) : "not told"}` : null],
     ], "two"),
+    facts([["why", cell.reason]]),
     section(`Agreement with ${cell.agreement?.reference ?? "nothing"}`, cell.agreement && agreement(cell.agreement)),
     section("Where it leaves the oracle", cell.trace && trace(run, cell.trace)),
     section("What the outputs say", cell.says.length ? preformatted(cell.says.join("\n"), "What the outputs say") : null),

@@ -8,7 +8,7 @@ use crate::analyse::Tally;
 use crate::collect::{Entry, Journal, Record, Recorder, RunStarted, Versions};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::Plan;
-use crate::store::{StoreError, Writer};
+use crate::store::{Database, StoreError, Writer};
 use crate::{collect, serve};
 
 /// A run being recorded.
@@ -81,6 +81,11 @@ impl Recording {
         let (mut journal, _) = Journal::resume(&places.out, run).exit(ExitStatus::BadData)?;
         writer.write(journal.append(vec![record]).exit(ExitStatus::BadData)?);
         writer.finish().exit(ExitStatus::BadData)
+    }
+
+    /// What of the run is in the database, for reading beside the writer.
+    pub(super) fn reader(&self) -> Result<Database, Failure> {
+        self.writer.reader().exit(ExitStatus::BadData)
     }
 
     /// The verdicts of the whole run, from its own journal: what was told is what is counted.

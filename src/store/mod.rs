@@ -122,4 +122,9 @@ impl Database {
         schema::migrate(&connection, Path::new(":memory:"))?;
         Ok(Self { connection })
     }
+
+    /// Another way into the same database, to read what this one has written. The file is held as long as either lives.
+    fn beside(&self) -> Result<Self, StoreError> {
+        Ok(Self { connection: self.connection.try_clone()? })
+    }
 }

@@ -59,6 +59,17 @@ impl Database {
         }
     }
 
+    /// How much of a run is there: attempts that ended, cells and op cases with a verdict, and whether it ended; none if it is
+    /// not there at all.
+    pub fn pulse(&self, run: &str) -> Result<Option<(u64, u64, u64, bool)>, StoreError> {
+        let sql = "SELECT (SELECT count(*) FROM attempt a WHERE a.run = r.run AND \"end\" IS NOT NULL),
+                       (SELECT count(*) FROM cell c WHERE c.run = r.run AND status IS NOT NULL),
+                       (SELECT count(*) FROM op_case o WHERE o.run = r.run), ended_at IS NOT NULL
+                   FROM run r WHERE run = ?";
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        Ok(self.rows(sql, params![run], read)?.pop())
+    }
+
     /// The machine of a run.
     pub fn environment(&self, run: &str) -> Result<Vec<EnvironmentRow>, StoreError> {
         let sql = "SELECT name, value FROM environment WHERE run = ? ORDER BY name";

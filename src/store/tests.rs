@@ -339,6 +339,28 @@ fn the_writer_finishes_what_is_queued() {
 }
 
 #[test]
+fn who_reads_beside_the_writer_sees_what_waits_and_keeps_nobody_from_finishing() {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let path = folder.path().join("x.duckdb");
+    let writer = Writer::start(&path).unwrap_or_else(|error| panic!("{error}"));
+    // Its plan alone ends nothing, and would wait for what does.
+    writer.write(entries()[..1].to_vec());
+    let reader = writer.reader().unwrap_or_else(|error| panic!("{error}"));
+    let pulse = || reader.pulse("R1").unwrap_or_else(|error| panic!("{error}"));
+    let begun = std::time::Instant::now();
+    while pulse().is_none() && begun.elapsed() < std::time::Duration::from_secs(30) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(pulse(), Some((0, 0, 0, false)));
+    writer.write(entries()[1..].to_vec());
+    writer.finish().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(pulse(), Some((1, 1, 2, true)));
+    assert!(writer.reader().is_err(), "nothing is written any more");
+    drop(reader);
+    assert!(Database::open_read_only(&path).is_ok(), "the file is held");
+}
+
+#[test]
 fn a_run_that_is_not_there_is_told() {
     let database = database(&entries());
     assert!(matches!(database.runs(&RunSelection::Id("R9".into())), Err(StoreError::NoRun(_))));

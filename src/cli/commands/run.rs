@@ -30,7 +30,7 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
         return Ok(ExitStatus::AsExpected);
     }
     let dashboard = match args.live.serve {
-        Some(address) => Some(Beside::open(address, &places.db).await?),
+        Some(address) => Some(Beside::open(address).await?),
         None => None,
     };
     let concerns = machine::validated(args.conditions.env_validation)?;
@@ -54,8 +54,7 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
     let quiet = Quiet::default();
     // Where several browsers are timed at once, each disturbs the others more than a page that is made.
     let between = (args.jobs == 1).then(|| quiet.clone());
-    let showing =
-        dashboard.map(|dashboard| dashboard.show(&recording.run, between, &args.print)).transpose()?;
+    let showing = dashboard.map(|dashboard| dashboard.show(&recording, between, &args.print)).transpose()?;
     let reporting = reporter::start(&args.print);
     machine.notes.iter().chain(&concerns).for_each(|note| reporting.events().note(note.as_str()));
     notes.into_iter().chain(files::notes(&plan)).for_each(|note| reporting.events().note(note));

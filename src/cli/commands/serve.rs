@@ -11,18 +11,22 @@ use tokio::task::JoinHandle;
 use super::report::dossiers;
 use crate::analyse::dossier::Dossier;
 use crate::cli::args::{PrintArgs, ServeArgs};
+use crate::cli::recording::Recording;
 use crate::cli::{out, signals};
 use crate::collect::Quiet;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::live::{Dashboard, Follower, Page, Progress};
 use crate::render::{Format, Reading, page};
-use crate::store::{RunSelection, StoreError};
+use crate::store::{Database, RunSelection, StoreError};
 
 /// How often journals are looked at; a page is made at most that often.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The part of the time that making pages may take: the run that is shown is timed, on this very machine perhaps.
 const SHARE: u32 = 5;
+
+/// A plan of ten thousand cells takes a while to be written; then the page begins without it.
+const BEGIN: Duration = Duration::from_secs(60);
 
 /// Who has the last page of a run may want it before the program is gone.
 const LAST: Duration = Duration::from_secs(2);
@@ -69,24 +73,23 @@ fn warn(dashboard: &Dashboard) {
 /// A dashboard of the run that this process is about to begin.
 pub(super) struct Beside {
     dashboard: Dashboard,
-    shower: Shower,
 }
 
 impl Beside {
-    /// Listens, and reads what is stored before the run has the database.
-    pub(super) async fn open(address: SocketAddr, db: &Path) -> Result<Self, Failure> {
-        Ok(Self { dashboard: bind(address).await?, shower: Shower::open(db, RunSelection::Latest)? })
+    /// Listens.
+    pub(super) async fn open(address: SocketAddr) -> Result<Self, Failure> {
+        Ok(Self { dashboard: bind(address).await? })
     }
 
-    /// Tells where it is, and shows the run from now on. Journals are read and pages made `between` attempts, if that is
-    /// given, else at any time.
+    /// Tells where it is, and shows the run from now on, by the database that it writes. That is read and pages are made
+    /// `between` attempts, if that is given, else at any time.
     pub(super) fn show(
         self,
-        run: &str,
+        recording: &Recording,
         between: Option<Quiet>,
         print: &PrintArgs,
     ) -> Result<Showing, Failure> {
-        let Self { dashboard, mut shower } = self;
+        let Self { dashboard } = self;
         let url = url(&dashboard);
         // Standard output is for lines of one kind.
         if print.is_json() {
@@ -95,13 +98,16 @@ impl Beside {
             out::line(&url)
         }
         warn(&dashboard);
-        shower.run = RunSelection::Id(run.to_owned());
-        shower.follower.follow().exit(ExitStatus::BadData)?;
+        let run = recording.run.clone();
+        let stored = Stored::Written(recording.reader()?, run.clone(), None);
+        let mut shower = Shower { stored, run: RunSelection::Id(run), made: 0 };
+        shower.wait_for_begin()?;
         let (sender, pages) = watch::channel(shower.page()?);
         let server = tokio::spawn(dashboard.serve(pages));
         let (goes_on, over) = channel();
         let work = move || {
             let took = keep_up(&mut shower, &sender, &over, between.as_ref());
+            // With the shower goes what holds the database.
             (sender, shower.made, took)
         };
         let spawned = std::thread::Builder::new().name("dashboard".to_owned()).spawn(work);
@@ -175,28 +181,69 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (work(), begun.elapsed())
 }
 
+/// What pages are made of.
+enum Stored {
+    /// A copy that follows the journals of other processes.
+    Followed(Follower),
+    /// The database that this process writes, its run, and how much of that was there the last time.
+    Written(Database, String, Option<(u64, u64, u64, bool)>),
+}
+
+impl Stored {
+    const fn database(&self) -> &Database {
+        match self {
+            Self::Followed(follower) => follower.database(),
+            Self::Written(database, ..) => database,
+        }
+    }
+
+    /// Whether there is more than the last time.
+    fn more(&mut self) -> Result<bool, Failure> {
+        match self {
+            Self::Followed(follower) => follower.follow().exit(ExitStatus::BadData),
+            Self::Written(database, run, seen) => {
+                let now = database.pulse(run).exit(ExitStatus::BadData)?;
+                Ok(std::mem::replace(seen, now) != now)
+            }
+        }
+    }
+}
+
 /// Makes pages.
 struct Shower {
-    follower: Follower,
+    stored: Stored,
     run: RunSelection,
     made: u32,
 }
 
 impl Shower {
     fn open(db: &Path, run: RunSelection) -> Result<Self, Failure> {
-        Ok(Self { follower: Follower::open(db).exit(ExitStatus::BadData)?, run, made: 0 })
+        let follower = Follower::open(db).exit(ExitStatus::BadData)?;
+        Ok(Self { stored: Stored::Followed(follower), run, made: 0 })
+    }
+
+    /// Waits until the run's plan is in the database, before anything is measured.
+    fn wait_for_begin(&mut self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        while !self.stored.more()? && begun.elapsed() < BEGIN {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// A page, if there is more to show than on the last.
     fn next(&mut self) -> Result<Option<Page>, Failure> {
-        let more = self.follower.follow().exit(ExitStatus::BadData)?;
-        if more { self.page().map(Some) } else { Ok(None) }
+        if self.stored.more()? { self.page().map(Some) } else { Ok(None) }
     }
 
     fn page(&mut self) -> Result<Page, Failure> {
-        let runs = match dossiers(self.follower.database(), &self.run, Format::Html) {
+        let runs = match dossiers(self.stored.database(), &self.run, Format::Html) {
             // What is asked for may come.
-            Err(StoreError::NoRun(_)) if self.run == RunSelection::Latest => Vec::new(),
+            Err(StoreError::NoRun(_))
+                if self.run == RunSelection::Latest || matches!(self.stored, Stored::Written(..)) =>
+            {
+                Vec::new()
+            }
             found => found.exit(ExitStatus::BadData)?,
         };
         self.made += 1;
