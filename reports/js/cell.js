@@ -1,5 +1,5 @@
 import { el, announce, copier, facts, preformatted, section, table } from "./dom.js";
-import { LOOKS, bytes, fixed, ms, rounded, small, when } from "./format.js";
+import { DOUBTED, LOOKS, bytes, count, fixed, ms, rounded, small, when } from "./format.js";
 import { AXES } from "./data.js";
 import { boxes, chart, legend, COLOURS } from "./charts.js";
 import { here, link } from "./state.js";
@@ -12,7 +12,9 @@ function times(run, at, cell) {
   if (!cell.samples.length) return null;
   const { Plot } = globalThis;
   const timed = cell.samples.slice(cell.warmups);
-  const dots = cell.samples.map((value, index) => ({ ms: value, index: index + 1, warm: index < cell.warmups }));
+  const [low, high] = cell.timing?.fences ?? [-Infinity, Infinity];
+  const dots = cell.samples.map((value, index) => ({ ms: value, index: index + 1, warm: index < cell.warmups, out: index >= cell.warmups && (value < low || value > high) }));
+  const out = dots.filter((dot) => dot.out);
   const strip = chart("Every inference, in order", {
     height: 190, marginLeft: 60,
     x: { label: "inference", ticks: Math.min(10, dots.length), tickFormat: (x) => (Number.isInteger(x) ? String(x) : "") },
@@ -20,12 +22,30 @@ function times(run, at, cell) {
     marks: [
       Plot.ruleY([0]),
       run.number("median", at) !== null && Plot.ruleY([run.number("median", at)], { stroke: COLOURS[0], strokeDasharray: "4 3" }),
-      Plot.dot(dots, { x: "index", y: "ms", r: 4, fill: (d) => (d.warm ? "none" : COLOURS[0]), stroke: COLOURS[0], fillOpacity: 0.75 }),
+      Plot.dot(dots.filter((dot) => !dot.out), { x: "index", y: "ms", r: 4, fill: (d) => (d.warm ? "none" : COLOURS[0]), stroke: COLOURS[0], fillOpacity: 0.75 }),
+      Plot.dot(out, { x: "index", y: "ms", r: 5, symbol: "times", stroke: COLOURS[1], strokeWidth: 2 }),
     ],
-  }, { note: `${cell.warmups ? `${cell.warmups} warm-up${cell.warmups === 1 ? "" : "s"} (hollow), ` : ""}${timed.length} timed; the line is the median.`, head: ["inference", "ms", ""], rows: dots.map((dot) => [dot.index, rounded(dot.ms), dot.warm ? "warm-up" : ""]) });
+  }, { note: `${cell.warmups ? `${cell.warmups} warm-up${cell.warmups === 1 ? "" : "s"} (hollow), ` : ""}${timed.length} timed; the line is the median.${out.length ? ` ${count(out.length, "outlier")} (×)${out.length === 1 ? " lies" : " lie"} beyond three quartile ranges of the quartiles.` : ""}`, head: ["inference", "ms", ""], rows: dots.map((dot) => [dot.index, rounded(dot.ms), dot.warm ? "warm-up" : dot.out ? "outlier" : ""]) });
   const spread = timed.length > 1 && ["least", "q1", "median", "q3", "most"].every((name) => run.number(name, at) !== null)
     ? boxes("How they are spread", [{ name: "timed", colour: COLOURS[0], ...Object.fromEntries(["least", "q1", "median", "q3", "most"].map((name) => [name, run.number(name, at)])) }], { unit: "ms" }) : null;
   return el("div", { class: "cards" }, strip, spread);
+}
+
+/** How times are spread in figures, none finer than the clock; and how they came about. */
+function spreadOut(timing) {
+  if (!timing) return null;
+  const told = ["p50", "p75", "p90", "p95", "p99", "mad"];
+  const rests = { true: ", until times rested", false: ", and times did not rest before the first that counts" };
+  return [
+    table(["of the timed inferences", ...told.slice(0, -1), "MAD"], [["ms", ...told.map((name) => rounded(timing[name]))]], { label: "Percentiles of the timed inferences", classes: "plain numbers" }),
+    facts([
+      ["timed", `${count(timing.samples, "inference")}, after the first and ${count(timing.warmups, "warm-up")}${rests[timing.rested] ?? ""}`],
+      ["tail", timing.samples < 100 ? `of ${timing.samples} inferences p95 and p99 lie among the longest few, and tell little` : null],
+      ["outliers", timing.outliers ? `${timing.outliers.toLocaleString("en")}: counted and marked, and a part of every figure` : "none"],
+      ["clock's step", timing.timer_step_us === undefined ? null : `${rounded(timing.timer_step_us)} µs: no figure is finer`],
+      ["CPU", timing.cpu_ms === undefined ? null : `its processes computed ${ms(timing.cpu_ms)} over the whole attempt`],
+    ]),
+  ];
 }
 
 /** The parts of the backend's memory on top of each other, over time. */
@@ -60,6 +80,41 @@ function memory(told) {
       ["caches", cache && `${bytes(Math.round(cache.bytes_per_token))} a token, ${cache.positions} positions`],
       ["heap grows", growth !== null ? `${growth} B an inference` : null],
     ]),
+  ];
+}
+
+/** Layers that are shown around the first that differs. */
+const MOST_LAYERS = 120;
+
+/** How far each part of the model is off, and which is the first. */
+function trace(run, { at, by, says, layers }) {
+  const first = layers.findIndex((layer) => layer.first);
+  const from = Math.max(0, Math.min(first < 0 ? 0 : first - 20, layers.length - MOST_LAYERS));
+  const shown = layers.slice(from, from + MOST_LAYERS);
+  const name = (layer) => `${layer.scope || "the model"}${layer.step ? `, token step ${layer.step}` : ""}`;
+  const { Plot } = globalThis;
+  const dots = layers.map((layer, index) => ({ index: index + 1, off: layer.max_abs, ok: layer.agree === layer.ops })).filter((dot) => dot.off > 0);
+  const line = first < 0 || !dots.length ? null : chart("Largest difference from the oracle, part by part", {
+    height: 200, marginLeft: 70, width: 760,
+    inset: 8,
+    x: { label: "parts of the model, in order", ticks: Math.min(10, layers.length), tickFormat: (x) => (Number.isInteger(x) ? String(x) : "") },
+    y: { label: "max |y−e|", type: "log", ticks: 4, tickSize: 0, tickFormat: "~e" },
+    marks: [
+      Plot.ruleX([first + 1], { strokeDasharray: "4 3" }),
+      Plot.text([first + 1], { x: (x) => x, text: () => "first that differs", frameAnchor: "top", textAnchor: first > layers.length / 2 ? "end" : "start", dx: first > layers.length / 2 ? -6 : 6, fill: "currentColor" }),
+      Plot.dot(dots, { x: "index", y: "off", r: 3.5, symbol: (d) => (d.ok ? "circle" : "times"), stroke: (d) => COLOURS[d.ok ? 0 : 1], strokeWidth: 2 }),
+    ],
+    symbol: { type: "identity" }, color: { type: "identity" },
+  }, { note: "○ every op of the part agrees, × not all do." });
+  return [
+    el("p", {}, says),
+    el("p", { class: "note" }, `Traced ${when(at)}${by ? ` in run ${by}` : ""}: one inference with every intermediate result kept, each held against the scalar oracle's.`),
+    line,
+    shown.length ? table(["part of the model", "ops", "that agree", "max |y−e|", "max relative", "least cosine", "first that does not"], shown.map((layer, index) => [
+      name(layer), layer.ops, layer.agree, small(layer.max_abs), small(layer.max_rel), fixed(layer.cosine, 6),
+      layer.first ? [from + index === first ? el("strong", {}, "◀ first of all: ") : "", `${layer.first}: ${layer.fault ?? ""}`] : "",
+    ]), { label: "Parts of the model beside the oracle", classes: "plain dense parts" }) : null,
+    shown.length < layers.length ? el("p", { class: "note" }, `${shown.length} of ${layers.length} parts are shown.`) : null,
   ];
 }
 
@@ -168,17 +223,19 @@ export async function cellPage(run, id, found) {
       place > 0 && step(found[place - 1], "← previous"), place >= 0 && step(found[place + 1], "next →")),
     el("h1", { class: "id" }, run.text("model", at), " on ", run.text("browser", at), " ", run.text("backend", at), el("small", {}, ` ${run.idOf(at)}`)),
     el("p", { class: "verdict" }, verdict(look, run.text("status", at)), ` ${LOOKS[look][3]}`, run.flaky.has(at) ? "; flaky: passed only on a retry" : ""),
+    cell.doubt ? el("p", { class: "verdict" }, el("span", { class: "cell doubted" }, DOUBTED[0]), ` ${cell.doubt}. That takes nothing from the verdict: a device's driver may well be busy.`) : null,
     facts([
       ...AXES.map((axis) => [axis, run.text(axis, at)]).filter(([axis, value]) => !(axis === "profile" && value === "default")),
       ["evidence", run.text("evidence", at)],
       ["implementation", run.text("implementation", at)],
-      ["why", cell.reason],
       ["wall, page", run.number("wall", at) !== null ? `${ms(run.number("wall", at))}, ${run.number("page", at) !== null ? ms(run.number("page", at)) : "not told"}` : null],
-    ]),
+    ], "two"),
+    facts([["why", cell.reason]]),
     section(`Agreement with ${cell.agreement?.reference ?? "nothing"}`, cell.agreement && agreement(cell.agreement)),
+    section("Where it leaves the oracle", cell.trace && trace(run, cell.trace)),
     section("What the outputs say", cell.says.length ? preformatted(cell.says.join("\n"), "What the outputs say") : null),
     section("What the precision costs", cell.accuracy ? cost(cell.accuracy) : null),
-    section("Time of an inference", look === "software" && cell.samples.length ? el("p", { class: "note" }, "A software GPU: these times say nothing about WebGPU's speed.") : null, times(run, at, cell),
+    section("Time of an inference", look === "software" && cell.samples.length ? el("p", { class: "note" }, "A software GPU: these times say nothing about WebGPU's speed.") : null, times(run, at, cell), spreadOut(cell.timing),
       cell.metrics.length ? table(["metric", "value", "unit"], cell.metrics.map(([name, value, unit]) => [name, rounded(value), unit]), { label: "Metrics", classes: "plain numbers dense" }) : null),
     section("Memory", cell.memory ? memory(cell.memory) : null),
     section("What ran", ran(attempt), cell.ops.length ? table(["op", "executed by", "times an inference"], cell.ops, { label: "Ops by what executed them", classes: "plain numbers dense" }) : null),

@@ -1,4 +1,4 @@
-import { el, table } from "./dom.js";
+import { el, table, visible } from "./dom.js";
 
 // Charts. Each is a picture with a name, and the numbers behind it as a table for whoever cannot see it or wants them.
 
@@ -16,8 +16,11 @@ export function chart(title, options, { note, head, rows } = {}) {
   });
   // A picture is one thing to those who hear it: its parts need no names.
   svg.querySelectorAll("[aria-label]").forEach((part) => part.removeAttribute("aria-label"));
+  // What stands in it did not come through `el`.
+  const texts = document.createTreeWalker(svg, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) texts.currentNode.data = visible(texts.currentNode.data);
   svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", title);
+  svg.setAttribute("aria-label", visible(title));
   return el("figure", { class: "card" },
     el("figcaption", {}, title),
     note && el("p", { class: "note" }, note),

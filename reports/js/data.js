@@ -11,6 +11,7 @@ class Run {
     this.first = behind;
     this.count = raw.cells.count;
     this.flaky = new Set(raw.cells.flaky);
+    this.doubted = new Set(raw.cells.doubted);
     this.metric = Object.fromEntries(raw.cells.metrics);
     this.bytes = Object.fromEntries(raw.cells.memory);
   }

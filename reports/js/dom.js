@@ -1,21 +1,27 @@
 // Making elements. Everything shown comes from the database as text: it is only ever put in as text.
 
+/** What would turn the text around it, or is not seen, written out: \u{202e}. New lines and tabs stay. */
+export const visible = (text) => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
+
+/** Attributes that people read. */
+const READ = ["title", "aria-label", "placeholder"];
+
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (typeof value === "function") node.addEventListener(name, value);
-    else node.setAttribute(name, value === true ? "" : value);
+    else node.setAttribute(name, value === true ? "" : READ.includes(name) ? visible(String(value)) : value);
   }
-  node.append(...children.flat(Infinity).filter((child) => ![null, undefined, "", false].includes(child)));
+  node.append(...children.flat(Infinity).filter((child) => ![null, undefined, "", false].includes(child)).map((child) => (typeof child === "string" ? visible(child) : child)));
   return node;
 }
 
 /** A list of names and values; what is not known is left out. */
-export function facts(pairs) {
+export function facts(pairs, classes = null) {
   const known = pairs.filter(([, value]) => ![null, undefined, ""].includes(value));
   if (!known.length) return null;
-  return el("dl", {}, known.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value instanceof Node ? value : String(value))]));
+  return el("dl", { class: classes }, known.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value instanceof Node ? value : String(value))]));
 }
 
 /** A table whose first column names its rows. */
@@ -52,7 +58,7 @@ export function announce(text) {
     place = el("p", { id: "announced", class: "hidden-text", role: "status" });
     document.body.append(place);
   }
-  place.textContent = text;
+  place.textContent = visible(text);
 }
 
 /** A button that puts text on the clipboard. */

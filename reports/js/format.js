@@ -42,6 +42,9 @@ export const LOOKS = {
   open: ["none", "?", "no verdict", "has no verdict yet"],
 };
 
+/** What marks a cell whose CPU time says that it computed elsewhere than it claims; and what that means. */
+export const DOUBTED = ["⚠ doubted", "proven, and the CPU was as busy as for the cell that computes on it"];
+
 const SHORT = { not_applicable: "n/a", not_implemented: "not built" };
 
 /** What cells can tell at a glance, besides what suits each. */

@@ -1,4 +1,4 @@
-import { el, announce, chooser } from "./dom.js";
+import { el, announce, chooser, visible } from "./dom.js";
 import { when } from "./format.js";
 import { read } from "./data.js";
 import { here, link, selected, state } from "./state.js";
@@ -95,7 +95,7 @@ async function show() {
   if (signal.aborted) return;
   main.replaceChildren(...content.flat(Infinity).filter(Boolean));
   const title = view === "cell" ? now.cell : VIEWS[view][0];
-  document.title = `${title} · WebMatrix`;
+  document.title = visible(`${title} · WebMatrix`);
   const place = `${view} ${now.cell ?? ""} ${now.run ?? ""}`;
   if (at.name) {
     // Who typed or chose goes on where they were.

@@ -1,5 +1,5 @@
 import { el, chooser, scroller } from "./dom.js";
-import { LOOKS, SHOWN, label } from "./format.js";
+import { DOUBTED, LOOKS, SHOWN, label } from "./format.js";
 import { AXES } from "./data.js";
 import { filters, go, link, selected, state } from "./state.js";
 import { legends } from "./overview.js";
@@ -50,9 +50,10 @@ function cell(run, at, wanted) {
   const look = run.look(at);
   const [classes, sign, , means] = LOOKS[look];
   const flaky = run.flaky.has(at);
-  const shown = `${sign} ${label(run, at, wanted)}${flaky ? " ~" : ""}`;
-  const name = `${run.short(at)}: ${run.text("status", at)}, ${means}${flaky ? ", flaky: only on a retry" : ""}`;
-  return el("a", { class: `cell ${classes}${flaky ? " flaky" : ""}`, href: link({ view: "cell", cell: run.idOf(at) }), title: run.text("reason", at) || name, "aria-label": `${shown}, ${name}` }, shown);
+  const doubted = run.doubted.has(at);
+  const shown = `${sign} ${label(run, at, wanted)}${flaky ? " ~" : ""}${doubted ? ` ${DOUBTED[0]}` : ""}`;
+  const name = `${run.short(at)}: ${run.text("status", at)}, ${means}${flaky ? ", flaky: only on a retry" : ""}${doubted ? `, doubted: ${DOUBTED[1]}` : ""}`;
+  return el("a", { class: `cell ${classes}${flaky ? " flaky" : ""}${doubted ? " doubted" : ""}`, href: link({ view: "cell", cell: run.idOf(at) }), title: run.text("reason", at) || name, "aria-label": `${shown}, ${name}` }, shown);
 }
 
 /** Fills a table's body; of many rows only those that are seen, and all of them for a printer. */
@@ -79,8 +80,9 @@ function fill(box, body, total, make, width, signal) {
     body.replaceChildren(space(first), ...Array.from({ length: last - first }, (_, at) => make(first + at)), space(total - last));
     if (focused) body.querySelector(`tr[aria-rowindex="${focused}"] a`)?.focus({ preventScroll: true });
   };
+  // At once for whoever looks at once, and again when it is known how high a row is.
+  draw(false);
   requestAnimationFrame(() => {
-    draw(false);
     const row = body.querySelector("tr[aria-rowindex]");
     if (row?.offsetHeight) height = row.offsetHeight;
     shown = [-1, -1];

@@ -1,5 +1,5 @@
 import { el, facts, preformatted, scroller, section, table } from "./dom.js";
-import { LOOKS, count, when } from "./format.js";
+import { DOUBTED, LOOKS, count, when } from "./format.js";
 import { link } from "./state.js";
 
 const SIGNS = { worse: ["▼", "worse"], better: ["▲", "better"], other: ["•", "different"] };
@@ -18,11 +18,13 @@ export function legends() {
   return el("ul", { class: "legend", "aria-label": "What cells look like" }, Object.entries(LOOKS).filter(([look]) => !["unproven", "open"].includes(look)).map(([look, [classes, sign, word, means]]) => {
     const shown = { hardware: "ms", cpu: "ms", bad: "wrong", none: "n/a" }[look] ?? word;
     return el("li", {}, el("span", { class: `cell ${classes}` }, `${sign} ${shown}`), means);
-  }));
+  }), el("li", {}, el("span", { class: "cell pass cpu flaky" }, "✓ ms ~"), "flaky: passed only on a retry"),
+    el("li", {}, el("span", { class: "cell pass hardware doubted" }, DOUBTED[0]), DOUBTED[1]));
 }
 
 function tiles(run) {
   const all = run.tiles.map((tile) => ({ ...tile, href: link({ view: "matrix", look: tile.look }) }))
+    .concat(run.doubted.size ? [{ count: run.doubted.size, label: "of them doubted: the CPU was as busy as for wasm", class: "doubted", href: link({ view: "matrix", among: "doubted" }) }] : [])
     .concat((run.ops?.tiles ?? []).map((tile) => ({ ...tile, href: link({ view: "ops" }) })));
   return el("ul", { class: "tiles" }, all.map((tile) => el("li", {}, el("a", { class: `tile ${tile.class}`, href: tile.href },
     el("b", {}, tile.count.toLocaleString("en")), " ", tile.label))));

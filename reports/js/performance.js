@@ -1,5 +1,5 @@
 import { el, chooser, section } from "./dom.js";
-import { count, fixed, ms } from "./format.js";
+import { DOUBTED, count, fixed, ms } from "./format.js";
 import { boxes, chart, colours, legend, room } from "./charts.js";
 import { filters, go, selected, state } from "./state.js";
 
@@ -26,7 +26,9 @@ const model = (run, at) => `${run.text("model", at)}@${run.text("size", at)}`;
 /** Where and how, without what all cells share. */
 function place(run, at, axes = run.varying()) {
   const kept = ["browser", "backend", "precision", "profile", "runtime"].filter((axis) => axes.includes(axis) || axis === "backend");
-  return kept.map((axis) => run.text(axis, at)).filter((text) => text !== "default").join(" ");
+  const name = kept.map((axis) => run.text(axis, at)).filter((text) => text !== "default").join(" ");
+  // A time that may be another place's is told with its doubt.
+  return run.doubted.has(at) ? `${name} ${DOUBTED[0]}` : name;
 }
 
 function grouped(list, key) {

@@ -13,7 +13,7 @@ function frontier(run, { title, points, recommended, why }) {
   return el("div", {}, chart(title, {
     height: 260, marginLeft: 70, marginRight: 60,
     x: { label: "KiB of weights, scales included", grid: true, nice: true, zero: true, ticks: 5 },
-    y: { label: "lost: 1 − cosine with full precision", grid: true, zero: true, nice: true, ticks: 5 },
+    y: { label: "lost: 1 − cosine with full precision", insetTop: 18, grid: true, zero: true, nice: true, ticks: 5 },
     marks: [
       Plot.line(on, { x: "kib", y: "lost", stroke: COLOURS[0], strokeOpacity: 0.6, sort: "kib" }),
       Plot.dot(chosen, { x: "kib", y: "lost", r: 10, stroke: COLOURS[1], strokeWidth: 2.5 }),

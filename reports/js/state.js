@@ -59,6 +59,7 @@ export function selected(run, now = state()) {
 
 /** The cells that a change, a reason or a claim names. */
 export function cellsOf(run, name) {
+  if (name === "doubted") return { cells: [...run.doubted], says: "doubted" };
   const [kind, place] = name.split("-");
   const list = { change: run.changes?.lines, claim: run.claims }[kind] ?? run.failures;
   return list?.[+place] ?? { cells: [] };
@@ -72,10 +73,10 @@ export function filters(run, found, further = []) {
     input: () => go({ text: text.value.trim() }, true) });
   const form = el("form", { class: "filters", "aria-label": "Narrow the cells", submit: (event) => event.preventDefault() },
     el("label", {}, "Find ", text),
+    el("output", { name: "shown" }, `${found.length.toLocaleString("en")} of ${run.count.toLocaleString("en")} cells`),
     choices.map((name) => chooser(name[0].toUpperCase() + name.slice(1), name,
       [["", "any"], ...[...run.names(name)].filter(Boolean).sort().map((value) => [value, value])], now[name] ?? "", (value) => go({ [name]: value }))),
-    further,
-    el("output", { name: "shown" }, `${found.length.toLocaleString("en")} of ${run.count.toLocaleString("en")} cells`));
+    further);
   const chips = [];
   if (now.look) chips.push(["look", now.look]);
   if (now.among) chips.push(["among", cellsOf(run, now.among).says ?? cellsOf(run, now.among).reason ?? now.among]);

@@ -4,7 +4,7 @@ use crate::analyse::memory::CellMemory;
 use crate::analyse::view::RunView;
 use crate::store::{
     AttemptRow, BrowserRow, CapabilityRow, CellRow, JobRow, LogRow, MetricRow, OpRow, PastRow, RunRow,
-    SampleRow, SessionRow,
+    SampleRow, SessionRow, TraceRow,
 };
 
 /// One run, as stored and as viewed. `rows` and `view.cells` are the same cells in the same order.
@@ -30,6 +30,8 @@ pub struct Dossier {
     pub capabilities: Vec<CapabilityRow>,
     /// What pages and drivers had to say.
     pub log: Vec<LogRow>,
+    /// Where traced cells leave the oracle.
+    pub traces: Vec<TraceRow>,
     /// What the pages that decided were given.
     pub jobs: Vec<JobRow>,
     /// Earlier runs of some of the same cells.
@@ -63,6 +65,7 @@ impl From<RunView> for Dossier {
             ops: Vec::new(),
             capabilities: Vec::new(),
             log: Vec::new(),
+            traces: Vec::new(),
             jobs: Vec::new(),
             past: Past::default(),
         }

@@ -235,6 +235,9 @@ fn behind(known: &Known<'_>, view: &CellView) -> Vec<String> {
     if let Some(accuracy) = view.accuracy.as_ref().and_then(|accuracy| accuracy.cosine) {
         told.push(format!("its precision costs: cosine {accuracy:.6} with full precision"));
     }
+    if let Some(trace) = known.run.traces.iter().find(|trace| trace.cell == known.cell) {
+        told.push(format!("traced {}: {}", trace.traced_at, trace.says));
+    }
     // What a browser lacks only its probe may say.
     if view.status == Some(Status::Unsupported) {
         let tried = known.run.capabilities.iter();

@@ -45,6 +45,6 @@ pub use speed::{speed, timed};
 pub use stats::{Estimate, Ratio, median, ratio_of_medians};
 pub use support::unsupported;
 pub use timing::{TimingView, with_timings};
-pub use trace::explain;
+pub use trace::traced;
 pub use verdict::Rules;
 pub use verification::{OutputLine, output_lines, verification_status};

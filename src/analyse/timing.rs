@@ -29,6 +29,13 @@ pub struct TimingView {
     pub mad: f64,
     /// Samples beyond three quartile ranges of the quartiles: they take part in everything.
     pub outliers: u64,
+    /// Below the first and above the second a sample is an outlier.
+    pub fences: [f64; 2],
+    /// Inferences before the timed ones, the first excepted.
+    pub warmups: u64,
+    /// Whether times had come to rest before the first that counts; none where nobody waited for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rested: Option<bool>,
     /// The step of its clock, in microseconds: no figure is finer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timer_step_us: Option<f64>,
@@ -64,6 +71,9 @@ impl TimingView {
             p99: told(row.p99),
             mad: told(row.mad),
             outliers: row.outliers,
+            fences: [row.low, row.high],
+            warmups: row.warmups,
+            rested: row.rested,
             timer_step_us: row.timer_step_us,
             cpu_ms: row.cpu_ms,
         }
@@ -163,6 +173,10 @@ mod tests {
             p99: p50,
             mad: 0.0,
             outliers: 0,
+            low: p50,
+            high: p50,
+            warmups: 1,
+            rested: None,
             inferring_ms,
             cpu_ms: Some(cpu_ms),
             timer_step_us: Some(100.0),

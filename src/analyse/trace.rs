@@ -6,7 +6,8 @@
 use safetensors::SafeTensors;
 
 use super::agreement::{compare, output};
-use crate::collect::{Reference, Step, Traced};
+use crate::collect::{CellTraced, OutputAgreement, Reference, Step, Traced, TracedLayer};
+use crate::plan::Cell;
 
 /// What comparing two traces showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,18 +20,30 @@ enum Course {
     NoNumber { step: Step, after: usize },
 }
 
-/// What a trace says about a backend that disagreed, in a sentence for people.
-pub fn explain(traced: &Traced) -> String {
+/// A step's result beside the oracle's.
+struct Compared {
+    step: Step,
+    agreement: OutputAgreement,
+    /// Whether the oracle's is a number: else it does not even agree with itself.
+    number: bool,
+}
+
+/// What a trace says about a cell: where its backend leaves the oracle, and how far each part of the model is off.
+pub fn traced(cell: &Cell, traced: &Traced) -> CellTraced {
+    let told = |says: String, layers| CellTraced { cell: cell.clone(), by: None, says, layers };
+    let not = |why: String| told(format!("cannot be traced: {why}"), Vec::new());
     let (backend, oracle) = match (&traced.backend, &traced.oracle) {
-        (Err(why), _) => return format!("cannot be traced: {why}"),
-        (_, Err(why)) => return format!("cannot be traced without the oracle: {why}"),
+        (Err(why), _) => return not(why.clone()),
+        (_, Err(why)) => {
+            return told(format!("cannot be traced without the oracle: {why}"), Vec::new());
+        }
         (Ok(backend), Ok(oracle)) => (backend, oracle),
     };
-    let course = match course(oracle, backend) {
-        Ok(course) => course,
-        Err(why) => return format!("cannot be traced: {why}"),
+    let compared = match compared(oracle, backend) {
+        Ok(compared) => compared,
+        Err(why) => return not(why),
     };
-    match course {
+    let says = match course(&compared) {
         Course::Leaves { step, after, fault } => {
             format!("first leaves the oracle at {}, after {after} that agree: {fault}", place(&step))
         }
@@ -39,6 +52,47 @@ pub fn explain(traced: &Traced) -> String {
             format!("the oracle itself gives NaN at {place}, after {after} that agree: the model overflows")
         }
         Course::Same(ops) => same(ops, traced.reference.as_ref(), oracle, backend),
+    };
+    told(says, layers(&compared))
+}
+
+/// Steps of one part of the model that follow one another, together.
+fn layers(compared: &[Compared]) -> Vec<TracedLayer> {
+    let mut layers: Vec<TracedLayer> = Vec::new();
+    for Compared { step, agreement, .. } in compared {
+        let run = step.run as u64;
+        let same = layers.last().is_some_and(|layer| (layer.step, &layer.scope) == (run, &step.scope));
+        if !same {
+            layers.push(TracedLayer {
+                step: run,
+                scope: step.scope.clone(),
+                ops: 0,
+                agree: 0,
+                max_abs: None,
+                max_rel: None,
+                cosine: None,
+                first: None,
+                fault: None,
+            });
+        }
+        let Some(layer) = layers.last_mut() else { continue };
+        layer.ops += 1;
+        layer.agree += u64::from(agreement.ok);
+        layer.max_abs = of_both(layer.max_abs, agreement.max_abs, f64::max);
+        layer.max_rel = of_both(layer.max_rel, agreement.max_rel, f64::max);
+        layer.cosine = of_both(layer.cosine, agreement.cosine, f64::min);
+        if !agreement.ok && layer.first.is_none() {
+            layer.first = Some(format!("{} (node {})", step.op, step.node));
+            layer.fault.clone_from(&agreement.fault);
+        }
+    }
+    layers
+}
+
+fn of_both(one: Option<f64>, other: Option<f64>, choose: fn(f64, f64) -> f64) -> Option<f64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(choose(one, other)),
+        (one, other) => one.or(other),
     }
 }
 
@@ -75,8 +129,8 @@ fn same(ops: usize, reference: &Result<Reference, String>, oracle: &[u8], backen
     }
 }
 
-/// Compares two traces step by step.
-fn course(oracle: &[u8], backend: &[u8]) -> Result<Course, String> {
+/// Compares two traces step by step, to the end.
+fn compared(oracle: &[u8], backend: &[u8]) -> Result<Vec<Compared>, String> {
     let parse = |who: &str, bytes| {
         SafeTensors::deserialize(bytes)
             .map_err(|error| format!("the trace of {who} is no safetensors file: {error}"))
@@ -84,24 +138,32 @@ fn course(oracle: &[u8], backend: &[u8]) -> Result<Course, String> {
     let (oracle, backend) = (parse("the oracle", oracle)?, parse("the backend", backend)?);
     let mut names: Vec<&str> = oracle.names();
     names.sort_unstable();
-    let mut after = 0;
+    let mut steps = Vec::new();
     for name in names {
         let Some(step) = Step::parse(name) else { continue };
         let expected = oracle.tensor(name).map_err(|error| error.to_string())?;
         // What the backend had no room for is the end of what can be compared.
         let Ok(actual) = backend.tensor(name) else { break };
-        let agreement = output(name, &actual, &expected)?;
-        if !agreement.ok && expected.shape().iter().all(|size| *size > 0) {
-            if output(name, &expected, &expected)?.ok {
-                let fault = agreement.fault.unwrap_or_default();
-                return Ok(Course::Leaves { step, after, fault });
-            }
-            // Not even equal to itself.
-            return Ok(Course::NoNumber { step, after });
-        }
-        after += 1;
+        let mut agreement = output(name, &actual, &expected)?;
+        // Of nothing there is nothing to disagree about.
+        agreement.ok |= expected.shape().contains(&0);
+        let number = agreement.ok || output(name, &expected, &expected)?.ok;
+        steps.push(Compared { step, agreement, number });
     }
-    if after == 0 { Err("no op is in both traces".to_owned()) } else { Ok(Course::Same(after)) }
+    if steps.is_empty() { Err("no op is in both traces".to_owned()) } else { Ok(steps) }
+}
+
+fn course(compared: &[Compared]) -> Course {
+    let Some(after) = compared.iter().position(|one| !one.agreement.ok) else {
+        return Course::Same(compared.len());
+    };
+    let Compared { step, agreement, number } = &compared[after];
+    if *number {
+        let fault = agreement.fault.clone().unwrap_or_default();
+        Course::Leaves { step: step.clone(), after, fault }
+    } else {
+        Course::NoNumber { step: step.clone(), after }
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +178,10 @@ mod tests {
 
     fn step(run: usize, node: usize, op: &str, scope: &str) -> String {
         Step { run, node, op: op.to_owned(), scope: scope.to_owned() }.to_string()
+    }
+
+    fn cell() -> Cell {
+        "native/bert@tiny/webmatrix/native-cpu/fp32/default".parse().unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Two steps of the prompt, one of a token, one output.
@@ -145,11 +211,12 @@ mod tests {
         let only =
             safetensors::serialize([("logits", logits)], None).unwrap_or_else(|error| panic!("{error}"));
         let reference = Reference { tensors: only.into(), ..reference };
-        explain(&Traced {
+        let both = Traced {
             backend: backend.map(file).map_err(str::to_owned),
             oracle: Ok(file(oracle)),
             reference: Arc::new(Ok(reference)),
-        })
+        };
+        traced(&cell(), &both).says
     }
 
     #[test]
@@ -171,5 +238,25 @@ mod tests {
     fn what_cannot_be_traced_says_so() {
         insta::assert_snapshot!(say([1.0; 4], Err("trace: webnn cannot run this"), 1.0), @"cannot be traced: trace: webnn cannot run this");
         insta::assert_snapshot!(say([1.0, f32::NAN, 1.0, 1.0], Ok([1.0, f32::NAN, 1.0, 1.0]), 1.0), @"the oracle itself gives NaN at op softmax of layer.0.attention (node 10), after 1 that agree: the model overflows");
+    }
+
+    #[test]
+    fn every_part_of_the_model_has_its_error_beyond_the_first_that_differs() {
+        let both = Traced {
+            backend: Ok(file([1.0, 2.5, 3.0, 9.0])),
+            oracle: Ok(file([1.0, 2.0, 3.0, 4.0])),
+            reference: Arc::new(Err("not needed".to_owned())),
+        };
+        let layers = traced(&cell(), &both).layers;
+        let told: Vec<_> = layers
+            .iter()
+            .map(|one| (one.step, one.scope.as_str(), one.ops, one.agree, one.max_abs, one.first.as_deref()))
+            .collect();
+        let softmax = Some("softmax (node 10)");
+        assert_eq!(
+            told,
+            [(0, "layer.0.attention", 2, 1, Some(0.5), softmax), (1, "", 1, 1, Some(0.0), None)],
+            "outputs are no step"
+        );
     }
 }

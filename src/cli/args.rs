@@ -38,7 +38,7 @@ pub(super) use merge::MergeArgs;
 pub(super) use model::{GenerateArgs, GivenArgs};
 pub(super) use models::{ListArgs, ModelsAction, ModelsArgs, ModelsFormat, PullArgs};
 pub(super) use quantize::QuantizeArgs;
-pub(super) use serve::ServeArgs;
+pub(super) use serve::{LiveArgs, ServeArgs};
 pub(super) use subject::SubjectArgs;
 pub(super) use tune::TuneArgs;
 pub(super) use verify::{BenchArgs, VerifyArgs, VerifyFormat};
@@ -310,6 +310,8 @@ pub(super) struct RunArgs {
     /// Browsers at a time; more than one disturbs timings
     #[arg(long, default_value_t = 1, env = "WEBMATRIX_JOBS", value_name = "N")]
     pub(super) jobs: usize,
+    #[command(flatten)]
+    pub(super) live: LiveArgs,
     /// Print the plan and run nothing
     #[arg(long, env = "WEBMATRIX_DRY_RUN", conflicts_with = "resume")]
     pub(super) dry_run: bool,

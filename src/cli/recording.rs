@@ -8,7 +8,7 @@ use crate::analyse::Tally;
 use crate::collect::{Entry, Journal, Record, Recorder, RunStarted, Versions};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::Plan;
-use crate::store::{StoreError, Writer};
+use crate::store::{Database, StoreError, Writer};
 use crate::{collect, serve};
 
 /// A run being recorded.
@@ -72,6 +72,20 @@ impl Recording {
             Self::with(places, journal, Writer::start(&places.db).exit(ExitStatus::BadData)?, &entries);
         recording.writer.write(entries);
         Ok((recording, plan))
+    }
+
+    /// Adds to the record of a run that is over, journal first. Nobody else may be writing.
+    pub(super) fn add(places: &Places, run: &str, record: Record) -> Result<(), Failure> {
+        // Who holds the database writes the journal too.
+        let writer = Writer::start(&places.db).exit(ExitStatus::BadData)?;
+        let (mut journal, _) = Journal::resume(&places.out, run).exit(ExitStatus::BadData)?;
+        writer.write(journal.append(vec![record]).exit(ExitStatus::BadData)?);
+        writer.finish().exit(ExitStatus::BadData)
+    }
+
+    /// What of the run is in the database, for reading beside the writer.
+    pub(super) fn reader(&self) -> Result<Database, Failure> {
+        self.writer.reader().exit(ExitStatus::BadData)
     }
 
     /// The verdicts of the whole run, from its own journal: what was told is what is counted.

@@ -51,6 +51,7 @@ pub(super) struct Over {
 /// Sends a page to work on a job and waits for its end. The attempt's start is already recorded.
 pub(super) async fn run(ctx: &Context, place: Place<'_>, job: &Job, files: Files, browser: &str) -> Over {
     let attempt = &job.attempt;
+    let _measuring = ctx.quiet.measuring().await;
     let mut said = ctx.recorder.listen(attempt);
     let mut watch = Watch::new(Duration::from_millis(u64::from(job.deadline_ms)));
     let before = place.cpu();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::quiet::Quiet;
 use super::recorder::Recorder;
 use super::source::Sources;
 use super::stop::Stop;
@@ -39,6 +40,8 @@ pub struct Context {
     pub events: Events,
     /// Who wants the run to end.
     pub stop: Stop,
+    /// Held while an attempt measures.
+    pub quiet: Quiet,
     /// How cells are run.
     pub settings: Settings,
 }

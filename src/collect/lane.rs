@@ -396,6 +396,8 @@ impl<'a> Lane<'a> {
         if let Some(running) = &self.running {
             return Ok(Some(running.id.clone()));
         }
+        // How long a browser takes to start is measured too.
+        let _measuring = self.ctx.quiet.measuring().await;
         let mut began = Instant::now();
         let launcher = self.ctx.launcher.clone();
         let twice = async {

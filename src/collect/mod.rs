@@ -21,6 +21,7 @@ mod onnx;
 mod packed;
 mod quantise;
 mod quantised;
+mod quiet;
 mod record;
 mod recorder;
 mod source;
@@ -52,9 +53,10 @@ pub use quantise::{
     QuantiseError, QuantiseOrder, QuantisedModel, RECORD, StoredMatrix, quantise, write as write_quantised,
 };
 pub use quantised::{Quantisation, Wish};
+pub use quiet::Quiet;
 pub use record::{
-    AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, Entry, JOURNAL_VERSION, OpsDecided,
-    OutputsReceived, Record, RunStarted, SessionStarted, Versions,
+    AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, CellTraced, Entry, JOURNAL_VERSION, OpsDecided,
+    OutputsReceived, Record, RunStarted, SessionStarted, TracedLayer, Versions,
 };
 pub use recorder::{Listener, Recorder};
 pub use source::{GIVEN, OwnWeights, SourceError, Sources, packed_precision};

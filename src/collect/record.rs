@@ -57,6 +57,9 @@ pub enum Record {
     CellDecided(Box<CellDecided>),
     /// The op cases of a backend have their verdicts. A later record replaces an earlier one.
     OpsDecided(Box<OpsDecided>),
+    /// A cell was run once more with every intermediate result kept. A later one replaces an earlier one; it may come after
+    /// the run's end.
+    CellTraced(Box<CellTraced>),
     /// The run is over.
     RunEnded {
         /// The exit code.
@@ -205,6 +208,47 @@ pub struct CellDecided {
     pub attempt: Option<AttemptId>,
     /// What it cost, if it ran.
     pub cost: Option<Cost>,
+}
+
+/// A cell was run once more with every intermediate result kept, each held against the oracle's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellTraced {
+    /// The cell.
+    pub cell: Cell,
+    /// The run in which it was traced, where that is not this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Where it leaves the oracle, in a sentence for people.
+    pub says: String,
+    /// The parts of the model in the order in which they ran; nothing where it could not be traced.
+    pub layers: Vec<TracedLayer>,
+}
+
+/// Ops of one part of the model that ran one after another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracedLayer {
+    /// The token's step; 0 is the prompt, or the only one.
+    pub step: u64,
+    /// The part, such as `encoder.layer.0.attention`; empty for the model itself.
+    pub scope: String,
+    /// How many were held against the oracle's.
+    pub ops: u64,
+    /// How many of them agree.
+    pub agree: u64,
+    /// Largest absolute difference over all of them.
+    pub max_abs: Option<f64>,
+    /// Largest relative difference over all of them.
+    pub max_rel: Option<f64>,
+    /// Smallest cosine over all of them.
+    pub cosine: Option<f64>,
+    /// The first that does not agree: `softmax (node 10)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
+    /// What is wrong with its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// The op cases of a backend have their verdicts.

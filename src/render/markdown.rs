@@ -2,6 +2,7 @@
 
 mod claims;
 mod ops;
+mod times;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -47,6 +48,8 @@ fn one(text: &mut String, view: &RunView) -> std::fmt::Result {
         matrix(text, &view.cells)?;
         costs(text, &view.costs)?;
         not_green(text, &view.cells)?;
+        times::doubted(text, &view.cells)?;
+        times::table(text, &view.cells)?;
         claims::claims(text, &view.claims)?;
     }
     writeln!(text, "{LEGEND}")
@@ -55,7 +58,8 @@ fn one(text: &mut String, view: &RunView) -> std::fmt::Result {
 const LEGEND: &str = "\
 `PASS` ran on hardware, agrees with the independent answer · `PASS (software)` the same on a GPU interface \
 implemented on the CPU · `PASS (cpu)` on the CPU, as asked · `pass (fallback)` right, but not by the backend \
-asked for · everything else is named by its status. `~` flaky: passed only on a retry.
+asked for · everything else is named by its status. `~` flaky: passed only on a retry. \
+`⚠ doubted`: the CPU was as busy as for the cell that computes on it.
 ";
 
 /// One table: a line a browser and backend, a column a model.
@@ -121,6 +125,9 @@ fn word(cell: &CellView) -> String {
     }
     if let Some(cosine) = cell.accuracy.as_ref().and_then(|accuracy| accuracy.cosine) {
         let _written = write!(word, ", cos {cosine:.4}");
+    }
+    if cell.doubt.is_some() {
+        word.push_str(" ⚠ doubted");
     }
     word
 }
@@ -204,6 +211,7 @@ pub(super) fn summary(runs: &[&RunView]) -> String {
 
 fn summary_of(text: &mut String, view: &RunView) -> std::fmt::Result {
     not_green(text, &view.cells)?;
+    times::doubted(text, &view.cells)?;
     if !view.cells.is_empty() {
         matrix(text, &view.cells)?;
         costs(text, &view.costs)?;

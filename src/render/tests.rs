@@ -256,8 +256,63 @@ fn markdown_shows_the_matrix_and_why_not() {
     | wrong: =1+1 \| &lt;script&gt;alert("x")&lt;/script&gt; second line | 1 | `chromium/bert@tiny/webmatrix/webgpu/fp32/default` |
     | no verdict:  | 1 | `chromium/bert@tiny/webmatrix/webnn/fp32/default` |
 
-    `PASS` ran on hardware, agrees with the independent answer · `PASS (software)` the same on a GPU interface implemented on the CPU · `PASS (cpu)` on the CPU, as asked · `pass (fallback)` right, but not by the backend asked for · everything else is named by its status. `~` flaky: passed only on a retry.
+    `PASS` ran on hardware, agrees with the independent answer · `PASS (software)` the same on a GPU interface implemented on the CPU · `PASS (cpu)` on the CPU, as asked · `pass (fallback)` right, but not by the backend asked for · everything else is named by its status. `~` flaky: passed only on a retry. `⚠ doubted`: the CPU was as busy as for the cell that computes on it.
     "#);
+}
+
+#[test]
+fn times_and_doubts_are_told_in_words() {
+    let mut dossiers = runs();
+    let timing = crate::analyse::TimingView {
+        samples: 20,
+        p50: 12.4,
+        p75: 12.6,
+        p90: 13.0,
+        p95: 14.1,
+        p99: 99.123_456,
+        mad: 0.2,
+        outliers: 1,
+        fences: [10.0, 15.0],
+        warmups: 3,
+        rested: Some(true),
+        timer_step_us: Some(100.0),
+        cpu_ms: Some(812.3),
+    };
+    let mut device = cell("webnn", Some(Status::Pass), EvidenceGrade::Hardware);
+    (device.timing, device.doubt) = (Some(timing.clone()), Some("the CPU was | busy".into()));
+    // What software in a device's place takes is no time of that device.
+    let mut software = cell("webgpu", Some(Status::Pass), EvidenceGrade::Software);
+    software.timing = Some(timing);
+    dossiers[0].view.cells = vec![device, software];
+    let markdown = render(&dossiers, Format::Markdown).unwrap_or_else(|error| panic!("{error}"));
+    let told =
+        markdown.split("`PASS` ran").next().and_then(|text| text.split_once("| | ")).map(|(_, told)| told);
+    insta::assert_snapshot!(told.unwrap_or_default(), @r"
+    bert@tiny |
+    |---|---|
+    | chromium webnn | PASS ⚠ doubted |
+    | chromium webgpu | PASS (software) |
+
+    ## Doubted
+
+    | cell | why |
+    |---|---|
+    | `chromium/bert@tiny/webmatrix/webnn/fp32/default` | the CPU was \| busy |
+
+    They passed, and a doubt takes nothing from that: a device's driver may well be busy.
+
+    ## Times
+
+    | cell | timed | p50 ms | p75 | p90 | p95 | p99 | MAD | outliers | clock's step µs | before them | CPU ms |
+    |---|---|---|---|---|---|---|---|---|---|---|---|
+    | `chromium/bert@tiny/webmatrix/webnn/fp32/default` | 20 | 12.4 | 12.6 | 13 | 14.1 | 99.12 | 0.2 | 1 | 100 | 3 warm-ups, until times rested | 812.3 |
+
+    Milliseconds of the timed inferences, none finer than the clock's step. Outliers lie beyond three quartile ranges of the quartiles and take part in everything. CPU is what the cell's processes computed over the whole attempt.
+    ");
+    let summary = render(&dossiers, Format::Summary).unwrap_or_else(|error| panic!("{error}"));
+    assert!(summary.contains("## Doubted") && !summary.contains("## Times"), "{summary}");
+    let page = render(&dossiers, Format::Html).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(data(&page)["runs"][0]["cells"]["doubted"], serde_json::json!([0]));
 }
 
 #[test]

@@ -30,6 +30,14 @@ pub(super) fn first_line(text: &str) -> String {
     visible(text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default())
 }
 
+/// More digits than four would claim more than is known, and take room.
+pub(super) fn rounded(value: f64) -> Option<f64> {
+    if value.abs() < 1e4 && value.fract() == 0.0 {
+        return Some(value);
+    }
+    format!("{value:.3e}").parse().ok().filter(|value: &f64| value.is_finite())
+}
+
 /// An id as a part of an address: what has a meaning in addresses, in Markdown or in HTML is percent-encoded, so that any
 /// reader of addresses gives the id back.
 pub(super) fn address(id: &str) -> String {

@@ -62,6 +62,17 @@ impl Rows<'_> {
             Record::AttemptEnded(ended) => self.attempt_ended(ended),
             Record::CellDecided(decided) => self.cell_decided(decided),
             Record::OpsDecided(decided) => self.ops_decided(decided),
+            Record::CellTraced(traced) => self.execute(
+                "INSERT OR REPLACE INTO trace VALUES (?, ?, ?, ?, ?, ?)",
+                params![
+                    run,
+                    traced.cell.to_string(),
+                    self.at(),
+                    traced.by,
+                    traced.says,
+                    serde_json::to_string(&traced.layers)?
+                ],
+            ),
             Record::RunEnded { exit_code, interrupted } => self.execute(
                 "UPDATE run SET ended_at = ?, exit_code = ?, interrupted = ? WHERE run = ?",
                 params![self.at(), exit_code, interrupted, run],

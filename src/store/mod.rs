@@ -29,7 +29,7 @@ pub use past::{JobRow, PastRow};
 pub use query::RunSelection;
 pub use rows::{
     AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,
-    OpRow, OutputsRow, RunRow, SampleRow, SessionRow,
+    OpRow, OutputsRow, RunRow, SampleRow, SessionRow, TraceRow,
 };
 pub use timing::TimingRow;
 pub use writer::Writer;
@@ -121,5 +121,10 @@ impl Database {
         let connection = Connection::open_in_memory()?;
         schema::migrate(&connection, Path::new(":memory:"))?;
         Ok(Self { connection })
+    }
+
+    /// Another way into the same database, to read what this one has written. The file is held as long as either lives.
+    fn beside(&self) -> Result<Self, StoreError> {
+        Ok(Self { connection: self.connection.try_clone()? })
     }
 }

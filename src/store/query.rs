@@ -4,7 +4,7 @@ use duckdb::{Row, params};
 
 use super::rows::{
     AnswerRow, AttemptRow, BrowserRow, CapabilityRow, CellRow, EnvironmentRow, LogRow, MetricRow, OpCaseRow,
-    OpRow, OutputsRow, RunRow, SampleRow, SessionRow,
+    OpRow, OutputsRow, RunRow, SampleRow, SessionRow, TraceRow,
 };
 use super::{Database, StoreError};
 
@@ -57,6 +57,17 @@ impl Database {
             RunSelection::Latest if runs.is_empty() => Err(StoreError::NoRun("at all".to_owned())),
             _ => Ok(runs),
         }
+    }
+
+    /// How much of a run is there: attempts that ended, cells and op cases with a verdict, and whether it ended; none if it is
+    /// not there at all.
+    pub fn pulse(&self, run: &str) -> Result<Option<(u64, u64, u64, bool)>, StoreError> {
+        let sql = "SELECT (SELECT count(*) FROM attempt a WHERE a.run = r.run AND \"end\" IS NOT NULL),
+                       (SELECT count(*) FROM cell c WHERE c.run = r.run AND status IS NOT NULL),
+                       (SELECT count(*) FROM op_case o WHERE o.run = r.run), ended_at IS NOT NULL
+                   FROM run r WHERE run = ?";
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        Ok(self.rows(sql, params![run], read)?.pop())
     }
 
     /// The machine of a run.
@@ -177,6 +188,14 @@ impl Database {
         let sql = "SELECT a.attempt, a.item, a.rank, a.task, a.text, a.score, a.x0, a.y0, a.x1, a.y1
                    FROM answer a JOIN cell c USING (attempt) WHERE c.run = ? ORDER BY a.attempt, a.item, a.rank";
         self.rows(sql, params![run], AnswerRow::read)
+    }
+
+    /// Where traced cells of a run leave the oracle.
+    pub fn traces(&self, run: &str) -> Result<Vec<TraceRow>, StoreError> {
+        let sql = format!(
+            "SELECT cell, strftime(traced_at, '{TIME}'), traced_by, says, layers FROM trace WHERE run = ? ORDER BY cell"
+        );
+        self.rows(&sql, params![run], TraceRow::read)
     }
 
     /// What pages and drivers of a run had to say.

@@ -327,3 +327,19 @@ rows! {
         text: String,
     }
 }
+
+rows! {
+    /// Where a cell leaves the oracle.
+    TraceRow {
+        /// The cell.
+        cell: String,
+        /// UTC, RFC 3339.
+        traced_at: String,
+        /// The run in which it was traced, where that is not its own.
+        traced_by: Option<String>,
+        /// Where, in a sentence.
+        says: String,
+        /// How far each part of the model is off, JSON list.
+        layers: String,
+    }
+}

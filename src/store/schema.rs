@@ -15,6 +15,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_peer.sql"),
     include_str!("migrations/0006_accuracy.sql"),
     include_str!("migrations/0007_measurement.sql"),
+    include_str!("migrations/0008_fences.sql"),
+    include_str!("migrations/0009_trace.sql"),
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (

@@ -211,6 +211,24 @@ fn a_run_reads_back() {
 }
 
 #[test]
+fn times_read_back_with_the_fences_that_outliers_lie_beyond() {
+    let mut entries = entries();
+    let sample =
+        |(index, ms)| say(20 + u64::from(index), Message::Sample(Sample { index, warmup: false, ms }));
+    entries.extend((3..).zip([3.0, 2.0, 4.0, 3.0, 50.0]).map(sample));
+    let metric = |seq, name: &str, value| {
+        say(seq, Message::Metric(webmatrix_wire::Metric { name: name.into(), value, unit: "x".into() }))
+    };
+    entries.extend([metric(40, "warmup_rested", 0.0), metric(41, "timer_step", 5.0)]);
+    let timings = database(&entries).timings("R1").unwrap_or_else(|error| panic!("{error}"));
+    let [row] = &timings[..] else { panic!("{timings:?}") };
+    assert_eq!((row.samples, row.p50, row.outliers, row.warmups), (7, 3.0, 1, 1));
+    // Quartiles of 2 2 3 3 4 4 50 are 2.5 and 4.
+    assert_eq!((row.low, row.high), (-2.0, 8.5));
+    assert_eq!((row.rested, row.timer_step_us, row.cpu_ms), (Some(false), Some(5.0), Some(6.0)));
+}
+
+#[test]
 fn what_outputs_say_reads_back() {
     let database = database(&entries());
     let said = database.answers("R1").unwrap_or_else(|error| panic!("{error}"));
@@ -318,6 +336,28 @@ fn the_writer_finishes_what_is_queued() {
     writer.finish().unwrap_or_else(|error| panic!("{error}"));
     let database = Database::open_read_only(&path).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(database.samples("R1").map(|samples| samples.len()).ok(), Some(3));
+}
+
+#[test]
+fn who_reads_beside_the_writer_sees_what_waits_and_keeps_nobody_from_finishing() {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let path = folder.path().join("x.duckdb");
+    let writer = Writer::start(&path).unwrap_or_else(|error| panic!("{error}"));
+    // Its plan alone ends nothing, and would wait for what does.
+    writer.write(entries()[..1].to_vec());
+    let reader = writer.reader().unwrap_or_else(|error| panic!("{error}"));
+    let pulse = || reader.pulse("R1").unwrap_or_else(|error| panic!("{error}"));
+    let begun = std::time::Instant::now();
+    while pulse().is_none() && begun.elapsed() < std::time::Duration::from_secs(30) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(pulse(), Some((0, 0, 0, false)));
+    writer.write(entries()[1..].to_vec());
+    writer.finish().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(pulse(), Some((1, 1, 2, true)));
+    assert!(writer.reader().is_err(), "nothing is written any more");
+    drop(reader);
+    assert!(Database::open_read_only(&path).is_ok(), "the file is held");
 }
 
 #[test]

@@ -27,6 +27,14 @@ rows! {
         mad: f64,
         /// Samples beyond three quartile ranges of the quartiles.
         outliers: u64,
+        /// Below it a sample is an outlier.
+        low: f64,
+        /// Above it a sample is an outlier.
+        high: f64,
+        /// Inferences before the timed ones, the first excepted.
+        warmups: u64,
+        /// Whether times had come to rest before the first that counts, where that was waited for.
+        rested: Option<bool>,
         /// All inferences together, those before the timed ones included.
         inferring_ms: f64,
         /// What its processes computed, where that could be seen.
@@ -41,14 +49,17 @@ impl Database {
     pub fn timings(&self, run: &str) -> Result<Vec<TimingRow>, StoreError> {
         let sql = "
             WITH wanted AS (SELECT cell, attempt, ordinal FROM cell WHERE run = $1 AND attempt IS NOT NULL),
-                 spent AS (SELECT attempt, sum(ms) AS ms FROM sample JOIN wanted USING (attempt) GROUP BY attempt)
-            SELECT w.cell, t.samples, t.p50, t.p75, t.p90, t.p95, t.p99, t.mad, t.outliers,
+                 spent AS (SELECT attempt, sum(ms) AS ms, count(*) FILTER (WHERE warmup) AS warmups
+                           FROM sample JOIN wanted USING (attempt) GROUP BY attempt)
+            SELECT w.cell, t.samples, t.p50, t.p75, t.p90, t.p95, t.p99, t.mad, t.outliers, t.low, t.high,
+                spent.warmups, rested.value > 0,
                 spent.ms + coalesce(first.value, 0), a.cpu_ms, step.value
             FROM wanted w
                 JOIN timing t USING (attempt)
                 JOIN attempt a USING (attempt)
                 JOIN spent USING (attempt)
                 LEFT JOIN metric first ON first.attempt = w.attempt AND first.name = 'phase.first'
+                LEFT JOIN metric rested ON rested.attempt = w.attempt AND rested.name = 'warmup_rested'
                 LEFT JOIN metric step ON step.attempt = w.attempt AND step.name = 'timer_step'
             ORDER BY w.ordinal";
         self.rows(sql, params![run], TimingRow::read)

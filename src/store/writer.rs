@@ -22,7 +22,10 @@ pub struct Writer {
 /// The thread, and the way to it.
 #[derive(Debug)]
 struct Running {
+    /// None of them: what waits is to be written.
     entries: Sender<Vec<Entry>>,
+    /// For whoever reads beside the writer.
+    reader: Database,
     thread: JoinHandle<Result<(), StoreError>>,
 }
 
@@ -30,12 +33,13 @@ impl Writer {
     /// Opens the database and starts its thread.
     pub fn start(path: &Path) -> Result<Self, StoreError> {
         let database = Database::open(path)?;
+        let reader = database.beside()?;
         let (sender, receiver) = channel();
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || write_all(&database, &receiver))
             .map_err(|error| StoreError::Writer(error.to_string()))?;
-        Ok(Self { thread: Mutex::new(Some(Running { entries: sender, thread })) })
+        Ok(Self { thread: Mutex::new(Some(Running { entries: sender, reader, thread })) })
     }
 
     /// Queues entries. They are safe in the journal already: if the writer is gone, that is told by
@@ -46,10 +50,21 @@ impl Writer {
         }
     }
 
+    /// What is written, for reading in this process; what waits is written now. Whoever has it holds the file.
+    pub fn reader(&self) -> Result<Database, StoreError> {
+        match self.running().as_ref() {
+            Some(running) => {
+                running.entries.send(Vec::new()).ok();
+                running.reader.beside()
+            }
+            None => Err(StoreError::Writer("it has ended".to_owned())),
+        }
+    }
+
     /// Waits until everything queued is in the database. Nothing can be written afterwards.
     pub fn finish(&self) -> Result<(), StoreError> {
-        let Some(Running { entries, thread }) = self.running().take() else { return Ok(()) };
-        drop(entries);
+        let Some(Running { entries, reader, thread }) = self.running().take() else { return Ok(()) };
+        drop((entries, reader));
         thread.join().unwrap_or_else(|_| Err(StoreError::Writer("it panicked".to_owned())))
     }
 
@@ -60,9 +75,17 @@ impl Writer {
 
 fn write_all(database: &Database, receiver: &Receiver<Vec<Entry>>) -> Result<(), StoreError> {
     while let Ok(mut entries) = receiver.recv() {
-        while entries.len() < MOST && !entries.last().is_some_and(|entry| ends_something(&entry.record)) {
+        // Who sends none wants the rest to be written.
+        let mut now = entries.is_empty();
+        while !now
+            && entries.len() < MOST
+            && !entries.last().is_some_and(|entry| ends_something(&entry.record))
+        {
             match receiver.recv() {
-                Ok(more) => entries.extend(more),
+                Ok(more) => {
+                    now = more.is_empty();
+                    entries.extend(more);
+                }
                 // Nothing will come any more.
                 Err(_) => break,
             }

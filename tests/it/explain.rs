@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use webmatrix::analyse::dossier::Dossier;
-use webmatrix::analyse::explain;
 use webmatrix::analyse::explanation::{Again, Known, explanation};
+use webmatrix::analyse::traced;
 use webmatrix::analyse::view::{CellView, RunView};
-use webmatrix::collect::{self, Journal};
-use webmatrix::render::render_explanation;
+use webmatrix::collect::{self, Journal, Record};
+use webmatrix::render::{Reading, page, render_explanation};
 use webmatrix::store::{Database, RunSelection};
 use webmatrix_wire::{Backend, Status};
 
 use crate::command::{code, folder, stderr, stdout, webmatrix};
 use crate::fake::{Act, Script, Stage, context, plan};
+use crate::html::behind;
 use crate::traces::is_here;
 use crate::verify::{change, copy, element};
 
@@ -36,12 +37,14 @@ fn dossier(out: &Path) -> Dossier {
             claims: Vec::new(),
             ops: None,
         };
+        let traces = db.traces("R1")?;
         let (attempts, sessions, log) = (db.attempts("R1")?, db.sessions("R1")?, db.log("R1")?);
         Ok::<_, webmatrix::store::StoreError>(Dossier {
             rows,
             attempts,
             sessions,
             log,
+            traces,
             ..Dossier::from(view)
         })
     };
@@ -58,17 +61,28 @@ async fn an_injected_wrong_kernel_is_named() {
     let ctx = context(out.path(), &plan, &stage, false).await;
     collect::collect(&ctx, &plan, 1).await.unwrap_or_else(|error| panic!("{error}"));
     let cell = CELL.parse().unwrap_or_else(|error| panic!("{error}"));
-    let traced = collect::trace(&ctx, &cell).await.unwrap_or_else(|error| panic!("{error}"));
+    let both = collect::trace(&ctx, &cell).await.unwrap_or_else(|error| panic!("{error}"));
+    let traced = traced(&cell, &both);
+    let first = traced.layers.iter().find(|layer| layer.first.is_some());
+    assert!(first.is_some_and(|layer| layer.scope.starts_with("encoder.layer.1")), "{traced:#?}");
+    ctx.recorder
+        .record(Record::CellTraced(Box::new(traced.clone())))
+        .unwrap_or_else(|error| panic!("{error}"));
     let run = dossier(out.path());
     let told = explanation(Known { run: &run, plan: Some(&plan), cell: CELL }, &[], None);
     let mut told = told.unwrap_or_else(|| panic!("no such cell"));
     assert_eq!(told.status, Some(Status::Wrong));
-    let again = Again { status: told.status, trace: Some(explain(&traced)), ..Again::default() };
+    let again = Again { status: told.status, trace: Some(traced.says.clone()), ..Again::default() };
     told.again = Some(again);
     let text = render_explanation(&told);
     assert!(text.contains("trace: first leaves the oracle at op attention of encoder.layer.1"), "{text}");
     assert!(text.contains("ran to its end and gave a wrong answer"), "{text}");
     assert!(text.contains("driver: the driver's last words"), "{text}");
+    // What was recorded is told again, and shown with its layers.
+    assert!(text.contains("traced 20") && run.traces.len() == 1, "{text}");
+    let page = page(&[run], Reading::File).unwrap_or_else(|error| panic!("{error:?}"));
+    let behind = behind(&page);
+    assert!(behind.contains("\"first\":\"attention (node"), "{behind}");
 }
 
 /// Runs a folder whose expected outputs are not its model's, on the host.
@@ -117,6 +131,15 @@ fn what_is_wrong_is_run_again_from_its_own_command_line_and_traced() {
         again["trace"].as_str().is_some_and(|trace| trace.contains("the backend is not at fault")),
         "{again}"
     );
+    // The trace lies with the run that it explains, in the journal as in the database, and its cell's page shows it.
+    let journals = std::fs::read_dir(out.path().join("webmatrix-out/journal"));
+    let journals = journals.into_iter().flatten().flatten().map(|file| std::fs::read_to_string(file.path()));
+    let kept = journals.flatten().filter(|journal| journal.contains("\"cell_traced\"")).count();
+    assert_eq!(kept, 1);
+    assert_eq!(code(&webmatrix(out.path(), &["report", "--run", "all"])), 0);
+    let page = std::fs::read_to_string(out.path().join("webmatrix-out/report.html")).unwrap_or_default();
+    let shown = behind(&page);
+    assert!(shown.contains("the backend is not at fault") && shown.contains("encoder.layer.0"), "{shown}");
     // The database has the two runs that it had.
     assert_eq!(std::fs::read_dir(out.path().join("webmatrix-out/journal")).map(Iterator::count).ok(), runs);
     assert!(out.path().join("webmatrix-out/explain/journal").is_dir());

@@ -1,6 +1,7 @@
 //! What other tools are given, read by readers that are not ours: of a run whose every word is hostile.
 
 mod hostile;
+mod schema;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -157,6 +158,33 @@ fn junit_has_a_case_for_each_with_its_words_and_its_tries() {
     assert!(find(Kind::Crash).status.is_error() && find(Kind::Crash).system_out.is_some());
     assert!(find(Kind::Absent).status.skipped_as_ref().message.starts_with("unsupported: "));
     assert!(find(Kind::Open).status.is_skipped());
+}
+
+#[test]
+fn junit_is_valid_but_for_what_its_schema_is_too_old_for() {
+    let xml = text("junit");
+    let plain = schema::without_later_parts(&xml);
+    assert!(
+        plain.len() < xml.len() && plain.contains("<system-out>") && plain.contains("<skipped"),
+        "{plain}"
+    );
+    let Some(faults) = schema::faults(&plain) else { return };
+    assert_eq!(faults, [""; 0], "{plain}");
+    // The validator finds what is wrong: a count that is missing, and one more part than there may be.
+    for (part, other) in
+        [(" tests=", " tested="), ("<testcase ", "<testcase><properties/></testcase><testcase ")]
+    {
+        let spoilt = plain.replace(part, other);
+        assert!(schema::faults(&spoilt).is_some_and(|faults| !faults.is_empty()), "{part}");
+    }
+    // And what is left out is all that it has against the document as it is.
+    let told = schema::faults(&xml).unwrap_or_default();
+    let known =
+        ["'properties'", "attribute 'skipped'", "'skipped', attribute", "'flakyError'", "'flakyFailure'"];
+    assert!(
+        !told.is_empty() && told.iter().all(|fault| known.iter().any(|known| fault.contains(known))),
+        "{told:#?}"
+    );
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use webmatrix::analyse::Rules;
 use webmatrix::collect::{
-    self, Context, Given, Journal, Launcher, OwnWeights, Record, Recorder, RunStarted, Settings, Sources,
-    Step, Stop, Versions,
+    self, Context, Given, Journal, Launcher, OwnWeights, Quiet, Record, Recorder, RunStarted, Settings,
+    Sources, Step, Stop, Versions,
 };
 use webmatrix::discover::{Channel, Installed, Source};
 use webmatrix::event::Events;
@@ -376,6 +376,7 @@ pub(crate) async fn context(out: &Path, plan: &Plan, stage: &Arc<Stage>, resume:
         sources: Arc::new(Sources::new(OwnWeights::new(), Given::default())),
         events: Events::none(),
         stop: stage.stop.clone(),
+        quiet: Quiet::default(),
         settings: Settings::of(plan),
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use webmatrix::analyse::TimingView;
 use webmatrix::analyse::dossier::Dossier;
 use webmatrix::analyse::view::{CellView, RunView};
 use webmatrix::discover::{ThisMachine, UserBrowsers, discover, select};
@@ -129,8 +130,16 @@ impl Reader {
         assert_eq!(asked, json!([]), "{} {place}", self.label);
     }
 
-    /// Nothing that axe-core knows to keep people out.
+    /// Nothing that axe-core knows to keep people out, on light paper and on dark.
     async fn is_accessible(&mut self, axe: &str, place: &str) {
+        for scheme in ["light", "dark"] {
+            self.ask(&format!("document.documentElement.style.colorScheme = '{scheme}'")).await;
+            self.is_accessible_so(axe, &format!("{place}, {scheme}")).await;
+        }
+        self.ask("document.documentElement.style.colorScheme = ''").await;
+    }
+
+    async fn is_accessible_so(&mut self, axe: &str, place: &str) {
         let run = "return axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations.flatMap(\
                    (one) => one.nodes.map((node) => one.id + ': ' + node.target.join(' ') + ': ' + node.failureSummary)))";
         let found = self.ask(&format!("{axe}\n{run}")).await;
@@ -165,6 +174,30 @@ fn stored(folder: &Path) -> PathBuf {
     let output = webmatrix(folder, &["report", "--run", "all"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     folder.join(stdout(&output).trim())
+}
+
+/// How the samples of a cell that nobody ran are spread; the last lies beyond the fences.
+fn timing(at: usize) -> TimingView {
+    let p50 = 1.0 + at as f64 / 100.0;
+    TimingView {
+        samples: 4,
+        p50,
+        p75: p50,
+        p90: p50,
+        p95: p50,
+        p99: p50,
+        mad: 0.1,
+        outliers: 1,
+        fences: [0.0, p50 + 0.5],
+        warmups: 1,
+        rested: Some(false),
+        timer_step_us: Some(100.0),
+        cpu_ms: Some(1234.0),
+    }
+}
+
+const fn is_doubted(at: usize, status: Status) -> bool {
+    matches!(status, Status::Pass) && at.is_multiple_of(500)
 }
 
 /// So many cells that nobody ran.
@@ -204,8 +237,8 @@ fn synthetic(cells: usize) -> Dossier {
             median_ms: (status == Status::Pass).then_some(1.0 + at as f64 / 100.0),
             error: (status != Status::Pass).then(|| format!("reason {} {HOSTILE}", at % 5)),
             answer: Vec::new(),
-            timing: None,
-            doubt: None,
+            timing: (status == Status::Pass).then(|| timing(at)),
+            doubt: is_doubted(at, status).then(|| format!("the CPU was busy {HOSTILE}")),
             run: "R1".into(),
         });
     }
@@ -384,6 +417,7 @@ async fn ten_thousand_cells_are_shown_at_once() {
     let html = page(&dossiers, Reading::File).unwrap_or_else(|error| panic!("{error:?}"));
     eprintln!("made in {:.2} s", begun.elapsed().as_secs_f64());
     let url = put(folder.path(), &listened(&html));
+    let axe = axe();
     for label in BROWSERS {
         let Some(session) = browser(label, logs.path()).await else { continue };
         let mut reader = Reader { label, session, url: url.clone() };
@@ -399,6 +433,17 @@ async fn ten_thousand_cells_are_shown_at_once() {
             // Loosely: a machine that is busy with other tests is no worse page.
             assert!(times[1].as_f64().is_some_and(|ms| ms < 10_000.0), "{label} {view}: {times}");
             reader.is_quiet(view).await;
+            let turned = "return /[\\u202a-\\u202e\\u2066-\\u2069]/.test(document.body.querySelector('main').textContent + document.title)";
+            assert_eq!(
+                reader.ask(turned).await,
+                json!(false),
+                "{label} {view}: what stands around is turned"
+            );
+            if let Some(axe) = &axe {
+                let begun = Instant::now();
+                reader.is_accessible(axe, view).await;
+                eprintln!("{label} {view}: axe-core took {:.1} s", begun.elapsed().as_secs_f64());
+            }
         }
         reader.open("view=matrix").await;
         // Only what is seen is made, and the end can be seen.
@@ -420,6 +465,26 @@ async fn ten_thousand_cells_are_shown_at_once() {
                 shown.split(' ').next().unwrap_or_default().replace(',', "").parse().unwrap_or(u64::MAX);
             assert_eq!(shown, expected, "{label}: {narrowed}");
         }
+        // What is doubted is marked in words, found by one link, and has its reason and its times on its own page.
+        reader.open("view=matrix&among=doubted").await;
+        let doubted: Vec<&CellView> =
+            dossiers[0].view.cells.iter().filter(|cell| cell.doubt.is_some()).collect();
+        let marked = reader
+            .ask("return [...document.querySelectorAll('a.cell.doubted')].map((one) => one.textContent.includes('⚠ doubted'))")
+            .await;
+        assert_eq!(marked, json!(vec![true; doubted.len()]), "{label}");
+        assert!(doubted.len() > 5, "{}", doubted.len());
+        reader.ask("performance.clearMarks('shown'); document.querySelector('a.cell.doubted').click()").await;
+        reader.wait().await;
+        let page = reader.text("main").await;
+        for told in
+            ["the CPU was busy", "100 µs", "times did not rest", "outlier (×) lies", "computed 1234 ms"]
+        {
+            assert!(page.contains(told), "{label}: {told}: {page}");
+        }
+        if let Some(axe) = &axe {
+            reader.is_accessible(axe, "a doubted cell").await;
+        }
         // Arrows go from cell to cell.
         reader.open("view=matrix").await;
         let moved = "const focused = () => document.activeElement.getAttribute('aria-label'); \
@@ -428,8 +493,8 @@ async fn ten_thousand_cells_are_shown_at_once() {
                      press('ArrowDown'); press('ArrowRight'); const there = focused(); press('ArrowLeft'); press('ArrowUp'); \
                      done([first !== there, first === focused()]); }, 300))";
         assert_eq!(reader.ask(moved).await, json!([true, true]), "{label}");
-        // Text that would do harm is text.
-        let hostile = json!(HOSTILE);
+        // Text that would do harm is text, and what would turn the text around it is written out.
+        let hostile = json!(HOSTILE.replace('\u{202e}', "\\u{202e}"));
         reader.open("view=matrix").await;
         let shown = reader
             .ask(&format!("return [document.querySelector('[name=model]').textContent.includes({hostile}), document.title, document.querySelectorAll('script').length]"))

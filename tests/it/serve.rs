@@ -26,8 +26,13 @@ impl Drop for Serving {
 }
 
 pub(crate) fn serve(folder: &Path) -> Serving {
+    serving(folder, &["serve", "--port", "0"])
+}
+
+/// A command whose first line is where its dashboard is.
+fn serving(folder: &Path, arguments: &[&str]) -> Serving {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webmatrix"));
-    command.args(["serve", "--port", "0"]).current_dir(folder);
+    command.args(arguments).current_dir(folder);
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{error}"));
     let mut line = String::new();
@@ -45,7 +50,7 @@ fn get(url: &str) -> String {
 }
 
 /// What is told, one after another.
-fn events(url: &str) -> impl Iterator<Item = Value> {
+fn events(url: &str) -> impl Iterator<Item = Value> + use<> {
     let answer = ureq::get(format!("{url}events")).call().unwrap_or_else(|error| panic!("{error}"));
     let lines = BufReader::new(answer.into_body().into_reader()).lines().map_while(Result::ok);
     lines.filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
@@ -81,6 +86,85 @@ fn a_dashboard_follows_a_run_and_hinders_none() {
     assert!(matches!(written, Err(ureq::Error::StatusCode(405))), "{written:?}");
 }
 
+/// Waits for its own end.
+fn ended(serving: &mut Serving) -> Option<i32> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = serving.child.try_wait().unwrap_or_else(|error| panic!("{error}")) {
+            return status.code();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Cells with a second between them, so that there is something to see in between.
+const SLOW: [&str; 14] = [
+    "run",
+    "--quiet",
+    "--serve",
+    "--cool-down",
+    "1",
+    "--browsers",
+    "native",
+    "--backends",
+    "native-cpu",
+    "--samples",
+    "2",
+    "--models",
+    "bert",
+    "vit",
+];
+
+#[test]
+fn a_run_shows_itself_while_it_goes_on_and_ends_with_its_dashboard() {
+    let folder = folder();
+    let mut serving = serving(folder.path(), &[&SLOW[..], &["t5"]].concat());
+    let told: Vec<Value> = events(&serving.url)
+        .inspect(|told| {
+            // Whoever is told gets the page that it is about, while cells are still being run.
+            let page = get(&serving.url);
+            assert!(page.contains("<body data-live>"), "{told}: {}", page.len());
+        })
+        .collect();
+    assert_eq!(ended(&mut serving), Some(0));
+    let counts: Vec<(Option<bool>, Option<u64>)> =
+        told.iter().map(|told| (told["running"].as_bool(), told["decided"].as_u64())).collect();
+    // It began with nothing, was seen half way, and told its end.
+    assert_eq!(counts.first(), Some(&(Some(true), Some(0))), "{told:#?}");
+    assert!(counts.contains(&(Some(true), Some(1))) || counts.contains(&(Some(true), Some(2))), "{told:#?}");
+    assert_eq!(counts.last(), Some(&(Some(false), Some(3))), "{told:#?}");
+    let runs: std::collections::BTreeSet<String> = told.iter().map(|told| told["run"].to_string()).collect();
+    assert_eq!(runs.len(), 1, "{told:#?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_kept_is_shown_until_it_is_stopped() {
+    let folder = folder();
+    let run = [&SLOW[..3], &SLOW[5..], &["--keep"]].concat();
+    let mut serving = serving(folder.path(), &run);
+    let last = events(&serving.url).find(|told| told["running"] == false);
+    assert!(last.is_some_and(|last| last["decided"] == 2));
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(behind(&get(&serving.url)).contains("pytorch-golden"), "it is shown after its end");
+    let pid = rustix::process::Pid::from_child(&serving.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(ended(&mut serving), Some(0), "it exits as the run ended");
+}
+
+#[test]
+fn a_dashboard_that_cannot_listen_begins_no_run() {
+    let folder = folder();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("{error}"));
+    let address = taken.local_addr().unwrap_or_else(|error| panic!("{error}")).to_string();
+    let output = webmatrix(folder.path(), &[&RUN[..], &["--serve", &address]].concat());
+    assert_eq!(code(&output), 69, "{}", stderr(&output));
+    assert!(stderr(&output).contains(&format!("cannot listen at {address}")), "{}", stderr(&output));
+    assert!(!folder.path().join("webmatrix-out/journal").exists());
+}
+
 #[test]
 fn what_is_stored_is_shown_without_being_touched() {
     let folder = folder();
@@ -113,14 +197,8 @@ fn it_ends_when_it_is_told_to() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM)
         .unwrap_or_else(|error| panic!("{error}"));
     let begun = Instant::now();
-    let status = loop {
-        if let Some(status) = serving.child.try_wait().unwrap_or_else(|error| panic!("{error}")) {
-            break status;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(10), "it goes on with a reader attached");
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(ended(&mut serving), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "it goes on with a reader attached");
 }
 
 #[test]

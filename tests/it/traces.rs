@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
-use webmatrix::analyse::explain;
+use webmatrix::analyse::traced;
 use webmatrix::collect::Traced;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::run::{Loaded, Options, trace};
@@ -84,13 +84,20 @@ fn a_trace_names_the_op_and_the_layer_that_go_wrong() {
         let tensors = traced.unwrap_or_else(|error| panic!("{error}"));
         Bytes::from(write_safetensors(&tensors).unwrap_or_else(|error| panic!("{error}")))
     };
-    let traced = Traced {
+    let both = Traced {
         backend: Ok(of(&loaded("bert", get(model.path(), "model.safetensors")), Kernels::Simd)),
         oracle: Ok(of(&loaded("bert", golden("bert", "model.safetensors")), Kernels::Oracle)),
         reference: Arc::new(Err("not needed".to_owned())),
     };
-    let said = explain(&traced);
+    let cell = "native/bert@own/webmatrix/native-cpu/fp32/default".parse();
+    let told = traced(&cell.unwrap_or_else(|error| panic!("{error}")), &both);
+    let said = &told.says;
     assert!(said.starts_with("first leaves the oracle at op gemm of encoder.layer.1."), "{said}");
+    // The layer before it agrees, its own does not, and neither does what is made of it.
+    let at = told.layers.iter().position(|layer| layer.first.is_some()).unwrap_or_default();
+    assert!(at > 0 && told.layers[..at].iter().all(|layer| layer.agree == layer.ops), "{told:#?}");
+    assert!(told.layers[at].scope.starts_with("encoder.layer.1."), "{told:#?}");
+    assert!(told.layers[at..].iter().any(|layer| layer.agree == 0), "{told:#?}");
 }
 
 #[test]

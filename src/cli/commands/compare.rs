@@ -14,7 +14,7 @@ use crate::analyse::with_timings;
 use crate::cli::args::{Compare, CompareArgs, ComparedArgs, Weights};
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::{machine, out, table};
-use crate::collect::{Given, Sources, packed_precision};
+use crate::collect::{Given, Quiet, Sources, packed_precision};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Compared, DEFAULT_PROFILE, ModelClass, Plan, Size, compared, precisions_of};
 use crate::render::{ComparisonFormat, render_comparison, sheet};
@@ -93,6 +93,7 @@ async fn fresh(asked: &Asked<'_>, places: &Places) -> Result<ExitStatus, Failure
         launch: &args.launch,
         sources: Sources::new(config::weights(&args.subject.weights, &plan)?, given),
         attempts: Attempts::default(),
+        quiet: Quiet::default(),
     };
     let notes = [machine.notes.as_slice(), &concerns].concat();
     let Ran { run, status, sources } =

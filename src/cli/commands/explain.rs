@@ -2,6 +2,8 @@
 
 mod again;
 
+use std::path::Path;
+
 use webmatrix_wire::Status;
 
 use super::report::dossier;
@@ -38,7 +40,8 @@ pub(in crate::cli) async fn run(args: ExplainArgs) -> Result<ExitStatus, Failure
     let mut status = ExitStatus::AsExpected;
     if args.ablate.is_some() || (told.status == Some(Status::Wrong) && !args.stored) {
         let places = beside(&args);
-        let (again, stopped) = again::again(&here, &told.cell, &places, args.ablate.as_deref()).await?;
+        let (again, stopped) =
+            again::again(&here, &told.cell, &places, args.ablate.as_deref(), &own(&args)).await?;
         status = match (stopped, &again.refused) {
             (true, _) => ExitStatus::Interrupted,
             // What was asked for by name could not be done.
@@ -68,6 +71,12 @@ impl Stored {
     fn known<'a>(&'a self, cell: &'a str) -> Known<'a> {
         Known { run: &self.run, plan: self.plan.as_ref(), cell }
     }
+}
+
+/// Where the run itself lies.
+fn own(args: &ExplainArgs) -> Places {
+    let out = args.db.parent().filter(|out| !out.as_os_str().is_empty());
+    Places { db: args.db.clone(), out: out.unwrap_or(Path::new(".")).to_owned() }
 }
 
 /// Where running it again leaves what it leaves.

@@ -9,7 +9,7 @@ use crate::analyse::gate::{Baseline, CONFIRMATIONS, Gate, Judged, Snapshot, VERS
 use crate::cli::args::GateArgs;
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::{machine, out};
-use crate::collect::{Given, Sources};
+use crate::collect::{Given, Quiet, Sources};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{GateRules, KnownFailures, NATIVE, Plan};
 use crate::render::render_gate;
@@ -244,6 +244,7 @@ async fn confirm(args: &GateArgs, places: &Places, again: &(Plan, Machine)) -> R
         launch: &args.launch,
         sources: Sources::new(config::weights(&args.weights, plan)?, Given::default()),
         attempts: Attempts::default(),
+        quiet: Quiet::default(),
     };
     let Ran { run, status, .. } = run_in_turn(set_up, 1, &[], args.quiet).await?;
     if status == ExitStatus::Interrupted {

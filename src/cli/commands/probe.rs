@@ -10,7 +10,7 @@ use crate::cli::config::{Machine, Places};
 use crate::cli::recording::Recording;
 use crate::cli::reporter;
 use crate::cli::{out, signals, table};
-use crate::collect::{self, Sources, Stop};
+use crate::collect::{self, Quiet, Sources, Stop};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Deadlines, Plan};
 use crate::serve::Attempts;
@@ -32,6 +32,7 @@ pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> 
         launch: &args.launch,
         sources: Sources::default(),
         attempts: Attempts::default(),
+        quiet: Quiet::default(),
     };
     let ctx = context(&recording, set_up, reporting.events(), stop.clone()).await?;
     let mut reports = BTreeMap::new();

@@ -182,6 +182,7 @@ pub(super) fn dossier(database: &Database, row: RunRow, whole: bool) -> Result<D
         ops: database.ops(&run)?,
         capabilities,
         log: database.log(&run)?,
+        traces: database.traces(&run)?,
         jobs: database.jobs(&run)?,
         past: past(database, &run)?,
     })

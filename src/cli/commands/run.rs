@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::serve::Beside;
 use crate::analyse::{Rules, Tally, exit_status};
 use crate::cli::args::{LaunchArgs, PrintArgs, RunArgs};
 use crate::cli::config::{self, Machine, Places};
@@ -11,7 +12,9 @@ use crate::cli::recording::Recording;
 use crate::cli::reporter::{self, Reporting};
 use crate::cli::tuned::{self, Place, Tuned};
 use crate::cli::{files, machine, out, signals};
-use crate::collect::{self, BrowserSeen, CollectError, Context, Record, Settings, Sources, Stop, peer_files};
+use crate::collect::{
+    self, BrowserSeen, CollectError, Context, Quiet, Record, Settings, Sources, Stop, peer_files,
+};
 use crate::discover::Installed;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::event::{Events, RunEvent};
@@ -26,6 +29,10 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
         super::plan::print(&plan, args.print.is_json(), args.print.quiet)?;
         return Ok(ExitStatus::AsExpected);
     }
+    let dashboard = match args.live.serve {
+        Some(address) => Some(Beside::open(address).await?),
+        None => None,
+    };
     let concerns = machine::validated(args.conditions.env_validation)?;
     let mut notes = Vec::new();
     let (recording, plan, sources, runtimes) = match &args.resume {
@@ -44,6 +51,11 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
             (Recording::begin(&places, &plan)?, plan, sources, runtimes)
         }
     };
+    let quiet = Quiet::default();
+    // Where several browsers are timed at once, each disturbs the others more than a page that is made.
+    let between = (args.jobs == 1).then(|| quiet.clone());
+    let showing =
+        dashboard.map(|dashboard| dashboard.show(&recording, &places, between, &args.print)).transpose()?;
     let reporting = reporter::start(&args.print);
     machine.notes.iter().chain(&concerns).for_each(|note| reporting.events().note(note.as_str()));
     notes.into_iter().chain(files::notes(&plan)).for_each(|note| reporting.events().note(note));
@@ -54,11 +66,15 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
         launch: &args.launch,
         sources,
         attempts: runtimes,
+        quiet: quiet.clone(),
     };
     let under_way = UnderWay::start(recording, reporting, set_up).await?;
     let collected = under_way.collect(args.jobs).await;
     let run = under_way.recording.run.clone();
     let status = under_way.finish(collected, exit_status)?;
+    if let Some(showing) = showing {
+        showing.end(args.live.keep && status != ExitStatus::Interrupted).await;
+    }
     if status == ExitStatus::Interrupted {
         out::note(&format!("complete it with: webmatrix run --resume {run} --out {}", places.out.display()));
     }
@@ -136,6 +152,8 @@ pub(super) struct SetUp<'a> {
     pub(super) sources: Sources,
     /// With whatever else their pages may import.
     pub(super) attempts: Attempts,
+    /// Shared with whoever works between attempts.
+    pub(super) quiet: Quiet,
 }
 
 /// A run that is over.
@@ -242,7 +260,7 @@ pub(super) async fn context(
     events: Events,
     stop: Stop,
 ) -> Result<Context, Failure> {
-    let SetUp { machine, plan, places, launch, sources, attempts } = set_up;
+    let SetUp { machine, plan, places, launch, sources, attempts, quiet } = set_up;
     for seen in seen(machine, plan) {
         recording.recorder.record(Record::BrowserSeen(seen)).exit(ExitStatus::BadData)?;
     }
@@ -262,6 +280,7 @@ pub(super) async fn context(
         sources: Arc::new(sources),
         events,
         stop,
+        quiet,
         settings,
     })
 }

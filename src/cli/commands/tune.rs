@@ -14,7 +14,7 @@ use crate::cli::args::TuneArgs;
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::tuned::{self as kept, Entry, Place, Tuned as Kept};
 use crate::cli::{machine, out, table};
-use crate::collect::{Given, Sources};
+use crate::collect::{Given, Quiet, Sources};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Plan, Tuned, tuned};
 use crate::serve::Attempts;
@@ -131,6 +131,7 @@ impl Tuning<'_> {
             launch: &self.args.launch,
             sources: Sources::new(weights, Given::default()).keeping(self.args.keep_layers.clone()),
             attempts: Attempts::default(),
+            quiet: Quiet::default(),
         };
         let Ran { run, status, .. } =
             run_in_turn(set_up, rounds, &self.machine.notes, self.args.print.quiet).await?;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use webmatrix_wire::Status;
 
 use super::run::{SetUp, UnderWay, has_pages};
-use crate::analyse::{OutputLine, explain, output_lines, verification_status};
+use crate::analyse::{OutputLine, output_lines, traced, verification_status};
 use crate::cli::args::{PrintArgs, VerifyArgs, VerifyFormat};
 use crate::cli::config::{Machine, Places};
 use crate::cli::recording::Recording;
 use crate::cli::{out, reporter, table};
-use crate::collect::{self, Context, ModelFolder, Sources, Verdict};
+use crate::collect::{self, Context, ModelFolder, Quiet, Record, Sources, Verdict};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Deadlines, Plan, Verification, verification};
 use crate::serve::Attempts;
@@ -50,6 +50,7 @@ pub(in crate::cli) async fn run(args: VerifyArgs) -> Result<ExitStatus, Failure>
         launch: &args.launch,
         sources,
         attempts: Attempts::default(),
+        quiet: Quiet::default(),
     };
     let under_way = UnderWay::start(recording, reporting, set_up).await?;
     let collected = under_way.collect(args.jobs).await;
@@ -84,8 +85,10 @@ async fn traces(ctx: &Context, plan: &Plan) -> Result<Vec<String>, Failure> {
         if ctx.stop.is_asked() {
             break;
         }
-        let traced = collect::trace(ctx, cell).await.exit(ExitStatus::BadData)?;
-        traces.push(format!("trace: {} {} {}", cell.browser, cell.backend, explain(&traced)));
+        let both = collect::trace(ctx, cell).await.exit(ExitStatus::BadData)?;
+        let told = traced(cell, &both);
+        traces.push(format!("trace: {} {} {}", cell.browser, cell.backend, told.says));
+        ctx.recorder.record(Record::CellTraced(Box::new(told))).exit(ExitStatus::BadData)?;
     }
     Ok(traces)
 }

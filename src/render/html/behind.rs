@@ -9,10 +9,10 @@ use webmatrix_wire::Job;
 use super::run::shell;
 use crate::analyse::dossier::Dossier;
 use crate::analyse::memory::CellMemory;
-use crate::analyse::repro;
 use crate::analyse::view::CellView;
+use crate::analyse::{TimingView, repro};
 use crate::collect::lines;
-use crate::store::{AttemptRow, CellRow, JobRow, LogRow, MetricRow, OpRow, SampleRow};
+use crate::store::{AttemptRow, CellRow, JobRow, LogRow, MetricRow, OpRow, SampleRow, TraceRow};
 
 /// Cells of one block: few enough that a cell opens at once, many enough that a page has few blocks.
 pub(super) const BLOCK: usize = 64;
@@ -39,8 +39,11 @@ pub(super) struct Behind<'a> {
     /// Milliseconds; warm-ups come first, so many of them.
     samples: Vec<f64>,
     warmups: usize,
+    timing: Option<&'a TimingView>,
+    doubt: Option<&'a str>,
     metrics: Vec<(&'a str, f64, &'a str)>,
     memory: Option<&'a CellMemory>,
+    trace: Option<Trace<'a>>,
     /// Op, what executed it, times.
     ops: Vec<(&'a str, &'a str, u64)>,
     /// Source, level, text.
@@ -51,6 +54,15 @@ pub(super) struct Behind<'a> {
     inputs: String,
     job: Value,
     outputs_sha256: Option<&'a str>,
+}
+
+/// Where it leaves the oracle.
+#[derive(Debug, Serialize)]
+struct Trace<'a> {
+    at: &'a str,
+    by: Option<&'a str>,
+    says: &'a str,
+    layers: Value,
 }
 
 #[derive(Debug, Serialize)]
@@ -85,6 +97,7 @@ struct Stored<'a> {
     samples: HashMap<&'a str, Vec<&'a SampleRow>>,
     metrics: HashMap<&'a str, Vec<&'a MetricRow>>,
     memory: HashMap<&'a str, &'a CellMemory>,
+    traces: HashMap<&'a str, &'a TraceRow>,
     ops: HashMap<&'a str, Vec<&'a OpRow>>,
     log: HashMap<&'a str, Vec<&'a LogRow>>,
     jobs: HashMap<&'a str, &'a JobRow>,
@@ -101,6 +114,7 @@ pub(super) fn cells(dossier: &Dossier) -> Vec<Behind<'_>> {
         samples: grouped(&dossier.samples, |row| &row.attempt),
         metrics: grouped(&dossier.metrics, |row| &row.attempt),
         memory: dossier.memory.iter().map(|memory| (memory.cell.as_str(), memory)).collect(),
+        traces: dossier.traces.iter().map(|row| (row.cell.as_str(), row)).collect(),
         ops: grouped(&dossier.ops, |row| &row.attempt),
         log: grouped(&dossier.log, |row| &row.attempt),
         jobs: dossier.jobs.iter().map(|row| (row.attempt.as_str(), row)).collect(),
@@ -145,8 +159,16 @@ fn behind<'a>(row: Option<&'a CellRow>, view: &'a CellView, stored: &Stored<'a>)
         attempts: stored.attempts.get(view.id.as_str()).into_iter().flatten().map(|row| of(row)).collect(),
         samples: samples.iter().map(|sample| sample.ms).collect(),
         warmups: samples.iter().filter(|sample| sample.warmup).count(),
+        timing: view.timing.as_ref(),
+        doubt: view.doubt.as_deref(),
         metrics: of_attempt(&stored.metrics, id, |row| (row.name.as_str(), row.value, row.unit.as_str())),
         memory: stored.memory.get(view.id.as_str()).copied(),
+        trace: stored.traces.get(view.id.as_str()).map(|row| Trace {
+            at: &row.traced_at,
+            by: row.traced_by.as_deref(),
+            says: &row.says,
+            layers: parsed(Some(&row.layers)),
+        }),
         ops: of_attempt(&stored.ops, id, |row| (row.op.as_str(), row.backend.as_str(), row.count)),
         log: of_attempt(&stored.log, id, |row| (row.source.as_str(), row.level.as_str(), row.text.as_str())),
         command: cell.map(|cell| shell(&repro::command(&cell, given.as_ref()))).unwrap_or_default(),

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::columns::rounded;
 use crate::analyse::Estimate;
 use crate::analyse::claims::{Pair, Settled, Stand};
 use crate::analyse::dossier::Dossier;
+use crate::render::text::rounded;
 
 /// A promise with its verdict.
 #[derive(Debug, Serialize)]

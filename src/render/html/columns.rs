@@ -10,6 +10,7 @@ use crate::analyse::dossier::Dossier;
 use crate::analyse::memory::CellMemory;
 use crate::analyse::spread::{Spread, spread};
 use crate::collect::{is_real, is_unexpected};
+use crate::render::text::rounded;
 
 /// Metrics that cells are charted by.
 const METRICS: [&str; 10] = [
@@ -58,14 +59,6 @@ pub(super) fn numbers(values: impl Iterator<Item = Option<f64>>) -> Numbers {
     if numbers.iter().all(Option::is_none) { Vec::new() } else { numbers }
 }
 
-/// More digits than four would claim more than is known, and take room.
-pub(super) fn rounded(value: f64) -> Option<f64> {
-    if value.abs() < 1e4 && value.fract() == 0.0 {
-        return Some(value);
-    }
-    format!("{value:.3e}").parse().ok().filter(|value: &f64| value.is_finite())
-}
-
 /// The cells of a run, one by one in each column.
 #[derive(Debug, Serialize)]
 pub(super) struct Cells {
@@ -86,6 +79,8 @@ pub(super) struct Cells {
     reason: Coded,
     /// Which passed only on a retry.
     flaky: Vec<usize>,
+    /// Which computed on the CPU as much as the cell that claims no more than that.
+    doubted: Vec<usize>,
     /// Milliseconds of the timed inferences.
     least: Numbers,
     q1: Numbers,
@@ -175,6 +170,7 @@ impl Cells {
             look: Coded::of(cells().map(|cell| look(cell.status, cell.evidence))),
             reason: Coded::of(cells().map(|cell| cell.error.as_deref().unwrap_or_default())),
             flaky: cells().enumerate().filter(|(_, cell)| cell.flaky).map(|(at, _)| at).collect(),
+            doubted: cells().enumerate().filter(|(_, cell)| cell.doubt.is_some()).map(|(at, _)| at).collect(),
             least: of_spread(|spread| spread.least),
             q1: of_spread(|spread| spread.q1),
             // The one that every other format tells.

@@ -8,6 +8,7 @@ mod browsers_toml;
 mod cargo_tools;
 mod chromium_webnn;
 mod duckdb;
+mod junit_schema;
 mod npm;
 mod ort_web;
 mod system;
@@ -36,7 +37,7 @@ pub(crate) enum Scope {
     Run,
     /// To hold it against another runtime: that runtime.
     Bench,
-    /// To check everything: `cargo-deny`, actionlint, axe-core.
+    /// To check everything: `cargo-deny`, actionlint, axe-core, a schema of JUnit.
     Test,
 }
 
@@ -65,6 +66,7 @@ pub(crate) fn set_up(ws: &Workspace, scope: Scope, install: bool) -> Result<()> 
         cargo_tools::bring(&mut setup, &cargo_tools::CARGO_DENY);
         actionlint::bring(&mut setup)?;
         axe::bring(&mut setup)?;
+        junit_schema::bring(&mut setup)?;
     }
     setup.finish()
 }

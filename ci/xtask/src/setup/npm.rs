@@ -40,8 +40,10 @@ pub(super) fn bring(
     fs::create_dir_all(root(setup.ws))?;
     // On Windows npm is a script, which only its own name with its extension starts.
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-    let mut install =
-        words(&format!("{npm} install --ignore-scripts --no-audit --no-fund --loglevel=error --prefix"));
+    // What a package would work beside is not what it needs.
+    let mut install = words(&format!(
+        "{npm} install --ignore-scripts --legacy-peer-deps --no-audit --no-fund --loglevel=error --prefix"
+    ));
     install.arg(root(setup.ws)).arg(format!("{package}@{version}"));
     Ok(setup.bring(&format!("{package} {version}: {why}"), [install]).then_some(folder))
 }

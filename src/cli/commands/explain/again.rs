@@ -4,14 +4,14 @@ use webmatrix_wire::Status;
 
 use super::{Stored, refused};
 use crate::analyse::explanation::{Ablated, Again};
-use crate::analyse::{Tally, explain};
+use crate::analyse::{Tally, traced};
 use crate::cli::args::{Args, Command, LaunchArgs, PathArgs};
 use crate::cli::commands::run::{self, SetUp, UnderWay, has_pages};
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::launcher::LocalLauncher;
 use crate::cli::recording::Recording;
 use crate::cli::{out, reporter};
-use crate::collect::{self, Given, ModelFolder, Sources, Verdict};
+use crate::collect::{self, CellTraced, Given, ModelFolder, Quiet, Record, Sources, Verdict};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Decision, Plan, PlannedCell};
 use crate::serve::Attempts;
@@ -33,7 +33,7 @@ struct Setting {
 struct Once {
     /// None if the run was stopped first.
     verdict: Option<Verdict>,
-    trace: Option<String>,
+    trace: Option<CellTraced>,
     stopped: bool,
 }
 
@@ -44,6 +44,7 @@ pub(super) async fn again(
     cell: &str,
     places: &Places,
     ablate: Option<&[String]>,
+    kept: &Places,
 ) -> Result<(Again, bool), Failure> {
     let setting = match Setting::of(stored, cell) {
         Ok(setting) => setting,
@@ -59,9 +60,12 @@ pub(super) async fn again(
     let mut again = Again {
         status: verdict.as_ref().map(|verdict| verdict.status),
         reason: verdict.and_then(|verdict| verdict.reason),
-        trace,
+        trace: trace.as_ref().map(|trace| trace.says.clone()),
         ..Again::default()
     };
+    if let Some(trace) = trace {
+        keep(stored, kept, trace);
+    }
     let Some(texts) = ablate.filter(|_| !stopped) else { return Ok((again, stopped)) };
     let mut switches = setting.switches(places)?;
     switches.retain(|switch| texts.is_empty() || texts.iter().any(|text| switch.contains(text.as_str())));
@@ -83,6 +87,14 @@ pub(super) async fn again(
         });
     }
     Ok((again, false))
+}
+
+/// Puts a trace with the run that it explains, so that the cell's page shows it. Who explains need not be able to write.
+fn keep(stored: &Stored, places: &Places, trace: CellTraced) {
+    let run = &stored.run.view.run.run;
+    if let Err(failure) = Recording::add(places, run, Record::CellTraced(Box::new(trace))) {
+        out::note(&format!("the trace is not kept with run {run}: {:#}", failure.error));
+    }
 }
 
 impl Setting {
@@ -180,16 +192,26 @@ impl Setting {
         let launch = LaunchArgs { without: without.to_vec(), ..self.launch.clone() };
         let recording = Recording::begin(places, &self.plan)?;
         let recorder = recording.recorder.clone();
-        let set_up =
-            SetUp { machine: &self.machine, plan: &self.plan, places, launch: &launch, sources, attempts };
+        let set_up = SetUp {
+            machine: &self.machine,
+            plan: &self.plan,
+            places,
+            launch: &launch,
+            sources,
+            attempts,
+            quiet: Quiet::default(),
+        };
         let under_way = UnderWay::start(recording, reporter::quiet(), set_up).await?;
         let collected = under_way.collect(1).await;
         let stop = under_way.ctx.stop.clone();
         let verdict = recorder.verdicts().get(&self.cell).cloned();
         let wrong = verdict.as_ref().is_some_and(|verdict| verdict.status == Status::Wrong);
         let trace = if wrong && without.is_empty() && collected.is_ok() && !stop.is_asked() {
-            let traced = collect::trace(&under_way.ctx, &self.cell).await.exit(ExitStatus::BadData)?;
-            Some(explain(&traced))
+            let both = collect::trace(&under_way.ctx, &self.cell).await.exit(ExitStatus::BadData)?;
+            let told = traced(&self.cell, &both);
+            recorder.record(Record::CellTraced(Box::new(told.clone()))).exit(ExitStatus::BadData)?;
+            // Whoever reads it elsewhere is told where it comes from.
+            Some(CellTraced { by: Some(under_way.recording.run.clone()), ..told })
         } else {
             None
         };
