@@ -233,7 +233,7 @@ fn timed(samples: &[SampleRow]) -> HashMap<&str, Vec<f64>> {
 mod tests {
     use super::*;
     use crate::analyse::dossier::Past;
-    use crate::analyse::view::RunView;
+    use crate::analyse::run_view::RunView;
     use crate::store::{BrowserRow, CellRow, RunRow};
 
     fn run(id: &str) -> RunRow {

@@ -1,7 +1,7 @@
 //! One run with everything behind its cells, for the report that shows it.
 
 use crate::analyse::memory::CellMemory;
-use crate::analyse::view::RunView;
+use crate::analyse::run_view::RunView;
 use crate::store::{
     AttemptRow, BrowserRow, CapabilityRow, CellRow, JobRow, LogRow, MetricRow, OpRow, PastRow, RunRow,
     SampleRow, SessionRow, TraceRow,

@@ -7,8 +7,8 @@ use webmatrix_engine::ops::cases::{Case, all};
 use webmatrix_engine::tensor::read_safetensors;
 use webmatrix_wire::{OpCase, Status};
 
+use super::ending::{failure, unfinished};
 use super::grade_op_case;
-use super::verdict::{failure, unfinished};
 use crate::collect::{End, OpVerdict, OpsRun, is_real};
 
 /// A verdict on every case, in the engine's order: a case passes only if its result agrees with the scalar

@@ -1,8 +1,9 @@
 //! The verdict on one attempt.
 
-use webmatrix_wire::{Backend, BackendFacts, Failed, FailureKind, Feature, Precision, ProbeReport, Status};
+use webmatrix_wire::{Backend, BackendFacts, Feature, Precision, ProbeReport, Status};
 
 use super::accuracy::accuracy;
+use super::ending::unfinished;
 use super::{compare, grade, ops, unsupported};
 use crate::collect::{Case, End, GIVEN, Judge, OpVerdict, OpsRun, Verdict, is_real};
 use crate::plan::{CellModel, Thresholds};
@@ -53,37 +54,6 @@ impl Judge for Rules {
 
     fn unsupported(&self, backend: Backend, probe: &ProbeReport) -> Option<String> {
         unsupported(backend, probe)
-    }
-}
-
-/// What a failure that the page tells of amounts to.
-pub(super) fn failure(failed: &Failed) -> (Status, String) {
-    let status = match failed.kind {
-        FailureKind::Unsupported => Status::Unsupported,
-        FailureKind::NotImplemented => Status::NotImplemented,
-        FailureKind::Oom => Status::Oom,
-        // Nobody wanted it to go on.
-        FailureKind::OverLimit => Status::Skipped,
-        FailureKind::DeviceLost => Status::DeviceLost,
-        FailureKind::Error => Status::Error,
-    };
-    (status, format!("{}: {}", failed.stage, failed.text))
-}
-
-/// What an attempt that was not done amounts to.
-pub(super) fn unfinished(end: &End) -> (Status, String) {
-    match end {
-        End::Done(_) => (Status::Error, "done".to_owned()),
-        End::Failed(failed) => failure(failed),
-        End::Deadline { stage, alive } => {
-            let state = if *alive { "still alive" } else { "no sign of life" };
-            (Status::Timeout, format!("{stage}: not done by the deadline, {state}"))
-        }
-        End::Died { who, stage, text } => {
-            (Status::Crash, format!("{stage}: the {} died: {text}", who.as_str()))
-        }
-        End::NoPage { text } => (Status::Error, format!("the browser never came to the page: {text}")),
-        End::Interrupted {} => (Status::Skipped, "the run was stopped".to_owned()),
     }
 }
 
@@ -196,6 +166,8 @@ impl Rules {
 mod tests {
     use safetensors::{Dtype, tensor::TensorView};
     use webmatrix_wire::{BackendFacts, Challenge, Done, EvidenceGrade, OpCount};
+
+    use webmatrix_wire::{Failed, FailureKind};
 
     use super::*;
     use crate::collect::{Mortal, Quantisation, Reference};

@@ -5,12 +5,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
-use super::claims::Settled;
-use super::comparison::Row;
-use super::op_matrix::OpMatrix;
 use super::timing::TimingView;
 use crate::collect::{Accuracy, Agreement, Statement, Task, is_real};
-use crate::store::{AnswerRow, BrowserRow, CellRow, EnvironmentRow, RunRow};
+use crate::store::{AnswerRow, CellRow};
 
 /// One cell of one run. Its fields, in this order, are the stable machine form (`jsonl`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -169,26 +166,4 @@ fn statement(row: &AnswerRow) -> Option<Statement> {
         score: row.score,
         corners: (|| Some([row.x0?, row.y0?, row.x1?, row.y1?]))(),
     })
-}
-
-/// One run with its cells.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RunView {
-    /// The run.
-    pub run: RunRow,
-    /// The machine.
-    pub environment: Vec<EnvironmentRow>,
-    /// The browsers.
-    pub browsers: Vec<BrowserRow>,
-    /// The cells, in the plan's order.
-    pub cells: Vec<CellView>,
-    /// What the cells save and cost beside others; nothing where nobody asked.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub costs: Vec<Row>,
-    /// What people promise, judged by what this run measured; nothing where nobody asked.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub claims: Vec<Settled>,
-    /// The op cases; none where none were run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ops: Option<OpMatrix>,
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use webmatrix_wire::{Backend, Precision, UnknownName};
 
 use super::file::CellModel;
+use super::label::is_label;
 use super::model::{Runtime, Size};
 use super::shape::Shape;
 
@@ -42,13 +43,6 @@ impl Cell {
     pub fn is_native(&self) -> bool {
         self.browser == NATIVE
     }
-}
-
-/// Whether `text` can be a browser's label or a profile's name: it must survive in an id, in a file
-/// name and on a command line.
-pub fn is_label(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c))
 }
 
 impl fmt::Display for Cell {

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use webmatrix_wire::{Backend, Precision};
 
 use super::cell::NATIVE;
-use super::expand::{Found, Overrides, Plan, PlanError, plan};
+use super::expand::{Overrides, plan};
+use super::found::{Found, PlanError};
 use super::generation::Generation;
 use super::matrix::{Axes, Deadlines, Include, Matrix, RunSettings};
 use super::model::{ModelClass, Runtime, Size};
+use super::planned::Plan;
 
 /// Inferences before the timed ones, where times are held against one another.
 pub(super) const WARMUP: u32 = 2;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use webmatrix_wire::{Backend, Feature, Precision};
 
 use super::axis::BrowserKind;
-use super::cell::is_label;
+use super::label::is_label;
 use super::model::{ModelClass, Size};
 use super::schema;
 

@@ -4,9 +4,10 @@ use webmatrix_wire::{Feature, Precision, Status};
 
 use super::cell::Cell;
 use super::chosen::{Chosen, WARMUP};
-use super::expand::{Decision, Found, Plan, PlanError, PlannedCell};
+use super::found::{Found, PlanError};
 use super::matrix::{DEFAULT_PROFILE, Profile, RunSettings};
 use super::model::ModelClass;
+use super::planned::{Decision, Plan, PlannedCell};
 
 /// What is asked of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,10 +6,11 @@ use webmatrix_engine::run::{Loaded, no_packed_caches};
 use webmatrix_wire::{Backend, Feature, Precision, Status, TwinSize};
 
 use super::cell::{Cell, NATIVE};
-use super::expand::{Catalogue, Decision, Found};
+use super::found::{Catalogue, Found};
 use super::generation::Generation;
 use super::matrix::{Exclude, Matrix};
 use super::model::Runtime;
+use super::planned::Decision;
 
 /// What happens to a cell: the first reason against running the cell wins: impossible, absent, not built, not wanted.
 pub(super) fn decide(

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use serde::{Deserialize, Serialize};
-use webmatrix_wire::{Backend, Precision, Status, UnknownName};
+use webmatrix_wire::{Backend, Precision, UnknownName};
 
-use super::axis::BrowserKind;
 use super::cell::{Cell, NATIVE};
 use super::decide::decide;
 use super::file::{CellModel, FileName, ModelFile};
+use super::found::{Catalogue, Found, PlanError};
 use super::generation::Generation;
-use super::matrix::{Deadlines, Include, Matrix, RunSettings, profile_of};
+use super::matrix::{Include, Matrix, profile_of};
 use super::model::{ModelClass, Runtime, Size};
-use super::ops::{OpsTarget, PlannedOps};
+use super::planned::{Plan, PlannedCell};
 use super::shape::Shape;
 use super::thresholds::Thresholds;
 
@@ -59,125 +58,6 @@ pub struct Overrides {
     pub attempt_s: Option<u32>,
     /// In place of `deadlines.total_s`.
     pub total_s: Option<u32>,
-}
-
-/// A browser as planning needs to know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Its label.
-    pub label: String,
-    /// Why it cannot be used, with the remedy; none if it can.
-    pub problem: Option<String>,
-}
-
-/// What is to be done, in order, and what is not, with reasons.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plan {
-    /// The matrix's name.
-    pub matrix: String,
-    /// Every cell of the matrix, in the order in which reports list them.
-    pub cells: Vec<PlannedCell>,
-    /// Where op cases are run, in the order in which reports list them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ops: Vec<PlannedOps>,
-    /// How each cell is run.
-    pub run: RunSettings,
-    /// How classes that generate go on.
-    #[serde(default, skip_serializing_if = "Generation::is_usual")]
-    pub generation: Generation,
-    /// What evidence is graded by.
-    #[serde(default, skip_serializing_if = "Thresholds::is_strict")]
-    pub thresholds: Thresholds,
-    /// How long things may take.
-    pub deadlines: Deadlines,
-    /// The features of each profile in use.
-    pub profiles: BTreeMap<String, Vec<String>>,
-    /// The model files of its cells.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub files: BTreeMap<FileName, ModelFile>,
-    /// Browsers that were asked for by name and cannot be used.
-    pub missing: Vec<String>,
-}
-
-/// A cell and what happens to it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PlannedCell {
-    /// The cell.
-    pub cell: Cell,
-    /// What happens to it.
-    pub decision: Decision,
-}
-
-/// What happens to a cell.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Decision {
-    /// It runs.
-    Run,
-    /// It never runs: the status it gets, and why.
-    Never {
-        /// One of `unavailable not_applicable not_implemented skipped`.
-        status: Status,
-        /// For people.
-        reason: String,
-    },
-}
-
-impl Plan {
-    /// Of a command that has jobs of its own for browsers: it is recorded as a run, but no cell is.
-    pub fn without_cells(name: &str, deadlines: Deadlines, missing: Vec<String>) -> Self {
-        Self {
-            matrix: name.to_owned(),
-            cells: Vec::new(),
-            ops: Vec::new(),
-            run: RunSettings::default(),
-            generation: Generation::default(),
-            thresholds: Thresholds::default(),
-            deadlines,
-            profiles: BTreeMap::new(),
-            files: BTreeMap::new(),
-            missing,
-        }
-    }
-
-    /// The cells that run.
-    pub fn runnable(&self) -> impl Iterator<Item = &Cell> {
-        self.cells.iter().filter(|planned| planned.decision == Decision::Run).map(|planned| &planned.cell)
-    }
-
-    /// The targets of op cases that run.
-    pub fn runnable_ops(&self) -> impl Iterator<Item = &OpsTarget> {
-        self.ops.iter().filter(|planned| planned.decision == Decision::Run).map(|planned| &planned.target)
-    }
-
-    /// The browsers in which something runs, in order.
-    pub fn browsers(&self) -> Vec<&str> {
-        let mut seen = HashSet::new();
-        let cells = self.runnable().map(|cell| cell.browser.as_str());
-        let ops = self.runnable_ops().map(|target| target.browser.as_str());
-        cells.chain(ops).filter(|label| seen.insert(*label)).collect()
-    }
-}
-
-/// Overrides that name what is not there.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// A name of no axis.
-    #[error(transparent)]
-    Name(#[from] UnknownName),
-    /// A browser nobody knows.
-    #[error("unknown browser {label:?}: known are {known}; --browser-path {label}=KIND:PATH adds one")]
-    Browser {
-        /// What was asked for.
-        label: String,
-        /// What could be.
-        known: String,
-    },
-    /// Everything was filtered out.
-    #[error("the matrix {0:?} has no cell left with these options")]
-    Empty(String),
 }
 
 /// Spans the matrix over the browsers found.
@@ -235,57 +115,6 @@ pub fn plan(matrix: &Matrix, overrides: &Overrides, found: &[Found]) -> Result<P
         files: overrides.files.clone(),
         missing,
     })
-}
-
-/// The browsers that can be spoken of: every known kind, and every program found.
-pub(super) struct Catalogue<'a> {
-    found: &'a [Found],
-}
-
-impl<'a> Catalogue<'a> {
-    const fn new(found: &'a [Found]) -> Self {
-        Self { found }
-    }
-
-    /// Every label, found ones first, then the kinds that are not on this machine.
-    fn all(&self) -> Vec<String> {
-        let mut labels: Vec<String> = self.found.iter().map(|found| found.label.clone()).collect();
-        for kind in BrowserKind::ALL {
-            if !labels.iter().any(|label| label == kind.as_str()) {
-                labels.push(kind.as_str().to_owned());
-            }
-        }
-        labels
-    }
-
-    pub(super) fn get(&self, label: &str) -> Option<&Found> {
-        self.found.iter().find(|found| found.label == label)
-    }
-
-    fn usable(&self, label: &str) -> bool {
-        label == NATIVE || self.get(label).is_some_and(|found| found.problem.is_none())
-    }
-
-    /// Replaces `all`, and refuses labels that name nothing.
-    fn resolve(&self, labels: &[String]) -> Result<Vec<String>, PlanError> {
-        let mut resolved: Vec<String> = Vec::new();
-        let all = self.all();
-        for label in labels {
-            let these = if label == "all" {
-                all.clone()
-            } else if label == NATIVE || all.contains(label) {
-                vec![label.clone()]
-            } else {
-                return Err(PlanError::Browser { label: label.clone(), known: all.join(", ") });
-            };
-            for label in these {
-                if !resolved.contains(&label) {
-                    resolved.push(label);
-                }
-            }
-        }
-        Ok(resolved)
-    }
 }
 
 /// A product of axes.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use webmatrix_wire::Precision;
 
-use super::cell::is_label;
+use super::label::is_label;
 use super::model::ModelClass;
 
 /// The model of a cell.

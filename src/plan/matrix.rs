@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use webmatrix_wire::{Backend, Precision, Until};
 
-use super::cell::is_label;
 use super::generation::Generation;
+use super::label::is_label;
 use super::model::{ModelClass, Runtime, Size};
 use super::schema;
 

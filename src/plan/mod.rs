@@ -10,12 +10,15 @@ mod compared;
 mod decide;
 mod expand;
 mod file;
+mod found;
 mod gate;
 mod generation;
 mod known;
+mod label;
 mod matrix;
 mod model;
 mod ops;
+mod planned;
 mod schema;
 mod shape;
 mod shard;
@@ -26,24 +29,27 @@ mod tuned;
 mod verification;
 
 pub use bench::{BACKENDS, Measure, SUBJECTS};
-pub use cell::{Cell, CellError, NATIVE, is_label};
+pub use cell::{Cell, CellError, NATIVE};
 pub use checkpoint::{Checkpoint, CheckpointError, is_commit};
 pub use chosen::Chosen;
 pub use claims::{
     Against, Bound, ChosenCells, Claim, Claims, ClaimsError, Metric, MetricKind, NO_FEATURE, Query,
 };
 pub use compared::{Compared, compared, precisions_of};
-pub use expand::{Decision, Found, Overrides, Plan, PlanError, PlannedCell, plan};
+pub use expand::{Overrides, plan};
 pub use file::{CellModel, FileName, FileNameError, ModelFile, PinnedFile};
+pub use found::{Found, PlanError};
 pub use gate::{GateRules, GateRulesError, MetricRule, Worse};
 pub use generation::Generation;
 pub use known::{KnownFailure, KnownFailures, KnownFailuresError};
+pub use label::is_label;
 pub use matrix::{
     Axes, BATCHES, DEFAULT_PROFILE, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile,
     RunSettings, SEQUENCE_LENGTHS, parse, profile_of,
 };
 pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
-pub use ops::{OpsSuite, OpsTarget, PlannedOps, ops_suite};
+pub use ops::{OpsSuite, ops_suite};
+pub use planned::{Decision, OpsTarget, Plan, PlannedCell, PlannedOps};
 pub use schema::{claims_schema, gate_schema, matrix_schema, thresholds_schema};
 pub use shape::Shape;
 pub use shard::Shard;

@@ -1,48 +1,13 @@
 //! The matrix of `webmatrix run --suite ops`: every op case of the engine, in every browser on every backend.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
 use webmatrix_wire::{Backend, Precision};
 
 use super::cell::NATIVE;
 use super::decide::features_of;
-use super::expand::{Decision, Found, Plan, PlanError};
+use super::found::{Found, PlanError};
 use super::matrix::DEFAULT_PROFILE;
+use super::planned::{Decision, OpsTarget, Plan, PlannedOps};
 use super::verification::{Verification, verification};
-
-/// Where every op case is run together: on one backend of one browser.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OpsTarget {
-    /// The browser's label, or [`NATIVE`].
-    pub browser: String,
-    /// What executes the op.
-    pub backend: Backend,
-}
-
-impl OpsTarget {
-    /// Whether it is the host's rather than a browser's.
-    pub fn is_native(&self) -> bool {
-        self.browser == NATIVE
-    }
-}
-
-impl fmt::Display for OpsTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/ops/{}", self.browser, self.backend)
-    }
-}
-
-/// A target and what happens to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PlannedOps {
-    /// The target.
-    pub target: OpsTarget,
-    /// What happens to it.
-    pub decision: Decision,
-}
 
 /// What is asked of the op suite.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::expand::Plan;
+use super::planned::Plan;
 
 /// A part of a plan, written `2/3`: the second of three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

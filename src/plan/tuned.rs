@@ -7,8 +7,9 @@ use webmatrix_wire::{Feature, MOST_THREADS, Precision};
 
 use super::cell::Cell;
 use super::chosen::{Chosen, WARMUP};
-use super::expand::{Decision, Found, Plan, PlanError, PlannedCell};
+use super::found::{Found, PlanError};
 use super::matrix::{DEFAULT_PROFILE, Profile, RunSettings, profile_of};
+use super::planned::{Decision, Plan, PlannedCell};
 
 /// What is to be tuned.
 #[derive(Clone, Debug, Default, PartialEq)]

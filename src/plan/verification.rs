@@ -3,9 +3,10 @@
 use webmatrix_wire::{Backend, Precision};
 
 use super::chosen::Chosen;
-use super::expand::{Found, Plan, PlanError};
+use super::found::{Found, PlanError};
 use super::matrix::RunSettings;
 use super::model::ModelClass;
+use super::planned::Plan;
 
 /// What is asked of one model folder.
 #[derive(Clone, Debug, PartialEq, Eq)]

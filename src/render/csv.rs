@@ -2,7 +2,8 @@
 
 use webmatrix_wire::Status;
 
-use crate::analyse::view::{CellView, RunView};
+use crate::analyse::run_view::RunView;
+use crate::analyse::view::CellView;
 
 const COLUMNS: [&str; 18] = [
     "id",

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::RenderError;
-use crate::analyse::view::RunView;
+use crate::analyse::run_view::RunView;
 
 /// The document's shape; raised whenever a reader would notice.
 const FORMAT_VERSION: u32 = 1;

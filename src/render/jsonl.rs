@@ -1,7 +1,7 @@
 //! One cell a line, or one op case: the stable machine form.
 
 use super::RenderError;
-use crate::analyse::view::RunView;
+use crate::analyse::run_view::RunView;
 
 pub(super) fn render(runs: &[&RunView]) -> Result<String, RenderError> {
     let mut text = String::new();

@@ -12,8 +12,9 @@ use webmatrix_wire::{EvidenceGrade, Status};
 use super::comparison::{COSTS, COSTS_NOTE, costs_of};
 use super::text::{address, visible};
 use crate::analyse::comparison::Row;
+use crate::analyse::run_view::RunView;
 use crate::analyse::timed;
-use crate::analyse::view::{CellView, RunView};
+use crate::analyse::view::CellView;
 
 pub(super) fn render(runs: &[&RunView]) -> String {
     let mut text = String::new();

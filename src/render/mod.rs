@@ -23,7 +23,7 @@ pub use html::{Reading, page};
 
 use crate::analyse::can_i_run::can_i_run;
 use crate::analyse::dossier::Dossier;
-use crate::analyse::view::RunView;
+use crate::analyse::run_view::RunView;
 
 /// The documents that a report can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

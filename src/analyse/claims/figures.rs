@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use webmatrix_wire::{EvidenceGrade, Job, JobKind, Precision, Status};
 
-use super::Uploaded;
 use crate::analyse::comparison::{Accuracy, Measured, accuracy, are_in_turn};
 use crate::analyse::dossier::Dossier;
 use crate::analyse::memory::CellMemory;
@@ -15,6 +14,9 @@ use crate::analyse::stats::{Estimate, FEWEST, median, ratio_in_turn, ratio_of_me
 use crate::analyse::view::CellView;
 use crate::plan::axis::BrowserKind;
 use crate::plan::{Against, Cell, ChosenCells, DEFAULT_PROFILE, Metric, MetricKind, NO_FEATURE};
+
+/// What pages uploaded, by attempt.
+pub type Uploaded = HashMap<String, Vec<u8>>;
 
 /// A figure, and why it has no interval, if it has none.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::settled::{Pair, Stand, Verdict};
 use super::words::{count, told};
-use super::{Pair, Stand, Verdict};
 use crate::analyse::stats::{self, Estimate};
 use crate::plan::{Bound, Query};
 

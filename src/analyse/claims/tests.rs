@@ -2,9 +2,12 @@ use proptest::prelude::*;
 use safetensors::{Dtype, tensor::TensorView};
 use webmatrix_wire::{EvidenceGrade, Precision, Status};
 
+use super::settled::Stand;
 use super::*;
+use crate::analyse::Estimate;
 use crate::analyse::comparison::tests::view;
-use crate::analyse::view::{AccuracyView, CellView, RunView};
+use crate::analyse::run_view::RunView;
+use crate::analyse::view::{AccuracyView, CellView};
 use crate::plan::{Bound, Cell};
 use crate::store::{AttemptRow, BrowserRow, CellRow, JobRow, MetricRow, RunRow, SampleRow};
 

@@ -1,6 +1,6 @@
 //! What a promise asks, why nothing answers, and which command would tell more.
 
-use super::LeftOut;
+use super::settled::LeftOut;
 use crate::analyse::stats::Estimate;
 use crate::plan::{Against, Metric, ModelClass, NO_FEATURE, Query, Size};
 

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::analyse::view::RunView;
+use crate::analyse::run_view::RunView;
 use crate::store::{BrowserRow, CapabilityRow, EnvironmentRow, RunRow, SessionRow};
 
 const CELL: &str = "firefox/bert@tiny/webmatrix/webgpu/fp32/default";

@@ -1,16 +1,12 @@
 //! `webmatrix compare`: cells beside one another, of a run made for it or of one that is stored.
 
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
 use webmatrix_wire::{Backend, Precision};
 
-use super::report::write;
 use super::run::{Ran, SetUp, run_in_turn};
-use crate::analyse::comparison::{Comparison, Kind, Measured, comparison};
-use crate::analyse::view::CellView;
-use crate::analyse::with_timings;
+use super::stored::{Texts, of_run};
+use crate::analyse::comparison::{Comparison, Kind};
 use crate::cli::args::{Compare, CompareArgs, ComparedArgs, Weights};
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::{machine, out, table};
@@ -19,16 +15,13 @@ use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Compared, DEFAULT_PROFILE, ModelClass, Plan, Size, compared, precisions_of};
 use crate::render::{ComparisonFormat, render_comparison, sheet};
 use crate::serve::Attempts;
-use crate::store::{Database, OutputsRow, RunSelection, StoreError};
+use crate::store::{Database, RunSelection};
 
 /// Timed inferences a cell, where nobody says.
 const SAMPLES: u32 = 24;
 
 /// What is compared where nobody says: of platforms the first only.
 const PRECISIONS: [Precision; 4] = [Precision::Fp32, Precision::Fp16, Precision::Int8, Precision::Int4];
-
-/// Texts that cells were to score, as tokens, by the cells' ids.
-pub(super) type Texts = HashMap<String, Vec<Vec<i64>>>;
 
 /// What is compared.
 struct Asked<'a> {
@@ -186,88 +179,6 @@ fn of_stored(
     Ok(comparison)
 }
 
-/// What is stored of a run's cells, beside one another.
-pub(super) fn of_run(
-    database: &Database,
-    places: &Places,
-    run: &str,
-    kind: Kind,
-    texts: &Texts,
-    wanted: impl Fn(&Cell) -> bool,
-) -> Result<Comparison, Failure> {
-    let rows = database.cells(run).exit(ExitStatus::BadData)?;
-    let rounds = rounds_of(database, run).exit(ExitStatus::BadData)?;
-    let metrics = database.metrics(run).exit(ExitStatus::BadData)?;
-    let metric = |attempt: &str, name: &str| {
-        metrics.iter().find(|row| row.attempt == attempt && row.name == name).map(|row| row.value)
-    };
-    let stored = database.outputs(run).exit(ExitStatus::BadData)?;
-    let (outputs, gone) = uploaded(&stored, &places.out);
-    if gone > 0 {
-        out::note(&format!(
-            "{gone} of {} outputs under {} are gone or were changed: nothing is told of their accuracy",
-            stored.len(),
-            places.out.display()
-        ));
-    }
-    // A cell that cannot exist stands beside nothing.
-    let is_there = |row: &&crate::store::CellRow| {
-        let cell = row.cell.parse::<Cell>();
-        row.status.as_deref() != Some("not_applicable") && cell.is_ok_and(|cell| wanted(&cell))
-    };
-    let rows: Vec<_> = rows.iter().filter(is_there).collect();
-    let mut views: Vec<CellView> = rows.iter().map(|row| CellView::of((*row).clone())).collect();
-    with_timings(&mut views, &database.timings(run).exit(ExitStatus::BadData)?);
-    let cells: Vec<Measured<'_>> = rows
-        .iter()
-        .zip(&views)
-        .map(|(row, view)| {
-            let attempt = row.attempt.as_deref().unwrap_or_default();
-            Measured {
-                view,
-                rounds: rounds.get(&view.id).map_or(&[], Vec::as_slice),
-                weights: metric(attempt, "weight_bytes").zip(metric(attempt, "bits_per_weight")),
-                outputs: outputs.get(attempt).map(Vec::as_slice),
-                texts: texts.get(&view.id).map(Vec::as_slice),
-            }
-        })
-        .collect();
-    Ok(comparison(kind, run, &cells))
-}
-
-/// The times of every time that a cell was run and passed, in order, by the cell's id.
-pub(super) fn rounds_of(
-    database: &Database,
-    run: &str,
-) -> Result<HashMap<String, Vec<Vec<f64>>>, StoreError> {
-    let mut samples: HashMap<String, Vec<f64>> = HashMap::new();
-    for sample in database.samples(run)?.into_iter().filter(|sample| !sample.warmup) {
-        samples.entry(sample.attempt).or_default().push(sample.ms);
-    }
-    let mut rounds: HashMap<String, Vec<Vec<f64>>> = HashMap::new();
-    for attempt in database.attempts(run)? {
-        if let (Some(cell), Some("pass")) = (attempt.cell, attempt.status.as_deref()) {
-            rounds.entry(cell).or_default().push(samples.remove(&attempt.attempt).unwrap_or_default());
-        }
-    }
-    Ok(rounds)
-}
-
-/// What pages uploaded, by attempt, as long as it is still what was recorded, and how many files are gone or were changed.
-pub(super) fn uploaded(rows: &[OutputsRow], out: &Path) -> (HashMap<String, Vec<u8>>, usize) {
-    let mut gone = HashSet::new();
-    let mut uploaded = HashMap::new();
-    for row in rows {
-        match std::fs::read(out.join(&row.file)) {
-            Ok(bytes) if hex::encode(Sha256::digest(&bytes)) == row.sha256 => {
-                uploaded.insert(row.attempt.clone(), bytes);
-            }
-            _ => drop(gone.insert(row.file.as_str())),
-        }
-    }
-    (uploaded, gone.len())
-}
-
 fn print(comparison: &Comparison, args: &ComparedArgs, places: &Places) -> Result<(), Failure> {
     let text = match (args.format, &args.report) {
         (ComparisonFormat::Table, _) => {
@@ -285,7 +196,7 @@ fn print(comparison: &Comparison, args: &ComparedArgs, places: &Places) -> Resul
     match file {
         None => out::text(&text),
         Some(file) => {
-            write(&file, &text).map_err(|error| {
+            out::file(&file, &text).map_err(|error| {
                 Failure::text(ExitStatus::BadData, format!("comparison {}: {error}", file.display()))
             })?;
             out::line(&file.display().to_string());

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::report::write;
 use super::run::{Ran, SetUp, run_in_turn};
 use crate::analyse::gate::{Baseline, CONFIRMATIONS, Gate, Judged, Snapshot, VERSION, gate};
 use crate::cli::args::GateArgs;
@@ -114,7 +113,7 @@ fn with_history(database: &Database, run: Snapshot, most: u32) -> Result<Baselin
 fn save(database: &Database, run: Snapshot, most: u32, file: &Path) -> Result<(), Failure> {
     let kept = with_history(database, run, most).exit(ExitStatus::BadData)?;
     let text = serde_json::to_string_pretty(&kept).exit(ExitStatus::BadData)? + "\n";
-    write(file, &text).map_err(|error| {
+    out::file(file, &text).map_err(|error| {
         Failure::text(ExitStatus::BadData, format!("baseline {}: {error}", file.display()))
     })?;
     out::note(&format!(

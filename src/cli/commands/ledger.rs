@@ -5,7 +5,7 @@ use std::path::Path;
 
 use webmatrix_wire::Precision;
 
-use super::compare::uploaded;
+use super::stored::uploaded;
 use crate::analyse::claims::settle;
 use crate::analyse::dossier::Dossier;
 use crate::error::{Exit, ExitStatus, Failure};

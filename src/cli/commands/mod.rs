@@ -17,5 +17,6 @@ pub(super) mod quantize;
 pub(super) mod report;
 pub(super) mod run;
 pub(super) mod serve;
+mod stored;
 pub(super) mod tune;
 pub(super) mod verify;

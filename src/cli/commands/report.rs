@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use webmatrix_wire::Precision;
 
-use super::compare::{Texts, of_run};
 use super::ledger;
+use super::stored::{Texts, of_run};
 use crate::analyse::comparison::{Kind, Row};
 use crate::analyse::dossier::{Dossier, Past};
 use crate::analyse::memory::memory;
 use crate::analyse::op_matrix::op_matrix;
-use crate::analyse::view::{CellView, RunView};
+use crate::analyse::run_view::RunView;
+use crate::analyse::view::CellView;
 use crate::analyse::with_timings;
 use crate::cli::args::{ReportArgs, View};
 use crate::cli::config::Places;
@@ -116,7 +117,7 @@ fn deliver(documents: &[Rendered], args: &ReportArgs) -> Result<(), Failure> {
         [one, ..] => Ok(&one.text),
     };
     let keep = |file: PathBuf, text: &str| {
-        write(&file, text).map_err(|error| {
+        out::file(&file, text).map_err(|error| {
             Failure::text(ExitStatus::BadData, format!("report {}: {error}", file.display()))
         })?;
         out::line(&file.display().to_string());
@@ -232,11 +233,4 @@ fn only_browsers(run: &mut Dossier, browsers: &[String]) {
         let cases = ops.cases.into_iter().filter(|case| browsers.contains(&case.browser)).collect();
         run.view.ops = op_matrix(cases, &run.capabilities);
     }
-}
-
-pub(super) fn write(file: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::write(file, text)
 }

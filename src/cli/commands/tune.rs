@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use webmatrix_wire::BackendFacts;
 
-use super::compare::rounds_of;
 use super::run::{Ran, SetUp, run_in_turn};
+use super::stored::rounds_of;
 use crate::analyse::tuning::{Choice, Tried, choices, finalists, subject, survivors};
 use crate::analyse::view::CellView;
 use crate::cli::args::TuneArgs;

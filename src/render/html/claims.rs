@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 
 use crate::analyse::Estimate;
-use crate::analyse::claims::{Pair, Settled, Stand};
+use crate::analyse::claims::settled::{Pair, Settled, Stand};
 use crate::analyse::dossier::Dossier;
 use crate::render::text::rounded;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{code, escape};
-use crate::analyse::claims::{Settled, Verdict};
+use crate::analyse::claims::settled::{Settled, Verdict};
 use crate::render::comparison::range;
 
 /// Digits of a figure behind the point.
