@@ -7,7 +7,7 @@ use webmatrix_engine::tensor::Data;
 use webmatrix_engine::{NamedTensors, Tensor};
 use webmatrix_wire::FailureKind;
 
-use crate::peer::failed;
+use crate::peer_failure::failed;
 use crate::report::Failure;
 use crate::sys::{get, global, number, object, text};
 

@@ -4,9 +4,7 @@ use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
 use webmatrix_engine::backend::{self, Split};
 use webmatrix_engine::plan::caches::Caches;
-use webmatrix_engine::run::{
-    Loaded, Options, Sampling, Schedule, Span, Until, Witness, measure, trace as engine_trace,
-};
+use webmatrix_engine::run::{Loaded, Options, Sampling, Span, Witness, measure, trace as engine_trace};
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_wire::{
     Backend, BackendFacts, CellJob, FailureKind, Generation, Job, LogLevel, Memory, Message, ModelSource,
@@ -16,6 +14,7 @@ use webmatrix_wire::{
 use crate::file::File;
 use crate::probe::timer_step_us;
 use crate::report::{Failure, Reporter};
+use crate::schedule::schedule;
 use crate::sys::{breathe, now};
 use crate::{file, limits, threads, webgpu, webnn};
 
@@ -141,12 +140,6 @@ async fn finish<B: backend::Backend>(
     reporter.send(Message::Backend(Box::new(told)));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(measured.outputs.into_keys().collect(), &bytes).await
-}
-
-/// How often the job says to infer.
-pub(crate) fn schedule(cell: &CellJob) -> Schedule {
-    let until = cell.until.map(|until| Until { width: until.width, budget_ms: until.budget_ms });
-    Schedule { warmup: cell.warmup, samples: cell.samples, until, memory_limit: cell.memory_limit }
 }
 
 fn options(cell: &CellJob) -> Options {

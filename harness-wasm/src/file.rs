@@ -6,9 +6,9 @@ use webmatrix_engine::run::Pace;
 use webmatrix_wire::{BackendFacts, CellJob, FailureKind, Job, LogLevel, Message, Phase};
 
 use crate::arrays::Arrays;
-use crate::cell::schedule;
 use crate::peer::Peer;
 use crate::report::{Failure, Reporter};
+use crate::schedule::schedule;
 use crate::sys::{breathe, now};
 use crate::witness::Witness;
 

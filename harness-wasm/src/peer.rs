@@ -8,12 +8,12 @@ use wasm_bindgen_futures::JsFuture;
 use webmatrix_wire::{Backend, FailureKind, OpCount, PeerFacts, Placed};
 
 use crate::arrays::Arrays;
+use crate::peer_failure::{NAME, failed};
 use crate::report::Failure;
-use crate::sys::{call, call_async, device_was_lost, get, global, number, set, text, words};
+use crate::sys::{call, call_async, get, global, number, set, text, words};
 
 /// The one runtime that there is a module for.
 const RUNTIME: &str = "ort-web";
-const NAME: &str = "onnxruntime-web";
 
 /// The runtime, loaded, with one model.
 #[derive(Debug)]
@@ -125,28 +125,4 @@ impl Session<'_> {
         let released = call_async(&self.peer.runtime, "release", std::slice::from_ref(&self.handle)).await;
         released.map(drop).map_err(|error| words(&error))
     }
-}
-
-/// How it says that it does not know an op, or an opset.
-const LACKS: &[&str] = &[
-    "could not find an implementation for",
-    "is not a registered function/op",
-    "official support for domain",
-];
-
-/// Sorts the runtime's words into the kinds that the controller tells apart.
-pub(crate) fn failed(stage: &'static str, words: impl Into<String>) -> Failure {
-    let words = words.into();
-    let lower = words.to_ascii_lowercase();
-    let says = |signs: &[&str]| signs.iter().any(|sign| lower.contains(sign));
-    let kind = if device_was_lost(None) {
-        FailureKind::DeviceLost
-    } else if says(&["bad_alloc", "out of memory", "allocation failed"]) {
-        FailureKind::Oom
-    } else if says(LACKS) {
-        FailureKind::Unsupported
-    } else {
-        FailureKind::Error
-    };
-    Failure::new(kind, stage, format!("{NAME}: {}", words.trim()))
 }

@@ -4,7 +4,7 @@
 use wasm_bindgen::JsValue;
 use webmatrix_wire::{Backend, BackendFacts, Challenge};
 
-use crate::peer::failed;
+use crate::peer_failure::failed;
 use crate::report::Failure;
 use crate::sys::{call_async, get, global, number, words};
 use crate::webgpu::{WebDevice, adapter_facts};

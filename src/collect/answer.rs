@@ -16,7 +16,7 @@ use webmatrix_engine::tasks::{
 use webmatrix_engine::tensor::read_safetensors;
 use webmatrix_engine::{NamedTensors, Tensor};
 
-use super::source::{CONFIG, INPUTS, Material};
+use super::material::{CONFIG, INPUTS, Material};
 use super::text::TOKENIZER;
 use crate::plan::ModelClass;
 use crate::serve::FileSource;
@@ -284,7 +284,7 @@ mod tests {
 
     use super::*;
     use crate::collect::goldens::golden;
-    use crate::collect::source::of_golden;
+    use crate::collect::weights::of_golden;
 
     /// What the golden's expected outputs, as if a page had uploaded them, say.
     fn of(class: &str, change: impl FnOnce(&mut Material)) -> String {

@@ -18,8 +18,9 @@ use webmatrix_engine::run::{Options, Runner};
 use webmatrix_wire::Precision;
 
 use super::inputs::Given;
+use super::material::{CONFIG, EXPECTED, INDEX, INPUTS, Material, WEIGHTS};
 use super::native;
-use super::source::{CONFIG, EXPECTED, INDEX, INPUTS, Material, SourceError, WEIGHTS, of_folder, shards};
+use super::weights::{SourceError, of_folder, shards};
 use crate::plan::{MODEL_NAMES, ModelClass, Shape};
 
 /// A folder that cannot be verified: the file, what is wrong with it, and what to do.

@@ -5,7 +5,7 @@ use webmatrix_engine::models::{Config, model};
 use webmatrix_engine::run;
 use webmatrix_engine::tensor::read_safetensors;
 
-use super::source::{CONFIG, INPUTS};
+use super::material::{CONFIG, INPUTS};
 use crate::plan::ModelClass;
 
 /// The tensor of an answer that holds generated tokens, `[batch, tokens]`.

@@ -10,7 +10,7 @@ use webmatrix_engine::tensor::{read_safetensors, write_safetensors};
 use webmatrix_engine::weights::twin::Draw;
 use webmatrix_engine::{Error, NamedTensors, Tensor};
 
-use super::source::{INPUTS, PREPROCESSOR};
+use super::material::{INPUTS, PREPROCESSOR};
 use super::text;
 use crate::plan::Shape;
 

@@ -15,10 +15,12 @@ mod hub;
 mod inputs;
 mod journal;
 mod lane;
+mod material;
 mod merge;
 mod native;
 mod onnx;
 mod packed;
+mod quantisation;
 mod quantise;
 mod quantised;
 mod quiet;
@@ -30,6 +32,7 @@ mod subject;
 mod text;
 mod verdict;
 mod watch;
+mod weights;
 
 use std::io;
 
@@ -47,25 +50,28 @@ pub use hub::{Check, Hub, HubError, Pulled, PulledFile, Told};
 pub use inputs::Given;
 pub use journal::{Journal, JournalError, read, read_on, runs};
 pub use lane::{PageSaid, Traced};
+pub use material::GIVEN;
 pub use merge::{MergeError, Part, merge};
 pub use onnx::{OnnxAsked, OnnxError, check_onnx};
+pub use quantisation::Quantisation;
 pub use quantise::{
     QuantiseError, QuantiseOrder, QuantisedModel, RECORD, StoredMatrix, quantise, write as write_quantised,
 };
-pub use quantised::{Quantisation, Wish};
+pub use quantised::Wish;
 pub use quiet::Quiet;
 pub use record::{
     AttemptEnded, AttemptStarted, BrowserSeen, CellDecided, CellTraced, Entry, JOURNAL_VERSION, OpsDecided,
     OutputsReceived, Record, RunStarted, SessionStarted, TracedLayer, Versions,
 };
 pub use recorder::{Listener, Recorder};
-pub use source::{GIVEN, OwnWeights, SourceError, Sources, packed_precision};
+pub use source::{OwnWeights, Sources};
 pub use stop::Stop;
 pub use subject::{SubjectError, SubjectFolder, peer_files};
 pub use verdict::{
     Accuracy, Agreement, Case, Cost, Judge, OpVerdict, OpsRun, OutputAccuracy, OutputAgreement, Reference,
     Verdict, is_real, is_unexpected,
 };
+pub use weights::{SourceError, packed_precision};
 
 use crate::plan::{Cell, Decision, OpsTarget, Plan};
 use crate::serve::Files;

@@ -11,7 +11,7 @@ use webmatrix_engine::quant::Scheme;
 use webmatrix_engine::weights::Head;
 use webmatrix_wire::Precision;
 
-use super::quantised::Quantisation;
+use super::quantisation::Quantisation;
 
 /// The outputs that the model gave for the folder's inputs before its weights were quantised.
 pub(super) const FULL: &str = "full_precision.safetensors";

@@ -15,14 +15,14 @@ use webmatrix_wire::{Backend, CellJob, Generation, Precision};
 
 use super::folder::{class_of, read_config};
 use super::inputs::Given;
+use super::material::{CONFIG, EXPECTED, INPUTS, Material, PREPROCESSOR, WEIGHTS, files_source};
 use super::native;
 use super::packed::{CALIBRATION, FIT, FULL, PRECISION};
-use super::quantised::{PackedModel, Quantisation, Wish, packed};
-use super::source::{
-    CONFIG, EXPECTED, INPUTS, Material, PREPROCESSOR, SourceError, WEIGHTS, files_source, of_folder,
-};
+use super::quantisation::Quantisation;
+use super::quantised::{PackedModel, Wish, packed};
 use super::stop::Stop;
 use super::verdict::Reference;
+use super::weights::{SourceError, of_folder};
 use crate::plan::{ModelClass, Shape};
 use crate::serve::FileSource;
 

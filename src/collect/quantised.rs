@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use webmatrix_engine::Error;
 use webmatrix_engine::models::twin_text;
 use webmatrix_engine::quant::{Scheme, Watch};
@@ -17,42 +16,12 @@ use webmatrix_wire::{ModelSource, Precision};
 
 pub use wish::Wish;
 
-use super::source::{CONFIG, INPUTS, Material, WEIGHTS, files_source};
+use super::material::{CONFIG, INPUTS, Material, WEIGHTS, files_source};
+use super::quantisation::Quantisation;
 use super::stop::Stop;
 use crate::plan::{Cell, ModelClass, Shape, Size};
 use crate::serve::FileSource;
 use study::Studied;
-
-/// How a model's weights were quantised.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Quantisation {
-    /// How many matrices have each scheme, by its spelling, such as `int4-g32`.
-    pub schemes: BTreeMap<String, u32>,
-    /// How scales were chosen.
-    pub fit: String,
-    /// What codes were chosen with regard to; none if each was chosen by itself.
-    pub calibration: Option<String>,
-    /// Bits that a weight of these matrices takes, scales included.
-    pub bits_per_weight: f64,
-    /// Bytes that these matrices take.
-    pub bytes: u64,
-    /// Their weights.
-    pub weights: u64,
-    /// Bits that a weight takes on average over the whole model, with what is not quantised.
-    #[serde(default)]
-    pub model_bits_per_weight: f64,
-    /// How caches of keys and values are packed, by its scheme; none if they are not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub caches: Option<String>,
-}
-
-impl Quantisation {
-    /// Of weights at full precision.
-    pub(super) fn none() -> Self {
-        Self { bits_per_weight: 32.0, model_bits_per_weight: 32.0, ..Self::default() }
-    }
-}
 
 /// A quantised model.
 #[derive(Clone, Debug)]

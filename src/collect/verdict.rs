@@ -5,7 +5,7 @@ use webmatrix_engine::ops::cases;
 use webmatrix_wire::{Backend, BackendFacts, EvidenceGrade, Implementation, OpCase, ProbeReport, Status};
 
 use super::end::End;
-use super::quantised::Quantisation;
+use super::quantisation::Quantisation;
 use crate::plan::{Cell, OpsTarget};
 
 /// What is concluded about a cell.

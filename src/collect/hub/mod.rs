@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use error::HubError;
 pub use pull::Told;
 
-use super::source::CONFIG;
+use super::material::CONFIG;
 use crate::plan::{Checkpoint, ModelClass};
 
 /// Where checkpoints come from and are kept, as the environment says.

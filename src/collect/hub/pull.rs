@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 use super::error::{is_passing, status};
 use super::{Check, Hub, HubError, Pulled, PulledFile, repo};
 use crate::collect::answer::VOCABULARY;
-use crate::collect::source::{CONFIG, INDEX, WEIGHTS, shards};
+use crate::collect::material::{CONFIG, INDEX, WEIGHTS};
 use crate::collect::text::TOKENIZER;
+use crate::collect::weights::shards;
 use crate::plan::{Checkpoint, ModelClass, is_commit};
 
 /// Brought where the repository has them: what prepares inputs, and what generation goes by.

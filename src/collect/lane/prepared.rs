@@ -7,8 +7,10 @@ use webmatrix_engine::plan::caches::Caches;
 use webmatrix_wire::{CellJob, Precision};
 
 use super::Lane;
-use crate::collect::quantised::{Quantisation, Quantised};
-use crate::collect::source::{self, Answer, Material};
+use crate::collect::material::Material;
+use crate::collect::quantisation::Quantisation;
+use crate::collect::quantised::Quantised;
+use crate::collect::source::{self, Answer};
 use crate::plan::{Cell, ModelClass};
 
 /// A cell that can be tried.

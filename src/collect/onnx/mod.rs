@@ -2,6 +2,7 @@
 //! Whatever can be wrong with one is told before a browser starts.
 
 mod declared;
+pub(super) mod error;
 mod host;
 mod inputs;
 mod sound;
@@ -19,22 +20,15 @@ use sha2::{Digest, Sha256};
 use webmatrix_wire::ModelSource;
 
 use super::folder::check;
-use super::source::{EXPECTED, GIVEN, INPUTS, Material};
+use super::material::{EXPECTED, GIVEN, INPUTS, Material};
 use super::verdict::Reference;
 use crate::plan::{ModelFile, PinnedFile};
 use crate::serve::{FileSource, Files};
 use declared::Declared;
+pub use error::OnnxError;
 
 /// The model's name among an attempt's files.
 const MODEL: &str = "model.onnx";
-
-/// A file that cannot be run: which, what is wrong with it, and what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", path.display())]
-pub struct OnnxError {
-    path: PathBuf,
-    reason: String,
-}
 
 /// What is asked of a model file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use webmatrix_engine::run::{Loaded, activations, sensitivities};
 use webmatrix_engine::weights::plain_bytes;
 use webmatrix_engine::{Error, NamedTensors};
 
+use crate::collect::material::Material;
 use crate::collect::native;
-use crate::collect::source::Material;
 use crate::collect::text;
 use crate::plan::ModelClass;
 

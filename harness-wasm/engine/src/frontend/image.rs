@@ -6,7 +6,7 @@ use super::picture::{Picture, check_size};
 use super::resize::{Filter, resize};
 use super::size::{Size, pair};
 use crate::error::{Error, Result};
-use crate::models::Config;
+use crate::models::config::Config;
 use crate::tensor::{NamedTensors, Tensor};
 
 const CLIP_MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];

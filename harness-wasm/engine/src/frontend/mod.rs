@@ -21,7 +21,7 @@ pub use video::{VideoProcessor, sample_frames};
 pub use waveform::Waveform;
 
 use crate::error::{Error, Result};
-use crate::models::Config;
+use crate::models::config::Config;
 
 /// What a `preprocessor_config.json` stands for.
 #[derive(Clone, Debug, PartialEq)]

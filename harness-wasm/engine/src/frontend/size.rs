@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::models::Config;
+use crate::models::config::Config;
 
 /// How large a picture is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::picture::{Picture, check_size};
 use super::resize::Filter;
 use super::size::{Size, pair};
 use crate::error::{Error, Result};
-use crate::models::Config;
+use crate::models::config::Config;
 use crate::models::tiles::{resolutions, select_best_resolution};
 use crate::tensor::{NamedTensors, Tensor};
 

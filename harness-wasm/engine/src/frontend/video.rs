@@ -5,7 +5,7 @@ use serde_json::json;
 use super::image::Steps;
 use super::picture::Picture;
 use crate::error::{Error, Result};
-use crate::models::Config;
+use crate::models::config::Config;
 use crate::tensor::{NamedTensors, Tensor};
 
 /// VideoMAE's processor, which X-CLIP's checkpoints name.

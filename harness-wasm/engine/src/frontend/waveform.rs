@@ -2,7 +2,7 @@
 
 use super::require_class;
 use crate::error::{Error, Result};
-use crate::models::Config;
+use crate::models::config::Config;
 use crate::tensor::{NamedTensors, Tensor};
 
 /// wav2vec 2.0's feature extractor.

@@ -1,5 +1,6 @@
 //! Values and nodes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::ops::Op;
@@ -56,6 +57,9 @@ impl ValueId {
         self.0 as usize
     }
 }
+
+/// Types of a run's inputs, by name.
+pub type InputTypes = BTreeMap<String, TensorType>;
 
 /// Where a value comes from.
 #[derive(Clone, Debug)]

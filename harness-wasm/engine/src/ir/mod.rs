@@ -7,4 +7,4 @@ mod builder;
 mod graph;
 
 pub use builder::GraphBuilder;
-pub use graph::{Graph, Node, Source, State, TensorType, Value, ValueId};
+pub use graph::{Graph, InputTypes, Node, Source, State, TensorType, Value, ValueId};

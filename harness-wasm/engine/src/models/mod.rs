@@ -7,7 +7,7 @@ mod causal;
 mod clap;
 mod clip;
 mod clip_towers;
-mod config;
+pub(crate) mod config;
 mod detr;
 mod inputs;
 mod layers;
@@ -26,18 +26,14 @@ mod wav2vec2;
 mod whisper;
 mod xclip;
 
-use std::collections::BTreeMap;
-
 pub use batch::{items, repeated, rows, twin_batch};
 pub use config::Config;
 
 use crate::error::{Error, Result};
-use crate::ir::{Graph, TensorType};
+use crate::ir::Graph;
+pub use crate::ir::InputTypes;
 use crate::tensor::NamedTensors;
 use crate::weights::{Weights, twin::Draw};
-
-/// Types of a run's inputs, by name.
-pub type InputTypes = BTreeMap<String, TensorType>;
 
 /// What one model of a class can be asked for.
 pub trait Model: std::fmt::Debug + Send + Sync {

@@ -2,7 +2,7 @@
 //! LLaVA-NeXT. Sizes are `[height, width]`.
 
 use crate::error::{Error, Result};
-use crate::models::Config;
+use crate::models::config::Config;
 
 /// `image_grid_pinpoints`, each a number of whole tiles.
 pub(crate) fn resolutions(config: &Config, tile: usize) -> Result<Vec<[usize; 2]>> {
