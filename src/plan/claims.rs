@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use webmatrix_wire::{Backend, Feature, Precision};
 
 use super::axis::BrowserKind;
+use super::fields;
 use super::label::is_label;
 use super::model::{ModelClass, Size};
-use super::schema;
 
 /// The ledger: promises, in the order in which reports list them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -56,22 +56,22 @@ pub struct Query {
 #[serde(deny_unknown_fields, default)]
 pub struct ChosenCells {
     /// Model classes.
-    #[schemars(schema_with = "schema::classes")]
+    #[schemars(schema_with = "fields::classes")]
     pub models: Vec<String>,
     /// Classes that take one of these: `text`, `image`, `audio`, `video`.
-    #[schemars(schema_with = "schema::takes")]
+    #[schemars(schema_with = "fields::takes")]
     pub takes: Vec<String>,
     /// Sizes.
-    #[schemars(schema_with = "schema::sizes")]
+    #[schemars(schema_with = "fields::sizes")]
     pub sizes: Vec<Size>,
     /// Kinds of browsers.
-    #[schemars(schema_with = "schema::browser_kinds")]
+    #[schemars(schema_with = "fields::browser_kinds")]
     pub browsers: Vec<BrowserKind>,
     /// Backends.
-    #[schemars(schema_with = "schema::backends")]
+    #[schemars(schema_with = "fields::backends")]
     pub backends: Vec<Backend>,
     /// Precisions of the weights.
-    #[schemars(schema_with = "schema::precisions")]
+    #[schemars(schema_with = "fields::precisions")]
     pub precisions: Vec<Precision>,
     /// The one feature that is switched on; without, none is.
     pub feature: Option<String>,
@@ -82,13 +82,13 @@ pub struct ChosenCells {
 #[serde(deny_unknown_fields, default)]
 pub struct Against {
     /// At this precision.
-    #[schemars(schema_with = "schema::precision")]
+    #[schemars(schema_with = "fields::precision")]
     pub precision: Option<Precision>,
     /// On this backend.
-    #[schemars(schema_with = "schema::backend")]
+    #[schemars(schema_with = "fields::backend")]
     pub backend: Option<Backend>,
     /// In a browser of one of these kinds.
-    #[schemars(schema_with = "schema::browser_kinds")]
+    #[schemars(schema_with = "fields::browser_kinds")]
     pub browsers: Vec<BrowserKind>,
     /// With this feature alone, or `none`.
     pub feature: Option<String>,

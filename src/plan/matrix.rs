@@ -4,16 +4,16 @@
 //! `matrices/matrix.schema.json` is generated from them.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use webmatrix_wire::{Backend, Precision, Until};
 
+use super::fields;
 use super::generation::Generation;
 use super::label::is_label;
 use super::model::{ModelClass, Runtime, Size};
-use super::schema;
+use super::shape::{BATCHES, SEQUENCE_LENGTHS};
 
 /// A matrix file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,30 +53,30 @@ pub struct Axes {
     /// Browser labels; `all` stands for every known browser and every labelled one.
     pub browsers: Vec<String>,
     /// Model classes; `all` stands for every one.
-    #[schemars(schema_with = "schema::models")]
+    #[schemars(schema_with = "fields::models")]
     pub models: Vec<String>,
     /// Model sizes.
     #[serde(default = "defaults::sizes")]
-    #[schemars(schema_with = "schema::sizes")]
+    #[schemars(schema_with = "fields::sizes")]
     pub sizes: Vec<Size>,
     /// Items of an inference; none for the usual number, which cells then do not name.
     #[serde(default)]
-    #[schemars(schema_with = "schema::batches")]
+    #[schemars(schema_with = "fields::batches")]
     pub batches: Vec<u32>,
     /// Tokens of its text; none for the usual length, which cells then do not name.
     #[serde(default)]
-    #[schemars(schema_with = "schema::sequence_lengths")]
+    #[schemars(schema_with = "fields::sequence_lengths")]
     pub sequence_lengths: Vec<u32>,
     /// What drives the page.
     #[serde(default = "defaults::runtimes")]
-    #[schemars(schema_with = "schema::runtimes")]
+    #[schemars(schema_with = "fields::runtimes")]
     pub runtimes: Vec<Runtime>,
     /// What executes the graph.
-    #[schemars(schema_with = "schema::backends")]
+    #[schemars(schema_with = "fields::backends")]
     pub backends: Vec<Backend>,
     /// Precisions of the weights.
     #[serde(default = "defaults::precisions")]
-    #[schemars(schema_with = "schema::precisions")]
+    #[schemars(schema_with = "fields::precisions")]
     pub precisions: Vec<Precision>,
     /// Names of profiles.
     #[serde(default = "defaults::profiles")]
@@ -92,22 +92,22 @@ pub struct Include {
     /// In place of `axes.browsers`.
     pub browsers: Option<Vec<String>>,
     /// In place of `axes.models`.
-    #[schemars(schema_with = "schema::models")]
+    #[schemars(schema_with = "fields::models")]
     pub models: Option<Vec<String>>,
     /// In place of `axes.sizes`.
-    #[schemars(schema_with = "schema::sizes")]
+    #[schemars(schema_with = "fields::sizes")]
     pub sizes: Option<Vec<Size>>,
     /// In place of `axes.batches`.
-    #[schemars(schema_with = "schema::batches")]
+    #[schemars(schema_with = "fields::batches")]
     pub batches: Option<Vec<u32>>,
     /// In place of `axes.sequence_lengths`.
-    #[schemars(schema_with = "schema::sequence_lengths")]
+    #[schemars(schema_with = "fields::sequence_lengths")]
     pub sequence_lengths: Option<Vec<u32>>,
     /// In place of `axes.backends`.
-    #[schemars(schema_with = "schema::backends")]
+    #[schemars(schema_with = "fields::backends")]
     pub backends: Option<Vec<Backend>>,
     /// In place of `axes.precisions`.
-    #[schemars(schema_with = "schema::precisions")]
+    #[schemars(schema_with = "fields::precisions")]
     pub precisions: Option<Vec<Precision>>,
     /// In place of `axes.profiles`.
     pub profiles: Option<Vec<String>>,
@@ -122,22 +122,22 @@ pub struct Exclude {
     /// Browser labels.
     pub browsers: Option<Vec<String>>,
     /// Model classes.
-    #[schemars(schema_with = "schema::models")]
+    #[schemars(schema_with = "fields::models")]
     pub models: Option<Vec<ModelClass>>,
     /// Model sizes.
-    #[schemars(schema_with = "schema::sizes")]
+    #[schemars(schema_with = "fields::sizes")]
     pub sizes: Option<Vec<Size>>,
     /// Items of an inference; the usual number is none of them.
-    #[schemars(schema_with = "schema::batches")]
+    #[schemars(schema_with = "fields::batches")]
     pub batches: Option<Vec<u32>>,
     /// Tokens of its text; the usual length is none of them.
-    #[schemars(schema_with = "schema::sequence_lengths")]
+    #[schemars(schema_with = "fields::sequence_lengths")]
     pub sequence_lengths: Option<Vec<u32>>,
     /// Backends.
-    #[schemars(schema_with = "schema::backends")]
+    #[schemars(schema_with = "fields::backends")]
     pub backends: Option<Vec<Backend>>,
     /// Precisions.
-    #[schemars(schema_with = "schema::precisions")]
+    #[schemars(schema_with = "fields::precisions")]
     pub precisions: Option<Vec<Precision>>,
     /// Profiles.
     pub profiles: Option<Vec<String>>,
@@ -273,12 +273,6 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("nightly", include_str!("../../matrices/nightly.toml")),
     ("full", include_str!("../../matrices/full.toml")),
 ];
-
-/// Items that an inference may have.
-pub const BATCHES: RangeInclusive<u32> = 1..=1024;
-
-/// Tokens that its text may have.
-pub const SEQUENCE_LENGTHS: RangeInclusive<u32> = 1..=1_000_000;
 
 /// A matrix file that cannot be used.
 #[derive(Debug, thiserror::Error)]

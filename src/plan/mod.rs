@@ -9,6 +9,7 @@ mod claims;
 mod compared;
 mod decide;
 mod expand;
+mod fields;
 mod file;
 mod found;
 mod gate;
@@ -44,14 +45,14 @@ pub use generation::Generation;
 pub use known::{KnownFailure, KnownFailures, KnownFailuresError};
 pub use label::is_label;
 pub use matrix::{
-    Axes, BATCHES, DEFAULT_PROFILE, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile,
-    RunSettings, SEQUENCE_LENGTHS, parse, profile_of,
+    Axes, DEFAULT_PROFILE, Deadlines, EMBEDDED, Exclude, Include, Matrix, MatrixError, Profile, RunSettings,
+    parse, profile_of,
 };
 pub use model::{MODEL_NAMES, MODELS, ModelClass, ModelInfo, Runtime, Size};
 pub use ops::{OpsSuite, ops_suite};
 pub use planned::{Decision, OpsTarget, Plan, PlannedCell, PlannedOps};
 pub use schema::{claims_schema, gate_schema, matrix_schema, thresholds_schema};
-pub use shape::Shape;
+pub use shape::{BATCHES, SEQUENCE_LENGTHS, Shape};
 pub use shard::Shard;
 pub use thresholds::{HostOps, Thresholds, ThresholdsError};
 pub use tuned::{Tuned, kind, tuned, with_choices};

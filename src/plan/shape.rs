@@ -1,7 +1,13 @@
 //! Two axes that most cells leave alone: how many items an inference takes, and how long its text is.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+
+/// Items that an inference may have.
+pub const BATCHES: RangeInclusive<u32> = 1..=1024;
+/// Tokens that its text may have.
+pub const SEQUENCE_LENGTHS: RangeInclusive<u32> = 1..=1_000_000;
 
 /// What a cell's inputs are in place of the usual ones. As text it is the tail of a size: `+b4`, `+t64`, `+b4+t64`,
 /// and nothing where nothing is asked for, so that ids without it stay what they were.

@@ -2,14 +2,12 @@
 
 use serde::Serialize;
 use tera::{Context, Tera};
-use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::RenderError;
 use super::html::STYLE;
 use super::markdown::escape;
-use crate::analyse::Estimate;
+use super::rows::{class, cosine, latency, memory, optional, range, verdict};
 use crate::analyse::comparison::{Comparison, Kind, Row};
-use crate::collect::is_unexpected;
 use crate::plan::DEFAULT_PROFILE;
 
 const TEMPLATE: &str = include_str!("../../reports/comparison.html");
@@ -87,68 +85,6 @@ pub fn sheet(comparison: &Comparison) -> Sheet {
         lines: rows.iter().map(|row| columns.iter().map(|(_, cell)| cell(row)).collect()).collect(),
         notes: notes(comparison),
     }
-}
-
-fn optional<T>(value: Option<T>, told: impl FnOnce(T) -> String) -> String {
-    value.map_or_else(|| "-".to_owned(), told)
-}
-
-/// A value with its interval.
-pub(super) fn range(estimate: Estimate, places: usize) -> String {
-    match (estimate.lo, estimate.hi) {
-        (Some(lo), Some(hi)) => format!("{:.places$} ({lo:.places$}–{hi:.places$})", estimate.value),
-        _ => format!("{:.places$}", estimate.value),
-    }
-}
-
-fn verdict(row: &Row) -> String {
-    match (row.status, row.evidence) {
-        (Some(Status::Pass), evidence) => format!("pass ({evidence})"),
-        (Some(status), _) => status.to_string(),
-        (None, _) => "no verdict".to_owned(),
-    }
-}
-
-/// How much less memory than what it is held against.
-fn memory(row: &Row) -> String {
-    let less = row.memory.as_ref().and_then(|memory| memory.reduction);
-    optional(less, |less| match less {
-        less if less < 0.0 => format!("{:.1} % more", -100.0 * less),
-        less => format!("{:.1} % less", 100.0 * less),
-    })
-}
-
-/// How many times as long it takes, and whether that says anything.
-fn latency(row: &Row) -> String {
-    match row.latency.ratio {
-        Some(ratio) => format!("{}, {}", range(ratio, 2), row.latency.says),
-        None => row.latency.says.clone(),
-    }
-}
-
-/// What stands over the columns of [`costs_of`].
-pub(super) const COSTS: [&str; 7] = ["model", "place", "precision", "verdict", "memory", "cosine", "latency"];
-
-/// What must be known to read them.
-pub(super) const COSTS_NOTE: &str = "Memory and latency beside fp16 in the same place, where that passed, else fp32; cosine \
-     of what pages uploaded, beside what was uploaded at fp32 there, or as it was recorded. In brackets: 95 % bootstrap \
-     intervals. Where cells were not run in turn, what changed on the machine meanwhile is a part of the ratio.";
-
-/// What a cell saves and costs, as a report shows it.
-pub(super) fn costs_of(row: &Row) -> [String; 7] {
-    [
-        format!("{}@{}", row.model, row.size),
-        format!("{} {}", row.browser, row.backend),
-        row.precision.clone(),
-        verdict(row),
-        memory(row),
-        cosine(row),
-        latency(row),
-    ]
-}
-
-fn cosine(row: &Row) -> String {
-    optional(row.accuracy.as_ref().and_then(|accuracy| accuracy.cosine), |cosine| range(cosine, 5))
 }
 
 fn notes(comparison: &Comparison) -> Vec<String> {
@@ -247,16 +183,6 @@ fn html(comparison: &Comparison) -> Result<String, RenderError> {
     context.insert("lines", &lines);
     context.insert("notes", &notes);
     Ok(tera.render("comparison.html", &context)?)
-}
-
-/// How a verdict looks, in the words of the report's style.
-pub(super) fn class(status: Option<Status>, evidence: EvidenceGrade) -> String {
-    match status {
-        Some(Status::Pass) => format!("pass {evidence}"),
-        Some(status) if is_unexpected(status) => "bad".to_owned(),
-        Some(Status::Unsupported) => "lack".to_owned(),
-        _ => "none".to_owned(),
-    }
 }
 
 /// The comparison in one sentence: what was shown, and nothing else.

@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use webmatrix_wire::{EvidenceGrade, Status};
 
-use super::comparison::{COSTS, COSTS_NOTE, costs_of};
+use super::rows::{COSTS, COSTS_NOTE, costs_of};
 use super::text::{address, visible};
 use crate::analyse::comparison::Row;
 use crate::analyse::run_view::RunView;

@@ -10,6 +10,7 @@ mod json;
 mod jsonl;
 mod junit;
 mod markdown;
+mod rows;
 mod speeds;
 #[cfg(test)]
 mod tests;

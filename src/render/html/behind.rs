@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use webmatrix_wire::Job;
 
-use super::run::shell;
+use super::pieces::{parsed, shell};
 use crate::analyse::dossier::Dossier;
 use crate::analyse::memory::CellMemory;
 use crate::analyse::view::CellView;
@@ -180,9 +180,4 @@ fn behind<'a>(row: Option<&'a CellRow>, view: &'a CellView, stored: &Stored<'a>)
 
 fn of_attempt<'a, T, U>(rows: &HashMap<&str, Vec<&'a T>>, attempt: &str, of: fn(&'a T) -> U) -> Vec<U> {
     rows.get(attempt).into_iter().flatten().map(|row| of(row)).collect()
-}
-
-/// A JSON column; null where it holds none.
-pub(super) fn parsed(text: Option<&str>) -> Value {
-    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null)
 }

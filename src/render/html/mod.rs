@@ -7,6 +7,7 @@ mod behind;
 mod claims;
 mod columns;
 mod ops;
+mod pieces;
 mod run;
 mod script;
 

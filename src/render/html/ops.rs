@@ -3,7 +3,7 @@
 use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
-use super::run::Tile;
+use super::pieces::Tile;
 use crate::analyse::op_matrix::{OpCell, OpColumn, OpMatrix};
 use crate::collect::{is_real, is_unexpected};
 use crate::store::OpCaseRow;

@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde_json::Value;
 use webmatrix_wire::{EvidenceGrade, Status};
 
-use super::behind::parsed;
 use super::claims::{Claim, claims};
 use super::columns::{Cells, Coded, Numbers, look, numbers};
 use super::headline;
 use super::ops::{Ops, ops};
+use super::pieces::{Tile, parsed, shell};
 use crate::analyse::changes::{Changes, changes};
 use crate::analyse::comparison;
 use crate::analyse::dossier::{Dossier, Past};
@@ -18,7 +18,7 @@ use crate::analyse::frontier::{Frontier, frontiers};
 use crate::analyse::ratios::{Beside, ratios};
 use crate::analyse::view::CellView;
 use crate::collect::is_unexpected;
-use crate::render::comparison::{COSTS, COSTS_NOTE, class, costs_of};
+use crate::render::rows::{COSTS, COSTS_NOTE, class, costs_of};
 use crate::store::{BrowserRow, EnvironmentRow, PastRow, RunRow};
 
 #[derive(Debug, Serialize)]
@@ -49,15 +49,6 @@ pub(super) struct Run<'a> {
     past: Vec<PastRun<'a>>,
     /// The first block of what stands behind its cells.
     behind: usize,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Tile {
-    pub(super) class: &'static str,
-    pub(super) count: usize,
-    pub(super) label: &'static str,
-    /// How its cells look, to find them by; empty where they are no cells.
-    pub(super) look: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -160,11 +151,6 @@ fn command(json: &str) -> String {
     let mut words = vec!["webmatrix".to_owned()];
     words.extend(serde_json::from_str::<Vec<String>>(json).unwrap_or_default());
     shell(&words)
-}
-
-/// Words as a shell takes them; what none can be given is left as it is.
-pub(super) fn shell(words: &[String]) -> String {
-    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
 }
 
 fn costs(rows: &[comparison::Row]) -> Option<Costs> {

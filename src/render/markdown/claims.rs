@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{code, escape};
 use crate::analyse::claims::settled::{Settled, Verdict};
-use crate::render::comparison::range;
+use crate::render::rows::range;
 
 /// Digits of a figure behind the point.
 const PLACES: usize = 4;
