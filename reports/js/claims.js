@@ -48,7 +48,7 @@ export function claimsView(run) {
   const part = (verdict) => {
     const rows = run.claims.flatMap((claim, at) => (claim.verdict === verdict ? [row(run, claim, at)] : []));
     const [, , title] = VERDICTS[verdict];
-    return section(title, rows.length ? table(["Promise", "Verdict", "Measured", "Why", "Cells"], rows, { label: title, classes: "plain reasons" }) : null);
+    return section(title, rows.length ? table(["Promise", "Verdict", "Measured", "Why", "Cells"], rows, { label: title, classes: "plain reasons claims" }) : null);
   };
   const tile = (verdict, classes) => {
     const all = run.claims.filter((claim) => claim.verdict === verdict).length;

@@ -116,14 +116,14 @@ impl<'a> Figures<'a> {
         self.rounds.get(self.id(at)).map_or(0, |rounds| rounds.iter().map(Vec::len).sum())
     }
 
-    /// The cells that are meant, but for those that cannot exist.
+    /// The cells that are meant, but for those that cannot exist, or not here.
     pub(super) fn chosen(&self, wanted: &ChosenCells) -> Vec<usize> {
         let is = |known: &Known<'_>| {
             let Known { cell, kind, view, .. } = known;
             let class = cell.model.class();
             let takes =
                 |what: &String| class.is_some_and(|class| class.info().takes().any(|taken| taken == what));
-            view.status != Some(Status::NotApplicable)
+            !matches!(view.status, Some(Status::NotApplicable | Status::Unavailable))
                 && any(&wanted.models, |name| class.is_some_and(|class| class.as_str() == name))
                 && any(&wanted.takes, takes)
                 && any(&wanted.sizes, |size| *size == cell.size)
