@@ -181,31 +181,11 @@ fn recommend(passes: &[Place]) -> (Option<Place>, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analyse::comparison::tests::view;
 
     fn cell(browser: &str, backend: &str, evidence: EvidenceGrade, median_ms: Option<f64>) -> CellView {
-        CellView {
-            id: String::new(),
-            browser: browser.into(),
-            browser_version: "1".into(),
-            model: "bert".into(),
-            size: "tiny".into(),
-            runtime: "webmatrix".into(),
-            backend: backend.into(),
-            precision: "fp32".into(),
-            profile: "default".into(),
-            status: Some(Status::Pass),
-            flaky: false,
-            evidence,
-            implementation: None,
-            agreement: None,
-            accuracy: None,
-            median_ms,
-            timing: None,
-            doubt: None,
-            error: None,
-            answer: Vec::new(),
-            run: "R1".into(),
-        }
+        let id = format!("{browser}/bert@tiny/webmatrix/{backend}/fp32/default");
+        CellView { browser_version: "1".into(), median_ms, run: "R1".into(), ..view(&id, evidence) }
     }
 
     fn told(cells: &[CellView]) -> String {

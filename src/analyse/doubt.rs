@@ -60,35 +60,12 @@ fn doubt(cell: &CellView, cells: &[CellView], times: &HashMap<&str, &TimingRow>)
 mod tests {
     use webmatrix_wire::EvidenceGrade;
 
-    use webmatrix_wire::Status;
-
     use super::*;
+    use crate::analyse::comparison::tests::view as passed;
 
     fn view(backend: &str, evidence: EvidenceGrade) -> CellView {
         let id = format!("chromium/bert@base/webmatrix/{backend}/fp32/default");
-        CellView {
-            browser: "chromium".to_owned(),
-            browser_version: String::new(),
-            model: "bert".to_owned(),
-            size: "base".to_owned(),
-            runtime: "webmatrix".to_owned(),
-            backend: backend.to_owned(),
-            precision: "fp32".to_owned(),
-            profile: "default".to_owned(),
-            status: Some(Status::Pass),
-            flaky: false,
-            evidence,
-            implementation: None,
-            agreement: None,
-            accuracy: None,
-            median_ms: Some(100.04),
-            timing: None,
-            doubt: None,
-            error: None,
-            answer: Vec::new(),
-            run: "r".to_owned(),
-            id,
-        }
+        CellView { median_ms: Some(100.04), ..passed(&id, evidence) }
     }
 
     fn row(cell: &CellView, inferring_ms: f64, cpu_ms: f64) -> TimingRow {

@@ -10,9 +10,7 @@ use crate::cli::args::{BenchArgs, VerifyFormat};
 use crate::cli::config::{Machine, Places};
 use crate::cli::recording::Recording;
 use crate::cli::{out, reporter, signals, table};
-use crate::collect::{
-    self, CollectError, Context, PageSaid, Quiet, Sources, Stop, SubjectFolder, peer_files,
-};
+use crate::collect::{self, CollectError, Context, PageSaid, Sources, Stop, SubjectFolder, peer_files};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{BACKENDS, Deadlines, Measure, Plan, SUBJECTS};
 use crate::serve::Attempts;
@@ -36,13 +34,8 @@ pub(in crate::cli) async fn run(args: BenchArgs) -> Result<ExitStatus, Failure> 
     let stop = Stop::default();
     signals::listen(stop.clone(), reporting.events());
     let set_up = SetUp {
-        machine: &machine,
-        plan: &plan,
-        places: &places,
-        launch: &args.launch,
-        sources: Sources::default(),
         attempts: Attempts::with_runtimes(BTreeMap::from([("ort-web".to_owned(), runtime)])),
-        quiet: Quiet::default(),
+        ..SetUp::new(&machine, &plan, &places, &args.launch, Sources::default())
     };
     let ctx = context(&recording, set_up, reporting.events(), stop.clone()).await?;
     let mut bench = Bench { ctx: &ctx, args: &args, rows: Vec::new(), faults: 0 };

@@ -10,11 +10,10 @@ use crate::analyse::comparison::{Comparison, Kind};
 use crate::cli::args::{Compare, CompareArgs, ComparedArgs, Weights};
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::{machine, out, table};
-use crate::collect::{Given, Quiet, Sources, packed_precision};
+use crate::collect::{Given, Sources, packed_precision};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Compared, DEFAULT_PROFILE, ModelClass, Plan, Size, compared, precisions_of};
 use crate::render::{ComparisonFormat, render_comparison, sheet};
-use crate::serve::Attempts;
 use crate::store::{Database, RunSelection};
 
 /// Timed inferences a cell, where nobody says.
@@ -79,15 +78,13 @@ async fn fresh(asked: &Asked<'_>, places: &Places) -> Result<ExitStatus, Failure
     let plan = plan(asked, &machine)?;
     let given = Given { corpus: corpus(args.text.as_deref(), &plan)?, ..Given::default() };
     let concerns = machine::validated(args.conditions.env_validation)?;
-    let set_up = SetUp {
-        machine: &machine,
-        plan: &plan,
+    let set_up = SetUp::new(
+        &machine,
+        &plan,
         places,
-        launch: &args.launch,
-        sources: Sources::new(config::weights(&args.subject.weights, &plan)?, given),
-        attempts: Attempts::default(),
-        quiet: Quiet::default(),
-    };
+        &args.launch,
+        Sources::new(config::weights(&args.subject.weights, &plan)?, given),
+    );
     let notes = [machine.notes.as_slice(), &concerns].concat();
     let Ran { run, status, sources } =
         run_in_turn(set_up, usize::from(args.rounds), &notes, args.quiet).await?;

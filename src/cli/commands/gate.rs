@@ -1,6 +1,5 @@
 //! `webmatrix gate`: whether a run is worse than its baseline.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::run::{Ran, SetUp, run_in_turn};
@@ -8,11 +7,11 @@ use crate::analyse::gate::{Baseline, CONFIRMATIONS, Gate, Judged, Snapshot, VERS
 use crate::cli::args::GateArgs;
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::{machine, out};
-use crate::collect::{Given, Quiet, Sources};
+use crate::collect::{Given, Sources};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{GateRules, KnownFailures, NATIVE, Plan};
 use crate::render::render_gate;
-use crate::serve::{self, Attempts};
+use crate::serve;
 use crate::store::{CONFIRMATION, Database, RunRow, RunSelection, StoreError};
 
 /// What stands for the complete run before.
@@ -40,26 +39,21 @@ pub(in crate::cli) async fn run(args: GateArgs) -> Result<ExitStatus, Failure> {
         today,
     };
     let mut verdict = gate(&judged);
-    let mut database = Some(database);
-    for _ in 0..CONFIRMATIONS {
-        if verdict.alarming().is_empty() {
-            break;
-        }
-        let open = match database.take() {
-            Some(open) => open,
-            None => Database::open_read_only(&places.db).exit(ExitStatus::BadData)?,
-        };
-        match again(&args, &open, &row, &candidate, &verdict)? {
-            Ok(plan) => {
-                // The run that tries again writes into it.
-                drop(open);
-                let confirmed = confirm(&args, &places, &plan).await?;
-                verdict.confirm(&confirmed, &rules);
+    if !verdict.alarming().is_empty() {
+        match again(&args, &database, &row, &candidate, &verdict)? {
+            Ok((mut plan, machine)) => {
+                // The runs that try again write into it.
+                drop(database);
+                for _ in 0..CONFIRMATIONS {
+                    alarming_alone(&mut plan, &verdict);
+                    if plan.runnable().next().is_none() {
+                        break;
+                    }
+                    let confirmed = confirm(&args, &places, &plan, &machine).await?;
+                    verdict.confirm(&confirmed, &rules);
+                }
             }
-            Err(why) => {
-                verdict.not_tried = Some(why);
-                break;
-            }
+            Err(why) => verdict.not_tried = Some(why),
         }
     }
     out::text(&render_gate(&verdict, args.format).exit(ExitStatus::BadData)?);
@@ -216,8 +210,7 @@ fn again(
     if !plan.files.is_empty() {
         return Ok(Err("files of another runtime are not run again: run them yourself".to_owned()));
     }
-    let cells: BTreeSet<&str> = verdict.alarming();
-    plan.cells.retain(|planned| cells.contains(planned.cell.to_string().as_str()));
+    alarming_alone(&mut plan, verdict);
     plan.ops.clear();
     plan.missing.clear();
     plan.matrix = CONFIRMATION.to_owned();
@@ -233,18 +226,26 @@ fn again(
     Ok(Ok((plan, machine)))
 }
 
+/// Leaves the cells that still raise an alarm.
+fn alarming_alone(plan: &mut Plan, verdict: &Gate) {
+    let cells = verdict.alarming();
+    plan.cells.retain(|planned| cells.contains(planned.cell.to_string().as_str()));
+}
+
 /// Runs the alarming cells once more, in fresh browsers.
-async fn confirm(args: &GateArgs, places: &Places, again: &(Plan, Machine)) -> Result<Snapshot, Failure> {
-    let (plan, machine) = again;
-    let set_up = SetUp {
+async fn confirm(
+    args: &GateArgs,
+    places: &Places,
+    plan: &Plan,
+    machine: &Machine,
+) -> Result<Snapshot, Failure> {
+    let set_up = SetUp::new(
         machine,
         plan,
         places,
-        launch: &args.launch,
-        sources: Sources::new(config::weights(&args.weights, plan)?, Given::default()),
-        attempts: Attempts::default(),
-        quiet: Quiet::default(),
-    };
+        &args.launch,
+        Sources::new(config::weights(&args.weights, plan)?, Given::default()),
+    );
     let Ran { run, status, .. } = run_in_turn(set_up, 1, &[], args.quiet).await?;
     if status == ExitStatus::Interrupted {
         return Err(Failure::text(status, "stopped while alarms were tried again".to_owned()));

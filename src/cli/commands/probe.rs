@@ -10,10 +10,9 @@ use crate::cli::config::{Machine, Places};
 use crate::cli::recording::Recording;
 use crate::cli::reporter;
 use crate::cli::{out, signals, table};
-use crate::collect::{self, Quiet, Sources, Stop};
+use crate::collect::{self, Sources, Stop};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Deadlines, Plan};
-use crate::serve::Attempts;
 
 pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> {
     let machine = Machine::look(&args.paths, Some(&args.browsers))?;
@@ -25,15 +24,7 @@ pub(in crate::cli) async fn run(args: ProbeArgs) -> Result<ExitStatus, Failure> 
     let reporting = reporter::quiet();
     let stop = Stop::default();
     signals::listen(stop.clone(), reporting.events());
-    let set_up = SetUp {
-        machine: &machine,
-        plan: &plan,
-        places: &places,
-        launch: &args.launch,
-        sources: Sources::default(),
-        attempts: Attempts::default(),
-        quiet: Quiet::default(),
-    };
+    let set_up = SetUp::new(&machine, &plan, &places, &args.launch, Sources::default());
     let ctx = context(&recording, set_up, reporting.events(), stop.clone()).await?;
     let mut reports = BTreeMap::new();
     for label in &labels {

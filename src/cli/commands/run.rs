@@ -60,13 +60,9 @@ pub(in crate::cli) async fn run(args: RunArgs) -> Result<ExitStatus, Failure> {
     machine.notes.iter().chain(&concerns).for_each(|note| reporting.events().note(note.as_str()));
     notes.into_iter().chain(files::notes(&plan)).for_each(|note| reporting.events().note(note));
     let set_up = SetUp {
-        machine: &machine,
-        plan: &plan,
-        places: &places,
-        launch: &args.launch,
-        sources,
         attempts: runtimes,
         quiet: quiet.clone(),
+        ..SetUp::new(&machine, &plan, &places, &args.launch, sources)
     };
     let under_way = UnderWay::start(recording, reporting, set_up).await?;
     let collected = under_way.collect(args.jobs).await;
@@ -154,6 +150,27 @@ pub(super) struct SetUp<'a> {
     pub(super) attempts: Attempts,
     /// Shared with whoever works between attempts.
     pub(super) quiet: Quiet,
+}
+
+impl<'a> SetUp<'a> {
+    /// With nothing else for pages to import, and nobody who works between attempts.
+    pub(super) fn new(
+        machine: &'a Machine,
+        plan: &'a Plan,
+        places: &'a Places,
+        launch: &'a LaunchArgs,
+        sources: Sources,
+    ) -> Self {
+        Self {
+            machine,
+            plan,
+            places,
+            launch,
+            sources,
+            attempts: Attempts::default(),
+            quiet: Quiet::default(),
+        }
+    }
 }
 
 /// A run that is over.

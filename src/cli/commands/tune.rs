@@ -14,10 +14,9 @@ use crate::cli::args::TuneArgs;
 use crate::cli::config::{self, Machine, Places};
 use crate::cli::tuned::{self as kept, Entry, Place, Tuned as Kept};
 use crate::cli::{machine, out, table};
-use crate::collect::{Given, Quiet, Sources};
+use crate::collect::{Given, Sources};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Plan, Tuned, tuned};
-use crate::serve::Attempts;
 use crate::store::{Database, StoreError};
 
 /// The version of the document.
@@ -124,15 +123,13 @@ impl Tuning<'_> {
     /// Runs the plan's cells in turn, so many times, as a run of its own.
     async fn measure(&self, plan: &Plan, rounds: usize) -> Result<Measured, Failure> {
         let weights = config::weights(&self.args.subject.weights, plan)?;
-        let set_up = SetUp {
-            machine: self.machine,
+        let set_up = SetUp::new(
+            self.machine,
             plan,
-            places: self.places,
-            launch: &self.args.launch,
-            sources: Sources::new(weights, Given::default()).keeping(self.args.keep_layers.clone()),
-            attempts: Attempts::default(),
-            quiet: Quiet::default(),
-        };
+            self.places,
+            &self.args.launch,
+            Sources::new(weights, Given::default()).keeping(self.args.keep_layers.clone()),
+        );
         let Ran { run, status, .. } =
             run_in_turn(set_up, rounds, &self.machine.notes, self.args.print.quiet).await?;
         let database = Database::open_read_only(&self.places.db).exit(ExitStatus::BadData)?;

@@ -11,10 +11,9 @@ use crate::cli::args::{PrintArgs, VerifyArgs, VerifyFormat};
 use crate::cli::config::{Machine, Places};
 use crate::cli::recording::Recording;
 use crate::cli::{out, reporter, table};
-use crate::collect::{self, Context, ModelFolder, Quiet, Record, Sources, Verdict};
+use crate::collect::{self, Context, ModelFolder, Record, Sources, Verdict};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Deadlines, Plan, Verification, verification};
-use crate::serve::Attempts;
 
 pub(in crate::cli) async fn run(args: VerifyArgs) -> Result<ExitStatus, Failure> {
     let patience = args.deadline.unwrap_or(Deadlines::default().attempt_s);
@@ -43,15 +42,7 @@ pub(in crate::cli) async fn run(args: VerifyArgs) -> Result<ExitStatus, Failure>
     let reporting = reporter::start(&PrintArgs { format: None, quiet: args.quiet });
     machine.notes.iter().for_each(|note| reporting.events().note(note.as_str()));
     let sources = Sources::of_folder(&folder);
-    let set_up = SetUp {
-        machine: &machine,
-        plan: &plan,
-        places: &places,
-        launch: &args.launch,
-        sources,
-        attempts: Attempts::default(),
-        quiet: Quiet::default(),
-    };
+    let set_up = SetUp::new(&machine, &plan, &places, &args.launch, sources);
     let under_way = UnderWay::start(recording, reporting, set_up).await?;
     let collected = under_way.collect(args.jobs).await;
     let traces =

@@ -11,7 +11,7 @@ use crate::cli::config::{self, Machine, Places};
 use crate::cli::launcher::LocalLauncher;
 use crate::cli::recording::Recording;
 use crate::cli::{out, reporter};
-use crate::collect::{self, CellTraced, Given, ModelFolder, Quiet, Record, Sources, Verdict};
+use crate::collect::{self, CellTraced, Given, ModelFolder, Record, Sources, Verdict};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{Cell, Decision, Plan, PlannedCell};
 use crate::serve::Attempts;
@@ -192,15 +192,7 @@ impl Setting {
         let launch = LaunchArgs { without: without.to_vec(), ..self.launch.clone() };
         let recording = Recording::begin(places, &self.plan)?;
         let recorder = recording.recorder.clone();
-        let set_up = SetUp {
-            machine: &self.machine,
-            plan: &self.plan,
-            places,
-            launch: &launch,
-            sources,
-            attempts,
-            quiet: Quiet::default(),
-        };
+        let set_up = SetUp { attempts, ..SetUp::new(&self.machine, &self.plan, places, &launch, sources) };
         let under_way = UnderWay::start(recording, reporter::quiet(), set_up).await?;
         let collected = under_way.collect(1).await;
         let stop = under_way.ctx.stop.clone();
