@@ -57,6 +57,7 @@ pub(crate) async fn run(
     let of_one = witness.dispatches(backend) - before;
 
     let mut pace = Pace::of(schedule(cell));
+    let began = now();
     let mut latest = None;
     while let Some(warmup) = pace.next() {
         reporter.progress("Measuring", 0.6 + 0.3 * pace.done()).await?;
@@ -65,7 +66,7 @@ pub(crate) async fn run(
         latest = Some(session.run(&inputs).await?);
         let ms = now() - start;
         reporter.sample(pace.index(), warmup, ms);
-        pace.took(warmup, ms);
+        pace.took(warmup, ms, now() - began);
     }
     if let Some(rested) = pace.rested() {
         reporter.metric("warmup_rested", f64::from(u8::from(rested)), "bool");

@@ -10,7 +10,7 @@ use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
 use webmatrix_engine::backend::{self, ProgramId};
 use webmatrix_engine::ir::Graph;
-use webmatrix_engine::run::{Loaded, Options, Runner, subject};
+use webmatrix_engine::run::{Loaded, Options, Runner, WarmUp, subject};
 use webmatrix_engine::tensor::{read_safetensors, write_safetensors};
 use webmatrix_engine::weights::Weights;
 use webmatrix_wire::{
@@ -200,9 +200,12 @@ async fn pairs<B: backend::Backend>(
     let mut ready = Ready::new(backend, ours).await?;
     ready.backend().take_tally();
     let mut latest = None;
-    let total = work.warmup + work.pairs;
-    for index in 0..total {
-        reporter.progress("Measuring", 0.3 + 0.65 * f64::from(index) / f64::from(total)).await?;
+    let (mut warm, began) = ([WarmUp::default(), WarmUp::default()], now());
+    let (mut index, mut timed) = (0, 0);
+    while timed < work.pairs {
+        // Both sides rest before the first pair that counts.
+        let warmup = timed == 0 && (index < work.warmup || !warm.iter().all(WarmUp::is_over));
+        reporter.progress("Measuring", 0.3 + 0.65 * f64::from(timed) / f64::from(work.pairs)).await?;
         breathe().await;
         // A B B A: whatever one side leaves behind for the next, both leave as often.
         let ours_first = index % 2 == 0;
@@ -218,7 +221,12 @@ async fn pairs<B: backend::Backend>(
                 peer_ms = now() - start;
             }
         }
-        let warmup = index < work.warmup;
+        let lasted_ms = now() - began;
+        if warmup {
+            warm.iter_mut().zip([ours_ms, peer_ms]).for_each(|(side, ms)| side.took(ms, lasted_ms));
+        } else {
+            timed += 1;
+        }
         reporter.send(Message::Pair(Pair { index, warmup, ours_first, ours_ms, peer_ms }));
         if index == 0 {
             let mut ops = OpCount::of(ready.backend().take_tally(), facts.backend);
@@ -229,6 +237,7 @@ async fn pairs<B: backend::Backend>(
             reporter.send(Message::Backend(Box::new(told)));
         }
         latest = outputs.0.zip(outputs.1);
+        index += 1;
     }
     let Some((ours, peer)) = latest else {
         return Err(Failure::new(FailureKind::Error, "pairs", "the job asks for no pair"));

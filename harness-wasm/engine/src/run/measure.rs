@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::backend::{Backend, Held, Tally};
 use crate::error::Error;
 use crate::models::items;
-use crate::run::steady::{self, MOST_WARMUP, Until};
+use crate::run::steady::{self, Until, WarmUp};
 use crate::run::{Loaded, Options, Runner};
 use crate::tensor::NamedTensors;
 
@@ -16,7 +16,7 @@ pub struct Schedule {
     pub warmup: u32,
     /// Timed inferences; with `until`, at most.
     pub samples: u32,
-    /// When fewer are enough. Then `warmup` is the least, and warming up goes on until times rest.
+    /// When fewer are enough. Then `warmup` is the least, and warming up goes on until times rest, 0.3 s at least.
     pub until: Option<Until>,
     /// Bytes that the backend may hold of the compiled model.
     pub memory_limit: Option<u64>,
@@ -122,6 +122,7 @@ pub async fn measure<B: Backend, W: Witness>(
     let (tally, host_tally) = (runner.backend().take_tally(), runner.backend().take_host_tally());
 
     let mut pace = Pace::of(schedule);
+    let began = witness.now();
     let mut outputs = first.clone();
     while let Some(warmup) = pace.next() {
         let index = pace.index();
@@ -133,7 +134,7 @@ pub async fn measure<B: Backend, W: Witness>(
         outputs = inferred.map_err(failed("sample"))?;
         let ms = witness.now() - start;
         witness.sample(index, warmup, ms);
-        pace.took(warmup, ms);
+        pace.took(warmup, ms, witness.now() - began);
         if !warmup && !tokens.is_empty() {
             witness.tokens(index, tokens);
         }
@@ -172,25 +173,25 @@ pub async fn measure<B: Backend, W: Witness>(
 #[derive(Debug)]
 pub struct Pace {
     schedule: Schedule,
-    warm: Vec<f64>,
+    warm: WarmUp,
     timed: Vec<f64>,
     spent_ms: f64,
 }
 
 impl Pace {
     /// Nothing was done yet.
-    pub const fn of(schedule: Schedule) -> Self {
-        Self { schedule, warm: Vec::new(), timed: Vec::new(), spent_ms: 0.0 }
+    pub fn of(schedule: Schedule) -> Self {
+        Self { schedule, warm: WarmUp::default(), timed: Vec::new(), spent_ms: 0.0 }
     }
 
     /// The next one's index.
     pub fn index(&self) -> u32 {
-        (self.warm.len() + self.timed.len()) as u32
+        (self.warm.count() + self.timed.len()) as u32
     }
 
     /// Whether the next one is a warm-up; none if there is no next one.
     pub fn next(&self) -> Option<bool> {
-        let (warm, timed) = (self.warm.len() as u32, self.timed.len() as u32);
+        let (warm, timed) = (self.warm.count() as u32, self.timed.len() as u32);
         if timed == 0 && warm < self.schedule.warmup {
             return Some(true);
         }
@@ -200,22 +201,21 @@ impl Pace {
         let Some(until) = self.schedule.until else { return Some(false) };
         if timed == 0 {
             // A third of the time for warming up, so that most of it is left for what counts.
-            let rests = steady::is_steady(&self.warm) || warm >= MOST_WARMUP;
-            return Some(!rests && self.spent_ms < until.budget_ms / 3.0);
+            return Some(!self.warm.is_over() && self.spent_ms < until.budget_ms / 3.0);
         }
         let enough = steady::width(&self.timed).is_some_and(|width| width <= until.width);
         (!enough && self.spent_ms < until.budget_ms).then_some(false)
     }
 
-    /// One was done, and took so long.
-    pub fn took(&mut self, warmup: bool, ms: f64) {
+    /// One was done, took `ms`, and ended `at_ms` after the first began.
+    pub fn took(&mut self, warmup: bool, ms: f64, at_ms: f64) {
         self.spent_ms += ms;
-        if warmup { self.warm.push(ms) } else { self.timed.push(ms) }
+        if warmup { self.warm.took(ms, at_ms) } else { self.timed.push(ms) }
     }
 
     /// Whether times rested before the first that counts; none where nobody asked.
     pub fn rested(&self) -> Option<bool> {
-        self.schedule.until.is_some().then(|| steady::is_steady(&self.warm))
+        self.schedule.until.is_some().then(|| self.warm.has_rested())
     }
 
     /// About how much is done, between 0 and 1.
@@ -233,11 +233,13 @@ mod tests {
 
     /// How many warm-ups and samples are taken where inferences take these times.
     fn taken(schedule: Schedule, mut ms: impl FnMut(u32) -> f64) -> (usize, usize) {
-        let mut pace = Pace::of(schedule);
+        let (mut pace, mut now) = (Pace::of(schedule), 0.0);
         while let Some(warmup) = pace.next() {
-            pace.took(warmup, ms(pace.index()));
+            let ms = ms(pace.index());
+            now += ms;
+            pace.took(warmup, ms, now);
         }
-        (pace.warm.len(), pace.timed.len())
+        (pace.warm.count(), pace.timed.len())
     }
 
     #[test]
@@ -249,17 +251,19 @@ mod tests {
 
     #[test]
     fn it_ends_when_enough_is_known_or_the_time_is_spent() {
-        let until = Until { width: 0.05, budget_ms: 1000.0 };
+        let until = Until { width: 0.05, budget_ms: 25_000.0 };
         let schedule = Schedule { warmup: 1, samples: 10_000, until: Some(until), memory_limit: None };
         // Ten slow ones, then always the same: at rest once what was before scatters no less than it fell.
         assert_eq!(
-            taken(schedule, |index| if index < 10 { 5.0 - 0.4 * f64::from(index) } else { 1.0 }),
+            taken(schedule, |index| if index < 10 { 125.0 - 10.0 * f64::from(index) } else { 25.0 }),
             (16, 6)
         );
+        // Quick ones rest at once, and are not yet warm.
+        assert_eq!(taken(schedule, |_| 2.0), (150, 6));
         // Two speeds in turn: never narrow, until the time is spent.
-        let (warm, timed) = taken(schedule, |index| 1.0 + f64::from(index % 2));
+        let (warm, timed) = taken(schedule, |index| 25.0 + 25.0 * f64::from(index % 2));
         assert!(warm == 8 && (600..700).contains(&timed), "{warm} {timed}");
         // Slow as it is, it is warmed up and timed once each.
-        assert_eq!(taken(schedule, |_| 5000.0), (1, 1));
+        assert_eq!(taken(schedule, |_| 125_000.0), (1, 1));
     }
 }

@@ -24,7 +24,7 @@ pub use measure::{Measured, Pace, Schedule, Span, Witness, measure};
 pub use sampling::Sampling;
 pub use sensitivity::{loss, sensitivities};
 pub use sizes::weight_shapes;
-pub use steady::Until;
+pub use steady::{Until, WarmUp};
 pub use trace::{Step, trace};
 
 use crate::backend::{Backend, ProgramId};

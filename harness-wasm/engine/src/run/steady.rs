@@ -11,8 +11,11 @@ const FEWEST: usize = 6;
 /// Of the normal distribution, what 95 % lie within.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// How far an inference went on before it was believed to be warm, at most.
-pub(super) const MOST_WARMUP: u32 = 50;
+/// Warm-ups that are enough in any case, once they lasted long enough.
+const MOST_WARMUP: usize = 50;
+/// How long warming up lasts at least, in milliseconds. Engines run what they have translated in haste, and translate it
+/// better beside that: until then times rest, at a level that does not last.
+const LEAST_MS: f64 = 300.0;
 
 /// When measuring ends before all samples are taken, and warm-ups go on until times rest.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,9 +26,39 @@ pub struct Until {
     pub budget_ms: f64,
 }
 
+/// A series of inferences before those that count.
+#[derive(Debug, Default)]
+pub struct WarmUp {
+    ms: Vec<f64>,
+    lasted_ms: f64,
+}
+
+impl WarmUp {
+    /// One more took `ms`, and ended `lasted_ms` after the first one began.
+    pub fn took(&mut self, ms: f64, lasted_ms: f64) {
+        self.ms.push(ms);
+        self.lasted_ms = lasted_ms;
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> usize {
+        self.ms.len()
+    }
+
+    /// Whether times rest, and did not only just begin to.
+    pub fn has_rested(&self) -> bool {
+        self.lasted_ms >= LEAST_MS && is_steady(&self.ms)
+    }
+
+    /// Whether it need not go on: times rest, or never will.
+    pub fn is_over(&self) -> bool {
+        self.has_rested() || self.lasted_ms >= LEAST_MS && self.count() >= MOST_WARMUP
+    }
+}
+
 /// Whether times get no shorter any more: the latest four are not below the four before by more than what they scatter, nor by
 /// 2 %. Never of fewer than eight.
-pub(super) fn is_steady(ms: &[f64]) -> bool {
+fn is_steady(ms: &[f64]) -> bool {
     let Some(from) = ms.len().checked_sub(2 * WINDOW) else { return false };
     let (earlier, latest) = ms[from..].split_at(WINDOW);
     let (before, now) = (median(earlier), median(latest));
@@ -74,6 +107,19 @@ mod tests {
         assert!(is_steady(&[9.0, 3.0, 1.0, 1.02, 0.99, 1.0, 1.01, 1.0, 1.0, 1.0]));
         assert!(is_steady(&[1.0, 1.4, 0.8, 1.2, 0.9, 1.3, 0.8, 1.1]), "noise is no warming up");
         assert!(is_steady(&[1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]), "slower is not colder");
+    }
+
+    #[test]
+    fn what_rests_too_early_is_not_warm() {
+        let mut warm = WarmUp::default();
+        (1..=20).for_each(|i| warm.took(1.0, f64::from(i)));
+        assert!(!warm.has_rested() && !warm.is_over(), "a compiler may be at work");
+        warm.took(1.0, 300.0);
+        assert!(warm.has_rested() && warm.is_over());
+        // Always faster: it is no rest, but an end.
+        let mut warm = WarmUp::default();
+        (1..=50).for_each(|i| warm.took(100.0 - f64::from(i), 10.0 * f64::from(i)));
+        assert!(!warm.has_rested() && warm.is_over());
     }
 
     #[test]
