@@ -45,8 +45,8 @@ fn packed_weights(op: &Op) -> Option<(&'static str, ElementType)> {
     let element = |packing, table| webnn::packed_element(packing, table);
     match *op {
         Op::Dequantize(packing) => match element(packing, false) {
-            ElementType::Float16 => Some(("cast", ElementType::Float16)),
-            integers => Some(("dequantizeLinear", integers)),
+            ElementType::Int4 => Some(("dequantizeLinear", ElementType::Int4)),
+            element => Some(("cast", element)),
         },
         Op::Qgather(packing) => Some(("gather", element(packing, true))),
         _ => None,

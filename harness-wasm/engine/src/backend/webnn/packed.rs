@@ -1,7 +1,9 @@
-//! Packed weights in WebNN's terms: rows are repacked into the integers that `dequantizeLinear` takes.
+//! Packed weights in WebNN's terms: rows are repacked into integers that it reads.
 //!
 //! WebNN shifts no bits, so words cannot be read as they are. Codes of up to four bits become `int4`, wider ones `int8`,
-//! less the code in their middle; a minimum becomes an offset that is added.
+//! less the code in their middle; a minimum becomes an offset that is added. Codes are made floats by one step for all, and
+//! multiplied by their groups' scales by another: `dequantizeLinear` by blocks does both, but on CPUs (LiteRT) it is one
+//! of the few ops without a kernel of vectors, and takes 5 times as long for int4, 15 times for int8.
 
 use crate::backend::webnn::context::{Attribute, ElementType, GraphBuilding};
 use crate::backend::webnn::lower::Lowering;
@@ -23,13 +25,13 @@ pub fn element(packing: Packing, table: bool) -> ElementType {
     }
 }
 
-/// A matrix's codes, and what turns them into weights.
+/// A matrix's codes, and what turns them into weights: constants of one shape, or rows of them that were gathered.
 struct Parts<O> {
-    /// `[rows, groups * group]`.
+    /// Of `group` columns for each group.
     codes: O,
-    /// `[rows, groups]`.
+    /// Of one column for each group.
     scales: O,
-    /// `[rows, groups]`, where there are minimums.
+    /// Likewise, where there are minimums.
     offsets: Option<O>,
 }
 
@@ -43,15 +45,22 @@ impl<B: GraphBuilding> Lowering<'_, B> {
             let floats = self.call("cast", &[Operand(halves), Text(ElementType::Float32.as_str())], &[])?;
             return self.cut(floats, rows, packing.columns.next_multiple_of(2), packing.columns);
         }
+        let (rows, groups, group) = (words.shape()[0], packing.groups(), packing.group());
         let element = element(packing, false);
-        let parts = self.parts(packing, &words, &scales, element)?;
-        let (rows, groups) = (words.shape()[0], packing.groups());
-        let zeros =
-            vec![0; if element == ElementType::Int4 { (rows * groups).div_ceil(2) } else { rows * groups }];
-        let zeros = self.builder.packed(element, &[rows, groups], &zeros)?;
-        let operands = [parts.codes, parts.scales, zeros].map(Operand);
-        let floats = self.call("dequantizeLinear", &operands, &[])?;
-        self.shifted(packing, rows, floats, parts.offsets)
+        let Parts { codes, scales, offsets } =
+            self.parts(packing, &words, &scales, element, rows * groups)?;
+        let codes = if element == ElementType::Int4 {
+            // The one op that reads int4.
+            let one = self.builder.packed(ElementType::Float32, &[1, 1], bytemuck::bytes_of(&1.0_f32))?;
+            let zero = self.builder.packed(element, &[1, 1], &[0])?;
+            self.call("dequantizeLinear", &[codes, one, zero].map(Operand), &[])?
+        } else {
+            self.call("cast", &[Operand(codes), Text(ElementType::Float32.as_str())], &[])?
+        };
+        let floats = self.scaled(Parts { codes, scales, offsets })?;
+        let by_row = [Operand(floats), Numbers(vec![rows, groups * group])];
+        let floats = self.call("reshape", &by_row, &[])?;
+        self.cut(floats, rows, groups * group, packing.columns)
     }
 
     /// Rows picked by index, as float32: the codes are gathered, not the floats.
@@ -71,37 +80,35 @@ impl<B: GraphBuilding> Lowering<'_, B> {
             let floats = self.call("cast", &[Operand(rows), float], &[])?;
             self.cut(floats, picks, packing.columns.next_multiple_of(2), packing.columns)?
         } else {
-            let parts = self.parts(packing, &words, &scales, element(packing, true))?;
+            let (groups, group) = (packing.groups(), packing.group());
+            let parts = self.parts(packing, &words, &scales, element(packing, true), words.shape()[0])?;
+            let by_group = |lowering: &mut Self, picked: B::Operand, columns: usize| {
+                lowering.call("reshape", &[Operand(picked), Numbers(vec![picks * groups, columns])], &[])
+            };
             let codes = pick(self, parts.codes)?;
             let codes = self.call("cast", &[Operand(codes), float], &[])?;
-            let scales = pick(self, parts.scales)?;
-            let offsets = parts.offsets.map(|offsets| pick(self, offsets)).transpose()?;
-            let (groups, group) = (packing.groups(), packing.group());
-            let codes = self.call("reshape", &[Operand(codes), Numbers(vec![picks, groups, group])], &[])?;
-            let scales = self.call("reshape", &[Operand(scales), Numbers(vec![picks, groups, 1])], &[])?;
-            let floats = self.call("mul", &[Operand(codes), Operand(scales)], &[])?;
-            self.shifted(packing, picks, floats, offsets)?
+            let codes = by_group(self, codes, group)?;
+            let mut numbers = |table: B::Operand| {
+                let picked = pick(self, table)?;
+                by_group(self, picked, 1)
+            };
+            let scales = numbers(parts.scales)?;
+            let offsets = parts.offsets.map(numbers).transpose()?;
+            let floats = self.scaled(Parts { codes, scales, offsets })?;
+            let by_row = [Operand(floats), Numbers(vec![picks, groups * group])];
+            let floats = self.call("reshape", &by_row, &[])?;
+            self.cut(floats, picks, groups * group, packing.columns)?
         };
         self.call("reshape", &[Operand(rows), Numbers(shape)], &[])
     }
 
-    /// Offsets added where there are any, and rows without what fills their last group.
-    fn shifted(
-        &mut self,
-        packing: Packing,
-        rows: usize,
-        mut floats: B::Operand,
-        offsets: Option<B::Operand>,
-    ) -> Result<B::Operand> {
-        let (groups, group) = (packing.groups(), packing.group());
-        if let Some(offsets) = offsets {
-            let by_group = [Operand(floats), Numbers(vec![rows, groups, group])];
-            floats = self.call("reshape", &by_group, &[])?;
-            let offsets = self.call("reshape", &[Operand(offsets), Numbers(vec![rows, groups, 1])], &[])?;
-            floats = self.call("add", &[Operand(floats), Operand(offsets)], &[])?;
+    /// Codes that are floats already, times their scales, with their offsets added where there are any.
+    fn scaled(&mut self, parts: Parts<B::Operand>) -> Result<B::Operand> {
+        let floats = self.call("mul", &[Operand(parts.codes), Operand(parts.scales)], &[])?;
+        match parts.offsets {
+            Some(offsets) => self.call("add", &[Operand(floats), Operand(offsets)], &[]),
+            None => Ok(floats),
         }
-        floats = self.call("reshape", &[Operand(floats), Numbers(vec![rows, groups * group])], &[])?;
-        self.cut(floats, rows, groups * group, packing.columns)
     }
 
     /// The first columns of `[rows, width]`.
@@ -118,15 +125,17 @@ impl<B: GraphBuilding> Lowering<'_, B> {
         self.builder.packed(ElementType::Float16, &shape, words.bytes())
     }
 
+    /// As constants of `count` rows, of which each holds whole groups.
     fn parts(
         &mut self,
         packing: Packing,
         words: &Tensor,
         scales: &Tensor,
         element: ElementType,
+        count: usize,
     ) -> Result<Parts<B::Operand>> {
         let Scheme::Grouped { bits, asymmetric, .. } = packing.scheme else { unreachable!("grouped") };
-        let rows = words.shape()[0];
+        let of_row = words.shape()[0] * packing.groups() / count.max(1);
         let words: &[u32] = bytemuck::cast_slice(words.as_i32());
         let mut codes = Vec::with_capacity(words.len() / packing.block_words() * BLOCK);
         for block in words.chunks_exact(packing.block_words()) {
@@ -137,7 +146,7 @@ impl<B: GraphBuilding> Lowering<'_, B> {
             codes = codes.as_chunks::<2>().0.iter().map(|[low, high]| low & 15 | high << 4).collect();
         }
         let groups = packing.groups();
-        let codes = self.builder.packed(element, &[rows, groups * packing.group()], &codes)?;
+        let codes = self.builder.packed(element, &[count, of_row * packing.group()], &codes)?;
         let scale_words: &[u32] = bytemuck::cast_slice(scales.as_i32());
         let (mut scales, mut offsets) = (Vec::new(), Vec::new());
         for row in scale_words.chunks_exact(packing.scale_words()) {
@@ -148,7 +157,7 @@ impl<B: GraphBuilding> Lowering<'_, B> {
             }
         }
         let floats = |numbers: Vec<f32>| {
-            self.builder.packed(ElementType::Float32, &[rows, groups], bytemuck::cast_slice(&numbers))
+            self.builder.packed(ElementType::Float32, &[count, of_row], bytemuck::cast_slice(&numbers))
         };
         Ok(Parts {
             codes,
