@@ -153,6 +153,7 @@ fn view(profile: &str) -> CellView {
         implementation: None,
         agreement: None,
         accuracy: None,
+        perplexity: None,
         median_ms: None,
         timing: None,
         doubt: None,

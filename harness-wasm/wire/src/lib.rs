@@ -22,16 +22,16 @@ pub use job::{
 };
 pub use memory::{Memory, MemoryKind};
 pub use message::{
-    AdapterFacts, BackendFacts, Batch, Challenge, Done, Envelope, Failed, FailureKind, Hello, Log, LogLevel,
-    Message, Metric, OpCase, OpCount, Pair, PeerFacts, Phase, Placed, Progress, Receipt, Sample, StepDown,
-    Timing, Tokens,
+    AdapterFacts, BackendFacts, Batch, Challenge, Done, Envelope, Failed, FailureKind, Hello, Loaded, Log,
+    LogLevel, Message, Metric, OpCase, OpCount, Pair, PeerFacts, Phase, Pipelines, Placed, Progress, Receipt,
+    Sample, StepDown, Timing, Tokens,
 };
 pub use probe::{
     Capability, EnvironmentFacts, OpSupport, ProbeReport, TimerFacts, WasmFacts, WebGpuFacts, WebNnFacts,
 };
 
 /// The version of everything in this crate. Controller and page refuse to talk across versions.
-pub const WIRE_VERSION: u32 = 7;
+pub const WIRE_VERSION: u32 = 8;
 
 #[cfg(test)]
 mod tests {
