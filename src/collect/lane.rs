@@ -239,6 +239,9 @@ impl<'a> Lane<'a> {
         number: u32,
     ) -> Result<Option<Decided>, CollectError> {
         let cell = prepared.cell;
+        if self.ctx.settings.run.fresh_browsers {
+            self.close().await;
+        }
         let session = if cell.is_native() {
             None
         } else {

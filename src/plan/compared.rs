@@ -45,6 +45,8 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
         interval_width: asked.interval_width,
         time_budget_s: asked.time_budget_s,
         cool_down_s: asked.cool_down_s.unwrap_or_default(),
+        // What a browser keeps of one cell's module or shaders would be the next one's start, and not every other's alike.
+        fresh_browsers: are_of_start(&asked.features),
         ..RunSettings::default()
     };
     let chosen = &asked.chosen;
@@ -103,6 +105,11 @@ fn beside_features(plan: &mut Plan) {
         planned.cell.profile != DEFAULT_PROFILE
             || with.iter().any(|cell| planned.cell == *cell || planned.cell == full(cell))
     });
+}
+
+/// Whether any of them changes how a model starts, or the build that it starts in.
+pub fn are_of_start(features: &[String]) -> bool {
+    Feature::all(features).any(|feature| feature.is_of_start())
 }
 
 /// Features, each behind the one that stands for its absence, where doing without is not what is usual.
@@ -213,10 +220,12 @@ mod tests {
         chromium/bert@tiny/webmatrix/webgpu/fp32/shaders-ahead
         chromium/bert@tiny/webmatrix/webgpu/fp32/parallel-load
         ");
+        let found = [Found { label: "chromium".to_owned(), problem: None }];
+        let fresh = |asked: &Compared| compared(asked, &found).is_ok_and(|plan| plan.run.fresh_browsers);
+        assert!(fresh(&asked) && !fresh(&Compared { features: vec!["threads".to_owned()], ..asked.clone() }));
         // A twin at full precision is made in the page: there is nothing to load.
         let small = Chosen { sizes: Some(vec![Size::Small]), ..asked.chosen.clone() };
         let alone = Compared { features: vec!["parallel-load".to_owned()], chosen: small, ..asked };
-        let found = [Found { label: "chromium".to_owned(), problem: None }];
         assert!(matches!(compared(&alone, &found), Err(PlanError::Empty(_))));
         let packed = Compared { precisions: vec![Precision::Int8], ..alone };
         assert!(

@@ -146,8 +146,8 @@ fn notes(comparison: &Comparison) -> Vec<String> {
     if comparison.kind == Kind::Features {
         notes.push(
             "Loading, compiling and the first inference are parts of the start, which is measured as a whole, from the job's \
-             beginning: parts may overlap. A browser may keep shaders that it compiled from one page to the next, and then \
-             only its first round makes all of them."
+             beginning: parts may overlap. Browsers keep what they compiled of modules and shaders for the next page, unless \
+             each try has one of its own, as those of features of the start have."
                 .to_owned(),
         );
     }

@@ -387,7 +387,7 @@ fn rows_by_the_thousand_are_those_of_one_at_a_time() {
             .flat_map(|table| {
                 let sql = format!("SELECT ({table})::VARCHAR FROM {table} ORDER BY ALL");
                 database
-                    .rows(&sql, params![], |row| row.get::<_, String>(0))
+                    .rows(&sql, duckdb::params![], |row| row.get::<_, String>(0))
                     .unwrap_or_else(|e| panic!("{e}"))
             })
             .collect()

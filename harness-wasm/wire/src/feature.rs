@@ -96,6 +96,14 @@ impl Feature {
         }
     }
 
+    /// Whether it changes how a model starts, or the build that it starts in.
+    pub const fn is_of_start(&self) -> bool {
+        matches!(
+            self,
+            Self::RelaxedSimd | Self::Simd128 | Self::ShadersAhead | Self::ShadersLazy | Self::ParallelLoad
+        )
+    }
+
     /// The backends that it means something to.
     pub const fn backends(&self) -> &'static [Backend] {
         match self {

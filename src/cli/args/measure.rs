@@ -45,6 +45,12 @@ impl MeasureArgs {
         self.interval_width.map(|share| share.0).or(usual)
     }
 
+    /// As many as it takes, where nothing else is said and `auto` is what is usual.
+    pub(in crate::cli) fn or_auto(&self, auto: bool) -> Self {
+        let usual = (auto && self.number().is_none()).then_some(Samples::Auto);
+        Self { samples: self.samples.or(usual), ..self.clone() }
+    }
+
     /// Seconds of inferences that each of so many rounds may take, where something but a number ends it.
     pub(in crate::cli) fn budget_of(&self, rounds: u16) -> Option<f64> {
         let given = self.time_budget.or_else(|| self.width().map(|_| BUDGET_S));
@@ -136,7 +142,9 @@ mod tests {
         assert_eq!(args.budget_of(4), Some(0.5));
         let auto = MeasureArgs { samples: Some(Samples::Auto), ..MeasureArgs::default() };
         assert_eq!((auto.width(), auto.budget_of(5)), (Some(0.05), Some(2.0)));
-        let args = MeasureArgs { samples: Some(Samples::Number(7)), ..MeasureArgs::default() };
+        assert_eq!(MeasureArgs::default().or_auto(true).width(), Some(0.05));
+        assert_eq!(MeasureArgs::default().or_auto(false).number(), None);
+        let args = MeasureArgs { samples: Some(Samples::Number(7)), ..MeasureArgs::default() }.or_auto(true);
         assert_eq!(args.budget_of(4), None);
         assert_eq!((args.number(), args.width()), (Some(7), None));
     }

@@ -13,7 +13,8 @@ use crate::cli::{machine, out, table};
 use crate::collect::{Given, Sources, packed_precision};
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{
-    Cell, Compared, DEFAULT_PROFILE, ModelClass, Plan, Size, compared, precisions_of, with_opposites,
+    Cell, Compared, DEFAULT_PROFILE, ModelClass, Plan, Size, are_of_start, compared, precisions_of,
+    with_opposites,
 };
 use crate::render::{ComparisonFormat, render_comparison, sheet};
 use crate::store::{Database, RunSelection};
@@ -108,6 +109,8 @@ fn plan(asked: &Asked<'_>, machine: &Machine) -> Result<Plan, Failure> {
         }
     }
     let features = asked.features.clone().unwrap_or_default();
+    // A browser of its own has compiled nothing yet: how long that goes on cannot be known beforehand.
+    let measure = args.measure.or_auto(are_of_start(&features));
     let (name, usual) = match asked.kind {
         Kind::Precisions => ("compare-precisions", PRECISIONS.to_vec()),
         Kind::Platforms => ("compare-platforms", PRECISIONS[..1].to_vec()),
@@ -124,10 +127,10 @@ fn plan(asked: &Asked<'_>, machine: &Machine) -> Result<Plan, Failure> {
         precisions: asked.precisions.map_or(usual, <[_]>::to_vec),
         packed,
         features,
-        samples: args.measure.number().unwrap_or(SAMPLES).div_ceil(u32::from(args.rounds)),
-        interval_width: args.measure.width(),
-        time_budget_s: args.measure.budget_of(args.rounds),
-        cool_down_s: args.measure.cool_down,
+        samples: measure.number().unwrap_or(SAMPLES).div_ceil(u32::from(args.rounds)),
+        interval_width: measure.width(),
+        time_budget_s: measure.budget_of(args.rounds),
+        cool_down_s: measure.cool_down,
     };
     compared(&wanted, &machine.found).exit(ExitStatus::Usage)
 }
