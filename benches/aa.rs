@@ -96,6 +96,7 @@ impl Told {
             weights: None,
             outputs: None,
             texts: None,
+            phases: None,
         });
         let rows = comparison(Kind::Features, "aa", &measured).rows;
         let latency = &rows[1].latency;

@@ -14,8 +14,8 @@ impl Database {
     pub fn apply(&self, entries: &[Entry]) -> Result<(), StoreError> {
         self.connection.execute_batch("BEGIN TRANSACTION")?;
         let mut bulk = Bulk::default();
-        let each = entries.iter().filter(|entry| !bulk.take(entry));
-        let applied = each.map(|entry| Rows { db: &self.connection, entry }.write()).collect::<Written>();
+        let mut others = entries.iter().filter(|entry| !bulk.take(entry));
+        let applied = others.try_for_each(|entry| Rows { db: &self.connection, entry }.write());
         let applied = applied.and_then(|()| bulk.write(&self.connection));
         self.connection.execute_batch(if applied.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
         applied
