@@ -96,6 +96,7 @@ impl Told {
             weights: None,
             outputs: None,
             texts: None,
+            phases: None,
         });
         let rows = comparison(Kind::Features, "aa", &measured).rows;
         let latency = &rows[1].latency;
@@ -153,6 +154,7 @@ fn view(profile: &str) -> CellView {
         implementation: None,
         agreement: None,
         accuracy: None,
+        perplexity: None,
         median_ms: None,
         timing: None,
         doubt: None,

@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::Context;
+use webmatrix::collect::{Entry, JOURNAL_VERSION, Record};
 use webmatrix::store::Database;
+use webmatrix_wire::{AttemptId, Envelope, Message, Sample};
 
 /// Cells of the run, each with an attempt.
 const CELLS: usize = 1000;
@@ -21,7 +23,11 @@ fn main() -> anyhow::Result<()> {
     drop(Database::open(&file)?);
     let begun = Instant::now();
     fill(&file, samples / CELLS)?;
-    println!("{samples} samples of {CELLS} cells: written in {:.1} s", begun.elapsed().as_secs_f64());
+    println!("{samples} samples of {CELLS} cells: made in {:.1} s", begun.elapsed().as_secs_f64());
+    println!(
+        "{samples} samples from a journal: written in {:.1} s",
+        written(folder.path(), samples / CELLS)?
+    );
     let mut over = Vec::new();
     for format in ["html", "json", "markdown", "csv", "jsonl"] {
         let report = folder.path().join(format!("report.{format}"));
@@ -64,6 +70,30 @@ fn peak_kib(child: &mut std::process::Child) -> anyhow::Result<Option<u64>> {
         }
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
+}
+
+/// Seconds that the store takes for the samples of so many attempts, each handed over at its end.
+fn written(folder: &std::path::Path, each: usize) -> anyhow::Result<f64> {
+    let database = Database::open(&folder.join("written.duckdb"))?;
+    let begun = Instant::now();
+    for attempt in 0..CELLS {
+        let attempt = AttemptId(format!("A{attempt:025}"));
+        let said = |index: usize| Entry {
+            version: JOURNAL_VERSION,
+            run: "01R".to_owned(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            record: Record::Received {
+                attempt: attempt.clone(),
+                envelope: Envelope {
+                    seq: index as u64,
+                    at_ms: index as f64,
+                    message: Message::Sample(Sample { index: index as u32, warmup: index == 0, ms: 5.0 }),
+                },
+            },
+        };
+        database.apply(&(0..each).map(said).collect::<Vec<_>>())?;
+    }
+    Ok(begun.elapsed().as_secs_f64())
 }
 
 /// One run of many cells, each with so many samples: rows as the writer would leave them, made by the database itself.

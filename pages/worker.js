@@ -23,17 +23,32 @@ const shared = [
 
 const unsupported = (text) => Object.assign(new Error(text), { kind: "unsupported" });
 
-function choose(wanted) {
+// Why a module is not taken, in the engine's words.
+const refusal = (bytes) => {
+  try {
+    new WebAssembly.Module(new Uint8Array(bytes));
+  } catch (error) {
+    return `${error?.name ?? "Error"}: ${error?.message ?? error}`;
+  }
+  return "no reason was given";
+};
+
+// The build for a job: `variant` is what it must have besides SIMD128, `relaxed` whether relaxed SIMD is to be in it.
+function choose({ variant, relaxed: wanted }) {
   if (!validates(simd)) throw new Error("this browser does not validate WebAssembly SIMD128");
-  if (wanted === "threads") {
+  const can = validates(relaxed);
+  const taken = wanted ?? can;
+  let reason = can ? "a relaxed SIMD module validates" : "a relaxed SIMD module does not validate";
+  if (wanted === true && !can) throw unsupported(`${reason}: ${refusal(relaxed)}`);
+  if (wanted === true) reason = `relaxed SIMD was asked for; ${reason}`;
+  if (wanted === false) reason = "SIMD128 alone was asked for";
+  if (variant === "threads") {
     if (!globalThis.crossOriginIsolated) throw unsupported("threads share memory: crossOriginIsolated is false here");
     if (!validates(shared)) throw unsupported("a module with shared memory and atomics does not validate");
-    if (!validates(relaxed)) return { variant: "threads", reason: "threads were asked for; a relaxed SIMD module does not validate" };
-    return { variant: "relaxed-threads", reason: "threads were asked for; a relaxed SIMD module validates" };
+    return { variant: taken ? "relaxed-threads" : "threads", reason: `threads were asked for; ${reason}` };
   }
-  if (wanted) return { variant: wanted, reason: "asked for" };
-  if (!validates(relaxed)) return { variant: "simd", reason: "a relaxed SIMD module does not validate" };
-  return { variant: "relaxed", reason: "a relaxed SIMD module validates" };
+  if (variant) return { variant, reason: "asked for" };
+  return { variant: taken ? "relaxed" : "simd", reason };
 }
 
 // The runtimes that ours can be measured beside: a module of the page each, which a job loads when it needs it.
@@ -66,7 +81,7 @@ onmessage = async ({ data: { attempt, token, started } }) => {
     const response = await fetch(`/api/attempts/${attempt}/job`, { headers: { authorization: `Bearer ${token}` } });
     if (!response.ok) throw new Error(`the job could not be fetched: ${response.status} ${await response.text()}`);
     const job = await response.text();
-    const { variant, reason } = choose(JSON.parse(job).variant);
+    const { variant, reason } = choose(JSON.parse(job));
     const script = `/harness/${variant}/harness.js`;
     globalThis.threads = threads(script);
     const before = performance.now();
@@ -84,7 +99,7 @@ onmessage = async ({ data: { attempt, token, started } }) => {
       batch = harness?.last_words(text);
     } catch {}
     batch ??= JSON.stringify({
-      wire_version: 7,
+      wire_version: 8,
       attempt,
       messages: [{ seq: 0, at_ms: performance.now(), message: { failed: { kind: error?.kind ?? "error", stage: "start", text } } }],
     });

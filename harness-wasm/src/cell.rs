@@ -1,17 +1,19 @@
 //! A cell's job: load the model, step down the backends until one stands, measure, upload.
 
+use futures_util::future::join;
 use webmatrix_engine::backend::webgpu::WebGpu;
 use webmatrix_engine::backend::webnn::WebNn;
-use webmatrix_engine::backend::{self, Split};
+use webmatrix_engine::backend::{self, Made, Split};
 use webmatrix_engine::plan::caches::Caches;
 use webmatrix_engine::run::{Loaded, Options, Sampling, Span, Witness, measure, trace as engine_trace};
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_wire::{
     Backend, BackendFacts, CellJob, FailureKind, Generation, Job, LogLevel, Memory, Message, ModelSource,
-    OpCount, Phase, StepDown,
+    OpCount, Phase, Pipelines, StepDown,
 };
 
 use crate::file::File;
+use crate::load::Loader;
 use crate::probe::timer_step_us;
 use crate::report::{Failure, Reporter};
 use crate::schedule::schedule;
@@ -26,15 +28,25 @@ pub(crate) async fn run(job: &Job, cell: &CellJob, reporter: &Reporter) -> Resul
     reporter.metric("timer_step", timer_step_us(), "us");
     reporter.progress("Loading the model", 0.05).await?;
     let start = now();
-    let loaded = load(cell, reporter).await?;
+    let loader = Loader::of(cell, reporter.client());
+    let (loaded, mut early) = if loader.is_at_once() && cell.backends.first() == Some(&Backend::WebGpu) {
+        // The files are asked for first: what waits for the network waits beside the device.
+        let (loaded, early) = join(load(cell, &loader), early(job, cell, &loader)).await;
+        (loaded?, Some(early))
+    } else {
+        (load(cell, &loader).await?, None)
+    };
     reporter.timing(Phase::Load, now() - start);
+    if loader.told().requests > 0 {
+        reporter.send(Message::Loaded(loader.told()));
+    }
     cell.holds(loaded.weights.is_quantised())
         .map_err(|text| Failure::new(FailureKind::Error, "load", text))?;
 
     let mut steps_down = Vec::new();
     for &backend in &cell.backends {
         reporter.progress("Creating the backend", 0.2).await?;
-        match on_backend(job, cell, backend, &loaded, &steps_down, reporter).await {
+        match on_backend(job, cell, backend, early.take(), &loaded, &steps_down, reporter).await {
             // The last preference has nothing below it: its failure is the cell's.
             Err(failure)
                 if failure.kind == FailureKind::Unsupported && Some(&backend) != cell.backends.last() =>
@@ -48,23 +60,31 @@ pub(crate) async fn run(job: &Job, cell: &CellJob, reporter: &Reporter) -> Resul
     Err(Failure::new(FailureKind::Error, "backend", "the job names no backend"))
 }
 
-async fn load(cell: &CellJob, reporter: &Reporter) -> Result<Loaded, Failure> {
+/// A WebGPU device that was made while files came, and how many milliseconds that took.
+struct Early {
+    device: Result<(webgpu::WebDevice, BackendFacts), Failure>,
+    ms: f64,
+}
+
+async fn early(job: &Job, cell: &CellJob, loader: &Loader<'_>) -> Early {
+    loader.note_device();
+    let start = now();
+    let device = webgpu::WebDevice::create(job.nonce, &cell.features).await;
+    Early { device, ms: now() - start }
+}
+
+async fn load(cell: &CellJob, loader: &Loader<'_>) -> Result<Loaded, Failure> {
     let engine = |error: webmatrix_engine::Error| Failure::engine("load", &error);
-    let fetch = async |name: &str| {
-        let fetched = reporter.client().file(name).await;
-        fetched.map_err(|text| Failure::new(FailureKind::Error, "load", text))
-    };
     match &cell.model {
         ModelSource::Files { config, preprocessor, weights, inputs } => {
-            let (config, inputs) = (fetch(config).await?, fetch(inputs).await?);
-            let preprocessor = match preprocessor {
-                Some(name) => Some(fetch(name).await?),
-                None => None,
-            };
-            let mut shards = Vec::with_capacity(weights.len());
-            for name in weights {
-                shards.push((name.clone(), fetch(name).await?));
-            }
+            let mut names = vec![config.as_str(), inputs.as_str()];
+            names.extend(preprocessor.as_deref());
+            names.extend(weights.iter().map(String::as_str));
+            let mut files = loader.files(&names).await?.into_iter();
+            let mut next = || files.next().unwrap_or_default();
+            let (config, inputs) = (next(), next());
+            let preprocessor = preprocessor.is_some().then(&mut next);
+            let shards = weights.iter().cloned().zip(files).collect();
             Loaded::from_files(&cell.class, &config, preprocessor.as_deref(), shards, &inputs).map_err(engine)
         }
         ModelSource::Twin { size, seed, batch, tokens } => {
@@ -81,13 +101,15 @@ async fn on_backend(
     job: &Job,
     cell: &CellJob,
     backend: Backend,
+    early: Option<Early>,
     loaded: &Loaded,
     steps_down: &[StepDown],
     reporter: &Reporter,
 ) -> Result<(), Failure> {
     let start = now();
+    let before = early.as_ref().map(|early| early.ms);
     let created = |facts: BackendFacts| {
-        reporter.timing(Phase::Device, now() - start);
+        reporter.timing(Phase::Device, before.unwrap_or(now() - start));
         BackendFacts { steps_down: steps_down.to_vec(), ..facts }
     };
     match backend {
@@ -97,7 +119,10 @@ async fn on_backend(
             finish(cell, loaded, cpu, facts, reporter).await
         }
         Backend::WebGpu => {
-            let (device, facts) = webgpu::WebDevice::create(job.nonce, &cell.features).await?;
+            let (device, facts) = match early {
+                Some(early) => early.device?,
+                None => webgpu::WebDevice::create(job.nonce, &cell.features).await?,
+            };
             finish(cell, loaded, WebGpu::new(device), created(facts), reporter).await
         }
         Backend::WebNn => {
@@ -136,7 +161,9 @@ async fn finish<B: backend::Backend>(
         reporter.log(LogLevel::Warn, format!("run on the host: {refusal}"));
     }
     let (dispatches, threads, kernels) = (measured.dispatches, measured.threads, measured.kernels);
-    let told = BackendFacts { ops, dispatches, threads, kernels, ..facts };
+    let pipelines =
+        measured.pipelines.map(|Made { ahead, within, together }| Pipelines { ahead, within, together });
+    let told = BackendFacts { ops, dispatches, threads, kernels, pipelines, ..facts };
     reporter.send(Message::Backend(Box::new(told)));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| Failure::engine("outputs", &error))?;
     reporter.outputs(measured.outputs.into_keys().collect(), &bytes).await
@@ -158,7 +185,7 @@ fn options(cell: &CellJob) -> Options {
 /// to hold against the oracle.
 pub(crate) async fn trace(job: &Job, cell: &CellJob, reporter: &Reporter) -> Result<(), Failure> {
     reporter.progress("Loading the model", 0.05).await?;
-    let loaded = load(cell, reporter).await?;
+    let loaded = load(cell, &Loader::of(cell, reporter.client())).await?;
     reporter.progress("Tracing", 0.3).await?;
     match cell.backends.first() {
         Some(Backend::Wasm) => traced(cell, &loaded, threads::cpu(&cell.features).await?, reporter).await,
@@ -204,13 +231,10 @@ impl Witness for Reporter {
     }
 
     fn span(&self, span: Span, ms: f64) {
-        self.timing(
-            match span {
-                Span::Compile => Phase::Compile,
-                Span::First => Phase::First,
-            },
-            ms,
-        );
+        match span {
+            Span::Compile => self.timing(Phase::Compile, ms),
+            Span::First => self.first(ms),
+        }
     }
 
     fn sample(&self, index: u32, warmup: bool, ms: f64) {

@@ -4,7 +4,7 @@ use js_sys::{Object, Uint8Array};
 use wasm_bindgen::JsValue;
 use webmatrix_wire::{AttemptId, Batch};
 
-use crate::sys::{breathe, fetch, object};
+use crate::sys::{breathe, fetch, fetch_part, object};
 
 /// Speaks to the controller for one attempt.
 #[derive(Clone, Debug)]
@@ -28,7 +28,22 @@ impl Client {
 
     /// Fetches a file of the job by its name.
     pub(crate) async fn file(&self, name: &str) -> Result<Vec<u8>, String> {
-        fetch(&format!("{}/files/{name}", self.base), "GET", &self.headers(None), &JsValue::UNDEFINED).await
+        self.part(name, None).await.map(|(bytes, _)| bytes)
+    }
+
+    /// Fetches a file, or so many bytes of it from an offset on, with the length of the whole where a part came.
+    pub(crate) async fn part(
+        &self,
+        name: &str,
+        part: Option<(usize, usize)>,
+    ) -> Result<(Vec<u8>, Option<usize>), String> {
+        let headers = self.headers(None);
+        if let Some((from, bytes)) = part {
+            let range = format!("bytes={from}-{}", from + bytes.max(1) - 1);
+            crate::sys::set(&headers, "range", &range.as_str().into());
+        }
+        let url = format!("{}/files/{name}", self.base);
+        fetch_part(&url, "GET", &headers, &JsValue::UNDEFINED).await
     }
 
     /// Posts a batch. Tries again, because acceptance is idempotent and a lost batch is lost evidence.

@@ -53,7 +53,7 @@ pub(crate) async fn run(
     let before = witness.dispatches(backend);
     let start = now();
     let first = session.run(&inputs).await?;
-    reporter.timing(Phase::First, now() - start);
+    reporter.first(now() - start);
     let of_one = witness.dispatches(backend) - before;
 
     let mut pace = Pace::of(schedule(cell));

@@ -7,6 +7,7 @@ mod cell;
 mod client;
 mod file;
 mod limits;
+mod load;
 mod memory;
 mod ops;
 mod pairs;
@@ -53,6 +54,11 @@ pub async fn run(
         return Err(wasm_bindgen::JsError::new(&text));
     }
     let variant: Variant = variant.parse()?;
+    // What was loaded is a fact, and this code was compiled for one build.
+    if variant.is_relaxed() != cfg!(target_feature = "relaxed-simd") {
+        let text = format!("the page says that it loaded the build {variant}, and this is another");
+        return Err(wasm_bindgen::JsError::new(&text));
+    }
     let client = Client::new(&job.attempt, &token);
     let reporter = Reporter::new(client, &job.attempt, show);
     reporter.title(&job.title);

@@ -99,6 +99,8 @@ pub(crate) struct Reporter {
     /// What went on when messages were last sent, and when that was.
     sent: Cell<(&'static str, f64)>,
     outputs: RefCell<Vec<String>>,
+    /// When the job began.
+    began: f64,
     show: Function,
 }
 
@@ -111,6 +113,7 @@ impl Reporter {
             queue: RefCell::default(),
             sent: Cell::new(("", 0.0)),
             outputs: RefCell::default(),
+            began: now(),
             show,
         }
     }
@@ -143,6 +146,12 @@ impl Reporter {
 
     pub(crate) fn timing(&self, phase: Phase, ms: f64) {
         self.send(Message::Timing(Timing { phase, ms: ms.max(0.0) }));
+    }
+
+    /// The first inference is over, and with it the start.
+    pub(crate) fn first(&self, ms: f64) {
+        self.timing(Phase::First, ms);
+        self.timing(Phase::Start, now() - self.began);
     }
 
     pub(crate) fn sample(&self, index: u32, warmup: bool, ms: f64) {

@@ -200,6 +200,26 @@ impl WebDevice {
         call(&self.device, "createBuffer", &[descriptor.into()]).unwrap_or(JsValue::UNDEFINED)
     }
 
+    /// Of a compute pipeline, with the shader's module.
+    fn pipeline_descriptor(
+        &self,
+        label: &str,
+        wgsl: &str,
+        constants: &[(&'static str, f64)],
+    ) -> Result<Object> {
+        let module = object(&[("label", label.into()), ("code", wgsl.into())]);
+        let module =
+            call(&self.device, "createShaderModule", &[module.into()]).map_err(|e| self.fault(&e))?;
+        let constants: Vec<(&str, JsValue)> =
+            constants.iter().map(|(name, value)| (*name, (*value).into())).collect();
+        let compute = object(&[
+            ("module", module),
+            ("entryPoint", "main".into()),
+            ("constants", object(&constants).into()),
+        ]);
+        Ok(object(&[("label", label.into()), ("layout", "auto".into()), ("compute", compute.into())]))
+    }
+
     fn encoder(&self) -> Encoder {
         call(&self.device, "createCommandEncoder", &[]).unwrap_or(JsValue::UNDEFINED).unchecked_into()
     }
@@ -213,6 +233,7 @@ impl WebDevice {
 impl Device for WebDevice {
     type Buffer = JsValue;
     type Pipeline = JsValue;
+    type Asked = JsValue;
     type Group = JsValue;
 
     const NAME: &'static str = "webgpu";
@@ -247,21 +268,18 @@ impl Device for WebDevice {
         let _ = call(&self.queue, "writeBuffer", &[buffer.clone(), 0.into(), Uint8Array::from(bytes).into()]);
     }
 
-    async fn pipeline(&self, label: &str, wgsl: &str, constants: &[(&'static str, f64)]) -> Result<JsValue> {
-        let module = object(&[("label", label.into()), ("code", wgsl.into())]);
-        let module =
-            call(&self.device, "createShaderModule", &[module.into()]).map_err(|e| self.fault(&e))?;
-        let constants: Vec<(&str, JsValue)> =
-            constants.iter().map(|(name, value)| (*name, (*value).into())).collect();
-        let compute = object(&[
-            ("module", module),
-            ("entryPoint", "main".into()),
-            ("constants", object(&constants).into()),
-        ]);
-        let descriptor =
-            object(&[("label", label.into()), ("layout", "auto".into()), ("compute", compute.into())]);
-        let promise = call(&self.device, "createComputePipelineAsync", &[descriptor.into()]);
-        self.or_lost(&promise.map_err(|e| self.fault(&e))?).await
+    fn ask(&self, label: &str, wgsl: &str, constants: &[(&'static str, f64)]) -> Result<JsValue> {
+        let descriptor = self.pipeline_descriptor(label, wgsl, constants)?;
+        call(&self.device, "createComputePipelineAsync", &[descriptor.into()]).map_err(|e| self.fault(&e))
+    }
+
+    async fn asked(&self, asked: JsValue) -> Result<JsValue> {
+        self.or_lost(&asked).await
+    }
+
+    fn at_once(&self, label: &str, wgsl: &str, constants: &[(&'static str, f64)]) -> Result<JsValue> {
+        let descriptor = self.pipeline_descriptor(label, wgsl, constants)?;
+        call(&self.device, "createComputePipeline", &[descriptor.into()]).map_err(|e| self.fault(&e))
     }
 
     fn group(&self, pipeline: &JsValue, bindings: &[Binding<'_, JsValue>]) -> JsValue {

@@ -134,6 +134,14 @@ function cost({ quantisation: how, reference, outputs }) {
   ];
 }
 
+function surprise({ perplexity, tokens, ratio, reference }) {
+  const range = ({ value, lo, hi }) => `${fixed(value, 4)}${lo === null ? "" : ` (${fixed(lo, 4)}–${fixed(hi, 4)})`}`;
+  return facts([
+    ["perplexity", `${range(perplexity)}, over ${tokens.toLocaleString("en")} tokens`],
+    ["beside full precision", ratio && `${range(ratio)} times that of ${reference}`],
+  ]);
+}
+
 function agreement(told) {
   return table(["output", "elements", "max |y−e|", "max relative", "cosine", "verdict"],
     told.outputs.map((o) => [o.name, o.elements.toLocaleString("en"), small(o.max_abs), small(o.max_rel), fixed(o.cosine, 6), o.ok ? "✓ within tolerance" : `✗ ${o.fault ?? "outside tolerance"}`]), { label: "Outputs beside the independent answer" });
@@ -147,6 +155,7 @@ function ran(attempt) {
     ["known answer", said.challenge ? "computed in this attempt, from a number drawn for it" : null],
     ["dispatches", said.dispatches],
     ["threads", said.threads],
+    ["pipelines made", said.pipelines && `${said.pipelines.ahead} before any inference, ${said.pipelines.within} within one, at most ${said.pipelines.together} at once`],
     ["device type asked for", said.webnn_device_type],
     ["adapter", adapter && [adapter.vendor, adapter.architecture, adapter.device, adapter.description, adapter.is_fallback ? "fallback adapter" : ""].filter(Boolean).join(" · ")],
     ["steps down", said.steps_down?.map((step) => `${step.from}: ${step.reason}`).join("; ")],
@@ -235,6 +244,7 @@ export async function cellPage(run, id, found) {
     section("Where it leaves the oracle", cell.trace && trace(run, cell.trace)),
     section("What the outputs say", cell.says.length ? preformatted(cell.says.join("\n"), "What the outputs say") : null),
     section("What the precision costs", cell.accuracy ? cost(cell.accuracy) : null),
+    section("How the text surprises it", cell.perplexity ? surprise(cell.perplexity) : null),
     section("Time of an inference", look === "software" && cell.samples.length ? el("p", { class: "note" }, "A software GPU: these times say nothing about WebGPU's speed.") : null, times(run, at, cell), spreadOut(cell.timing),
       cell.metrics.length ? table(["metric", "value", "unit"], cell.metrics.map(([name, value, unit]) => [name, rounded(value), unit]), { label: "Metrics", classes: "plain numbers dense" }) : null),
     section("Memory", cell.memory ? memory(cell.memory) : null),

@@ -12,6 +12,7 @@ const MOST_DRAWN = 4000;
 /** What a cell can be charted by, and its unit. */
 const MEASURES = {
   median: ["time of an inference", "ms"],
+  "phase.start": ["start, to the first result", "ms"],
   "phase.first": ["first inference", "ms"],
   "phase.compile": ["compiling", "ms"],
   "phase.load": ["loading", "ms"],

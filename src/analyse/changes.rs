@@ -285,6 +285,7 @@ mod tests {
             reason: None,
             agreement: None,
             accuracy: None,
+            perplexity: None,
             attempt: Some(cell.into()),
             wall_ms: None,
             page_ms: None,

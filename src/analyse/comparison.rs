@@ -5,9 +5,12 @@
 
 mod outputs;
 
-use serde::Serialize;
-use webmatrix_wire::{EvidenceGrade, Precision, Status};
+use std::collections::HashMap;
 
+use serde::Serialize;
+use webmatrix_wire::{EvidenceGrade, Feature, Precision, Status};
+
+use super::perplexity::{self, surprisals};
 use super::speed;
 use super::stats::{Estimate, FEWEST, median, ratio_in_turn, ratio_of_medians_apart};
 use super::view::CellView;
@@ -24,7 +27,8 @@ pub enum Kind {
     Precisions,
     /// Browsers with their backends: latency against the first place, accuracy against fp32 there.
     Platforms,
-    /// Features, each alone: all but accuracy against the same cell without any, accuracy against fp32 without any.
+    /// Features, each alone: all but accuracy against the same cell without any, or with the one that stands for the feature's
+    /// absence; accuracy against fp32 without any.
     Features,
 }
 
@@ -53,7 +57,13 @@ pub struct Measured<'a> {
     pub outputs: Option<&'a [u8]>,
     /// The texts that it was to score, as tokens: equally long; none if it had another task.
     pub texts: Option<&'a [Vec<i64>]>,
+    /// Milliseconds of the parts of its start, by the times that it was run; none where nobody asks.
+    pub phases: Option<&'a Phases>,
 }
+
+/// The parts of a start by their names (`load device compile first start`): a list for each time that the cell was run, of one
+/// number, or of none where it was not told.
+pub type Phases = HashMap<&'static str, Vec<Vec<f64>>>;
 
 /// Cells beside one another: the stable machine form.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -102,6 +112,9 @@ pub struct Row {
     pub memory: Option<Memory>,
     /// How long it takes.
     pub latency: Latency,
+    /// How long it takes until the first result is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starting: Option<Starting>,
     /// What its outputs lose.
     pub accuracy: Option<Accuracy>,
     /// How surprised it is by the text that it was given.
@@ -136,6 +149,21 @@ pub struct Latency {
     pub in_turn: bool,
     /// What may be concluded: `faster`, `slower`, `no difference shown`, or why nothing.
     pub says: String,
+}
+
+/// How long the parts of a start take, each beside the cell that latency is held against.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Starting {
+    /// Fetching (or making) config, weights and inputs.
+    pub load: Latency,
+    /// Making the device.
+    pub device: Latency,
+    /// Building graphs, making pipelines, uploading weights.
+    pub compile: Latency,
+    /// The first inference.
+    pub first: Latency,
+    /// Everything from the job's beginning to the end of the first inference: parts may overlap.
+    pub start: Latency,
 }
 
 /// How far outputs are from those of the model at full precision.
@@ -203,9 +231,11 @@ impl<'a> Among<'a> {
         at(Precision::Fp16).or_else(|| at(Precision::Fp32))
     }
 
-    /// The same with no feature switched on.
+    /// The same with no feature switched on, or with the one that stands for the absence of the cell's.
     fn plain(&self, cell: &Cell) -> Option<&'a Measured<'a>> {
-        let wanted = Cell { profile: DEFAULT_PROFILE.to_owned(), ..cell.clone() };
+        let without = cell.profile.parse::<Feature>().ok().and_then(|feature| feature.opposite());
+        let profile = without.map_or_else(|| DEFAULT_PROFILE.to_owned(), |feature| feature.to_string());
+        let wanted = Cell { profile, ..cell.clone() };
         self.first(|known, _| *known == wanted)
     }
 
@@ -246,6 +276,7 @@ impl<'a> Among<'a> {
             doubt: view.doubt.clone(),
             memory: None,
             latency: Latency::default(),
+            starting: None,
             accuracy: None,
             perplexity: None,
             efficiency: None,
@@ -260,13 +291,12 @@ impl<'a> Among<'a> {
             Kind::Precisions | Kind::Platforms => self.coarser(cell),
         };
         row.memory = memory(measured, other);
-        row.latency = latency(
-            measured,
-            match self.kind {
-                Kind::Precisions | Kind::Features => other,
-                Kind::Platforms => self.first_place(cell),
-            },
-        );
+        let beside = match self.kind {
+            Kind::Precisions | Kind::Features => other,
+            Kind::Platforms => self.first_place(cell),
+        };
+        row.latency = latency(measured, beside);
+        row.starting = measured.phases.is_some().then(|| starting(measured, beside));
         let full = self.full(cell);
         row.accuracy = match full {
             Some(full) if full.view.id == view.id => None,
@@ -333,6 +363,24 @@ fn latency(measured: &Measured<'_>, against: Option<&Measured<'_>>) -> Latency {
     Latency { median_ms, against: id, ratio, in_turn, says: text.to_owned() }
 }
 
+fn starting(measured: &Measured<'_>, against: Option<&Measured<'_>>) -> Starting {
+    let part = |name: &str| {
+        let of = |cell: &Measured<'_>| {
+            cell.phases.and_then(|phases| phases.get(name)).cloned().unwrap_or_default()
+        };
+        let (own, others) = (of(measured), against.map(of).unwrap_or_default());
+        let against = against.map(|against| Measured { rounds: &others, ..*against });
+        latency(&Measured { rounds: &own, ..*measured }, against.as_ref())
+    };
+    Starting {
+        load: part("load"),
+        device: part("device"),
+        compile: part("compile"),
+        first: part("first"),
+        start: part("start"),
+    }
+}
+
 /// Whether two cells were run in turn, often enough to draw rounds. Browsers have their turns one after another.
 pub(super) fn are_in_turn(a: &Measured<'_>, b: &Measured<'_>) -> bool {
     a.view.browser == b.view.browser && a.rounds.len() == b.rounds.len() && a.rounds.len() >= FEWEST
@@ -354,12 +402,12 @@ fn recorded(view: &CellView) -> Option<Accuracy> {
 }
 
 fn perplexity(measured: &Measured<'_>, full: Option<&Measured<'_>>) -> Option<Perplexity> {
-    let nats = |cell: &Measured<'_>| outputs::surprisals(cell.outputs?, cell.texts?);
+    let nats = |cell: &Measured<'_>| surprisals(cell.outputs?, cell.texts?);
     let own = nats(measured)?;
-    let perplexity = outputs::perplexity(&own)?;
+    let perplexity = perplexity::perplexity(&own)?;
     let other = full.filter(|full| full.view.id != measured.view.id);
     let other = other.and_then(|full| Some((full.view.id.clone(), nats(full)?)));
-    let ratio = other.as_ref().and_then(|(_, full)| outputs::perplexity_ratio(&own, full));
+    let ratio = other.as_ref().and_then(|(_, full)| perplexity::ratio(&own, full));
     Some(Perplexity { perplexity, ratio, against: other.map(|(cell, _)| cell) })
 }
 

@@ -25,6 +25,7 @@ pub mod op_matrix;
 mod ops;
 mod outcome;
 mod pairs;
+mod perplexity;
 pub mod ratios;
 pub mod repro;
 pub mod run_view;

@@ -61,6 +61,7 @@ pub fn ratios(dossier: &Dossier) -> Vec<Beside> {
             weights: None,
             outputs: None,
             texts: None,
+            phases: None,
         })
         .collect();
     let places: HashMap<&str, usize> =

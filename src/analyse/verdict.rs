@@ -1,9 +1,10 @@
 //! The verdict on one attempt.
 
-use webmatrix_wire::{Backend, BackendFacts, Feature, Precision, ProbeReport, Status};
+use webmatrix_wire::{Backend, BackendFacts, Feature, Precision, ProbeReport, Status, Variant};
 
 use super::accuracy::accuracy;
 use super::ending::unfinished;
+use super::perplexity::scored;
 use super::{compare, grade, ops, unsupported};
 use crate::collect::{Case, End, GIVEN, Judge, OpVerdict, OpsRun, Verdict, is_real};
 use crate::plan::{CellModel, Thresholds};
@@ -30,6 +31,7 @@ impl Judge for Rules {
             implementation: grade.implementation,
             agreement: None,
             accuracy: None,
+            perplexity: None,
             reason: grade.reason,
         };
         let (status, reason) = match case.end {
@@ -64,8 +66,10 @@ fn reads_packed(facts: &BackendFacts) -> bool {
 }
 
 /// Whether what ran made use of a feature, where that can be told.
-fn switched_on(feature: &Feature, facts: Option<&BackendFacts>) -> bool {
+fn switched_on(feature: &Feature, case: &Case<'_>) -> bool {
+    let (facts, (variant, loaded)) = (case.facts, case.harness);
     let threads = || facts.and_then(|facts| facts.threads).unwrap_or(1);
+    let pipelines = || facts.and_then(|facts| facts.pipelines);
     let kernels = || facts.into_iter().flat_map(|facts| facts.kernels.keys());
     match feature {
         Feature::Threads(number) => *number == Some(1) || threads() > 1,
@@ -85,6 +89,11 @@ fn switched_on(feature: &Feature, facts: Option<&BackendFacts>) -> bool {
         Feature::Caches(_) => {
             facts.is_some_and(|facts| facts.ops.iter().any(|op| op.op == "quantize" && op.count > 0))
         }
+        Feature::RelaxedSimd => variant.is_some_and(Variant::is_relaxed),
+        Feature::Simd128 => variant.is_some_and(|variant| !variant.is_relaxed()),
+        Feature::ShadersAhead => pipelines().is_some_and(|made| made.together > 1 && made.within == 0),
+        Feature::ShadersLazy => pipelines().is_some_and(|made| made.within > 0 && made.ahead == 0),
+        Feature::ParallelLoad => loaded.is_some_and(|loaded| loaded.together > 1),
         // The evidence names every op that the host ran, and every scheme.
         Feature::WebNnHost(_) | Feature::Weights(_) => true,
     }
@@ -114,7 +123,7 @@ impl Rules {
         if let Some(scheme) = Feature::scheme(case.features).filter(|scheme| !stored(scheme)) {
             return fail(Status::Error, format!("no matrix is stored in {scheme}, which was asked for"));
         }
-        if let Some(feature) = Feature::all(case.features).find(|feature| !switched_on(feature, case.facts)) {
+        if let Some(feature) = Feature::all(case.features).find(|feature| !switched_on(feature, case)) {
             return fail(
                 Status::Error,
                 format!("{feature} was asked for, and nothing that ran made use of it"),
@@ -128,6 +137,9 @@ impl Rules {
             Err(error) => return fail(Status::Error, format!("there is no answer to compare with: {error}")),
         };
         verdict.accuracy = case.quantised.and_then(|(how, full)| accuracy(how, full.as_ref().ok()?, outputs));
+        let full = case.quantised.and_then(|(_, full)| full.as_ref().ok());
+        let full = full.map(|full| (full.source.as_str(), &*full.tensors));
+        verdict.perplexity = case.texts.and_then(|texts| scored(outputs, texts, full));
         let mut fail = |status, reason: String| {
             verdict.status = status;
             verdict.reason = Some(reason);
@@ -165,7 +177,7 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use safetensors::{Dtype, tensor::TensorView};
-    use webmatrix_wire::{BackendFacts, Challenge, Done, EvidenceGrade, OpCount};
+    use webmatrix_wire::{BackendFacts, Challenge, Done, EvidenceGrade, Loaded, OpCount, Pipelines};
 
     use webmatrix_wire::{Failed, FailureKind};
 
@@ -187,6 +199,7 @@ mod tests {
         features: Vec<String>,
         end: End,
         facts: Option<BackendFacts>,
+        harness: (Option<Variant>, Option<Loaded>),
         outputs: Option<Vec<u8>>,
         reference: Result<Reference, String>,
         quantised: Option<Quantisation>,
@@ -210,6 +223,7 @@ mod tests {
                     dispatches: 0,
                     ..BackendFacts::new(Backend::Wasm)
                 }),
+                harness: (Some(Variant::Relaxed), None),
                 outputs: Some(tensors([1.0, 2.0])),
                 reference: Ok(Reference { source: "test".into(), tensors: tensors([1.0, 2.0]).into() }),
                 quantised: None,
@@ -223,8 +237,10 @@ mod tests {
                 nonce: NONCE,
                 end: &self.end,
                 facts: self.facts.as_ref(),
+                harness: self.harness,
                 outputs: self.outputs.as_deref(),
                 reference: &self.reference,
+                texts: None,
                 quantised: self.quantised.as_ref().map(|how| (how, &self.reference)),
             })
         }
@@ -295,6 +311,49 @@ mod tests {
         for other in ["gemm", "gemm@16x8", "gemv@128"] {
             assert!(!tiled(other).is_green(), "{other}");
         }
+    }
+
+    #[test]
+    fn a_build_is_believed_when_it_ran() {
+        let on = |feature: &str, variant: Option<Variant>| {
+            let mut attempt = Attempt::good();
+            attempt.features = vec![feature.to_owned()];
+            attempt.harness.0 = variant;
+            attempt.verdict().is_green()
+        };
+        for relaxed in [Variant::Relaxed, Variant::RelaxedThreads] {
+            assert!(on("relaxed-simd", Some(relaxed)) && !on("simd128", Some(relaxed)));
+        }
+        assert!(on("simd128", Some(Variant::Simd)) && !on("relaxed-simd", Some(Variant::Simd)));
+        assert!(!on("simd128", None) && !on("relaxed-simd", None));
+    }
+
+    #[test]
+    fn when_pipelines_were_made_is_believed_as_it_was_counted() {
+        let on = |feature: &str, ahead: u32, within: u32, together: u32| {
+            let mut attempt = Attempt::good();
+            attempt.features = vec![feature.to_owned()];
+            attempt.facts.iter_mut().for_each(|facts| {
+                facts.pipelines = Some(Pipelines { ahead, within, together });
+            });
+            attempt.verdict().is_green()
+        };
+        assert!(on("shaders-ahead", 9, 0, 9) && on("shaders-lazy", 0, 9, 1));
+        // One after another is what is usual; made both ways is neither.
+        assert!(!on("shaders-ahead", 9, 0, 1) && !on("shaders-lazy", 9, 0, 1));
+        assert!(!on("shaders-ahead", 9, 1, 9) && !on("shaders-lazy", 1, 9, 1));
+    }
+
+    #[test]
+    fn loading_at_once_is_believed_when_requests_overlapped() {
+        let on = |together: Option<u32>| {
+            let mut attempt = Attempt::good();
+            attempt.features = vec!["parallel-load".to_owned()];
+            attempt.harness.1 =
+                together.map(|together| Loaded { requests: 3, together, ..Loaded::default() });
+            attempt.verdict().is_green()
+        };
+        assert!(on(Some(3)) && !on(Some(1)) && !on(None));
     }
 
     #[test]

@@ -123,6 +123,7 @@ mod tests {
                 outputs,
             }),
             accuracy: None,
+            perplexity: None,
             reason: (status != Status::Pass).then(|| "the cell's reason".to_owned()),
         }
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, Status};
 
 use super::timing::TimingView;
-use crate::collect::{Accuracy, Agreement, Statement, Task, is_real};
+use crate::collect::{Accuracy, Agreement, Perplexity, Statement, Task, is_real};
 use crate::store::{AnswerRow, CellRow};
 
 /// One cell of one run. Its fields, in this order, are the stable machine form (`jsonl`).
@@ -43,6 +43,9 @@ pub struct CellView {
     /// What the precision costs; none at full precision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<AccuracyView>,
+    /// How surprised it is by the texts that it was given to be scored by; none where it was given none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<Perplexity>,
     /// Median of the timed inferences.
     pub median_ms: Option<f64>,
     /// How they are spread.
@@ -126,6 +129,7 @@ impl CellView {
                 agreement: accuracy.agreement(),
                 reference: accuracy.reference,
             }),
+            perplexity: row.perplexity.and_then(|text| serde_json::from_str(&text).ok()),
             median_ms: row.median_ms,
             timing: None,
             doubt: None,

@@ -164,18 +164,24 @@ fn thresholds(file: Option<&Path>) -> Result<Thresholds, Failure> {
     Thresholds::parse(&name, &text).exit(ExitStatus::BadData)
 }
 
+/// The text of a file that a flag names.
+pub(super) fn read_text(flag: &str, file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Failure::text(ExitStatus::BadData, format!("{flag} {}: {error}", file.display())))
+}
+
 /// What the models of `--weights` work on. A twin has inputs of its own, and is not given others unsaid.
 pub(super) fn given(args: &GivenArgs, plan: &Plan) -> Result<Given, Failure> {
     let given = Given {
         images: args.image.clone(),
         audio: args.audio.clone(),
         texts: args.text.clone(),
-        corpus: None,
+        corpus: args.corpus.as_deref().map(|file| read_text("--corpus", file)).transpose()?,
     };
     match plan.runnable().find(|cell| cell.size != Size::Own) {
         Some(cell) if !given.is_empty() => {
             let text = format!(
-                "--image, --audio and --text are for the models of --weights, and {cell} is none: choose with --models"
+                "--image, --audio, --text and --corpus are for the models of --weights, and {cell} is none: choose with --models"
             );
             Err(Failure::text(ExitStatus::Usage, text))
         }

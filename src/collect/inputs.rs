@@ -108,7 +108,9 @@ fn made(
     let tokenizer = folder.join(text::TOKENIZER);
     if let Some(corpus) = &given.corpus {
         if !text::is_continued(model) || !text::is_read(model, &seeded) {
-            return Err(format!("--text: {class} continues no text, so no text surprises it: leave it out"));
+            return Err(format!(
+                "{class} continues no text, so no text surprises it: leave it out of what is scored by one"
+            ));
         }
         if !tokenizer.is_file() {
             return Err(format!("--text: {} is missing: it says how text is read", tokenizer.display()));

@@ -239,6 +239,9 @@ impl<'a> Lane<'a> {
         number: u32,
     ) -> Result<Option<Decided>, CollectError> {
         let cell = prepared.cell;
+        if self.ctx.settings.run.fresh_browsers {
+            self.close().await;
+        }
         let session = if cell.is_native() {
             None
         } else {
@@ -305,6 +308,7 @@ impl<'a> Lane<'a> {
             title,
             deadline_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
             variant: kind.variant(),
+            relaxed: kind.relaxed(),
             nonce: getrandom::u32().map_err(|error| CollectError::Random(error.to_string()))?,
             kind,
         })
@@ -358,8 +362,10 @@ impl<'a> Lane<'a> {
                 nonce: job.nonce,
                 end: &end,
                 facts: watch.facts.as_ref(),
+                harness: (watch.variant, watch.loaded),
                 outputs: watch.outputs.as_deref(),
                 reference: &*prepared.reference(watch.outputs.as_ref()).await,
+                texts: prepared.texts.as_deref(),
                 quantised: prepared.quantised.as_ref().map(|(how, full)| (&**how, &**full)),
             })),
         };

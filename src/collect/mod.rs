@@ -68,8 +68,8 @@ pub use source::{OwnWeights, Sources};
 pub use stop::Stop;
 pub use subject::{SubjectError, SubjectFolder, peer_files};
 pub use verdict::{
-    Accuracy, Agreement, Case, Cost, Judge, OpVerdict, OpsRun, OutputAccuracy, OutputAgreement, Reference,
-    Verdict, is_real, is_unexpected,
+    Accuracy, Agreement, Case, Cost, Estimated, Judge, OpVerdict, OpsRun, OutputAccuracy, OutputAgreement,
+    Perplexity, Reference, Verdict, is_real, is_unexpected,
 };
 pub use weights::{SourceError, packed_precision};
 

@@ -11,9 +11,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use pollster::block_on;
 use sha2::{Digest, Sha256};
-use webmatrix_engine::backend;
 use webmatrix_engine::backend::cpu::{Cpu, Crew, Kernels};
 use webmatrix_engine::backend::webgpu::{NativeDevice, Tuning, WebGpu, known_answer};
+use webmatrix_engine::backend::{self, Made};
 use webmatrix_engine::plan::caches::Caches;
 use webmatrix_engine::run::{
     Loaded, Options, Runner, Sampling, Schedule, Span, Until, Witness, measure, trace,
@@ -22,8 +22,8 @@ use webmatrix_engine::tensor::{read_safetensors, write_safetensors};
 use webmatrix_engine::{Error, Result};
 use webmatrix_wire::{
     AdapterFacts, AttemptId, Backend, BackendFacts, CellJob, Challenge, Done, Envelope, Failed, FailureKind,
-    Feature, Generation, Hello, Job, JobKind, Memory, Message, Metric, ModelSource, OpCount, Phase, Progress,
-    Sample, Timing, Tokens, Variant,
+    Feature, Generation, Hello, Job, JobKind, Memory, Message, Metric, ModelSource, OpCount, Phase,
+    Pipelines, Progress, Sample, Timing, Tokens, Variant,
 };
 
 use crate::serve::{FileSource, Files, Inbox};
@@ -105,13 +105,13 @@ impl Witness for Scribe<'_, '_> {
     }
 
     fn span(&self, span: Span, ms: f64) {
-        self.timing(
-            match span {
-                Span::Compile => Phase::Compile,
-                Span::First => Phase::First,
-            },
-            ms,
-        );
+        match span {
+            Span::Compile => self.timing(Phase::Compile, ms),
+            Span::First => {
+                self.timing(Phase::First, ms);
+                self.timing(Phase::Start, self.now());
+            }
+        }
     }
 
     fn sample(&self, index: u32, warmup: bool, ms: f64) {
@@ -240,7 +240,9 @@ async fn finish<B: backend::Backend>(
     let measured = measure(loaded, backend, options(cell), schedule, scribe).await?;
     let ops = OpCount::of(measured.tally, facts.backend);
     let (dispatches, threads, kernels) = (measured.dispatches, measured.threads, measured.kernels);
-    let told = BackendFacts { ops, dispatches, threads, kernels, ..facts };
+    let pipelines =
+        measured.pipelines.map(|Made { ahead, within, together }| Pipelines { ahead, within, together });
+    let told = BackendFacts { ops, dispatches, threads, kernels, pipelines, ..facts };
     scribe.say(Message::Backend(Box::new(told)));
     let bytes = write_safetensors(&measured.outputs).map_err(|error| failed("outputs", &error))?;
     scribe.0.borrow_mut().hand_in(bytes);

@@ -129,6 +129,11 @@ impl Sources {
         }
     }
 
+    /// The texts that the cell's model is given to be scored by, as [`Self::tokens`]; none if it has another task.
+    pub(super) fn scored(&self, cell: &Cell, seed: u64) -> Option<Vec<Vec<i64>>> {
+        self.given.corpus.as_ref().and_then(|_| self.tokens(cell, seed))
+    }
+
     /// The texts that the cell's model is given, as tokens, equally long; none if it reads none.
     pub fn tokens(&self, cell: &Cell, seed: u64) -> Option<Vec<Vec<i64>>> {
         let material = self.material(cell, seed).ok()?;

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use webmatrix_engine::ops::cases;
-use webmatrix_wire::{Backend, BackendFacts, EvidenceGrade, Implementation, OpCase, ProbeReport, Status};
+use webmatrix_wire::{
+    Backend, BackendFacts, EvidenceGrade, Implementation, Loaded, OpCase, ProbeReport, Status, Variant,
+};
 
 use super::end::End;
 use super::quantisation::Quantisation;
@@ -23,6 +25,9 @@ pub struct Verdict {
     /// What the precision costs; none at full precision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<Accuracy>,
+    /// How surprised it is by the texts that it was given to be scored by; none where it was given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<Perplexity>,
     /// Why it is not a pass, or why the evidence is not better: for people.
     pub reason: Option<String>,
 }
@@ -36,6 +41,7 @@ impl Verdict {
             implementation: None,
             agreement: None,
             accuracy: None,
+            perplexity: None,
             reason: Some(reason.into()),
         }
     }
@@ -107,6 +113,32 @@ pub struct OutputAgreement {
     pub cosine: Option<f64>,
     /// What is wrong with it.
     pub fault: Option<String>,
+}
+
+/// How surprised a model is by texts: no part of the verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Perplexity {
+    /// e to the mean surprise of a token, in nats.
+    pub perplexity: Estimated,
+    /// Tokens that it is the mean over.
+    pub tokens: u64,
+    /// It over that of the answer at full precision, token by token; none where that is the cell's own, or there is none.
+    pub ratio: Option<Estimated>,
+    /// Where that answer comes from.
+    pub reference: Option<String>,
+}
+
+/// A measure with its 95 % interval; of too few it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Estimated {
+    /// Of the whole sample.
+    pub value: f64,
+    /// The lower end.
+    pub lo: Option<f64>,
+    /// The upper end.
+    pub hi: Option<f64>,
 }
 
 /// How a quantised cell's outputs compare with those at full precision: no part of the verdict.
@@ -267,10 +299,14 @@ pub struct Case<'a> {
     pub end: &'a End,
     /// What the page says about its backend.
     pub facts: Option<&'a BackendFacts>,
+    /// The harness build that ran, and how its files came, as far as that was told.
+    pub harness: (Option<Variant>, Option<Loaded>),
     /// The outputs, as they came.
     pub outputs: Option<&'a [u8]>,
     /// The independent answer, or why there is none.
     pub reference: &'a Result<Reference, String>,
+    /// Texts that it was given to be scored by, as tokens; none if it had another task.
+    pub texts: Option<&'a [Vec<i64>]>,
     /// What was done to the weights, and the answer at full precision; none where that is the cell's own.
     pub quantised: Option<(&'a Quantisation, &'a Result<Reference, String>)>,
 }

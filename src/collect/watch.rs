@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use webmatrix_wire::{BackendFacts, Envelope, Message, OpCase, Pair, PeerFacts, ProbeReport};
+use webmatrix_wire::{
+    BackendFacts, Envelope, Loaded, Message, OpCase, Pair, PeerFacts, ProbeReport, Variant,
+};
 
 use super::end::{End, Mortal};
 use super::recorder::Said;
@@ -38,6 +40,10 @@ pub(super) struct Watch {
     last_word: Option<End>,
     /// What the page said of its backend, the latest.
     pub(super) facts: Option<BackendFacts>,
+    /// The harness build that said hello.
+    pub(super) variant: Option<Variant>,
+    /// How the page's files came.
+    pub(super) loaded: Option<Loaded>,
     /// What the page found, for a probe.
     pub(super) probe: Option<ProbeReport>,
     /// What the page said of op cases, in its order.
@@ -63,6 +69,8 @@ impl Watch {
             unclear: None,
             last_word: None,
             facts: None,
+            variant: None,
+            loaded: None,
             probe: None,
             op_cases: Vec::new(),
             peer: None,
@@ -103,14 +111,15 @@ impl Watch {
             }
             Message::Probe(report) => self.probe = Some(*report),
             Message::OpCase(case) => self.op_cases.push(case),
+            Message::Hello(hello) => self.variant = Some(hello.variant),
+            Message::Loaded(loaded) => self.loaded = Some(loaded),
             Message::Backend(facts) => self.facts = Some(*facts),
             Message::Peer(facts) => self.peer = Some(facts),
             Message::Pair(pair) if !pair.warmup => self.pairs.push(pair),
             Message::Sample(sample) if !sample.warmup => self.samples.push(sample.ms),
             Message::Done(done) => self.last_word = Some(End::Done(done)),
             Message::Failed(failed) => self.last_word = Some(End::Failed(failed)),
-            Message::Hello(_)
-            | Message::Timing(_)
+            Message::Timing(_)
             | Message::Sample(_)
             | Message::Pair(_)
             | Message::Tokens(_)

@@ -134,6 +134,9 @@ pub enum Metric {
     /// Milliseconds of the first inference.
     #[serde(rename = "phase.first")]
     First,
+    /// Milliseconds from the job's beginning to the end of the first inference.
+    #[serde(rename = "phase.start")]
+    Start,
     /// Bytes of the weights as the page holds them, scales included.
     WeightBytes,
     /// Bits that a weight takes on average over the whole model.
@@ -153,6 +156,9 @@ pub enum Metric {
     /// Of logits, the mean Kullback–Leibler divergence from full precision, in nats.
     #[serde(rename = "accuracy.divergence")]
     Divergence,
+    /// Of texts, the perplexity over that at full precision.
+    #[serde(rename = "perplexity.ratio")]
+    PerplexityRatio,
 }
 
 /// What figures of a metric are, and with it which evidence counts.
@@ -168,7 +174,7 @@ pub enum MetricKind {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Latency,
         Self::TimeToFirstToken,
         Self::TokensPerSecond,
@@ -178,6 +184,7 @@ impl Metric {
         Self::Device,
         Self::Compile,
         Self::First,
+        Self::Start,
         Self::WeightBytes,
         Self::BitsPerWeight,
         Self::Held,
@@ -185,6 +192,7 @@ impl Metric {
         Self::Cosine,
         Self::Agreement,
         Self::Divergence,
+        Self::PerplexityRatio,
     ];
 
     /// Its one spelling.
@@ -199,6 +207,7 @@ impl Metric {
             Self::Device => "phase.device",
             Self::Compile => "phase.compile",
             Self::First => "phase.first",
+            Self::Start => "phase.start",
             Self::WeightBytes => "weight_bytes",
             Self::BitsPerWeight => "bits_per_weight",
             Self::Held => "memory.total",
@@ -206,6 +215,7 @@ impl Metric {
             Self::Cosine => "accuracy.cosine",
             Self::Agreement => "accuracy.agreement",
             Self::Divergence => "accuracy.divergence",
+            Self::PerplexityRatio => "perplexity.ratio",
         }
     }
 
@@ -213,7 +223,7 @@ impl Metric {
     pub const fn kind(self) -> MetricKind {
         match self {
             Self::WeightBytes | Self::BitsPerWeight | Self::Held | Self::CachePerToken => MetricKind::Size,
-            Self::Cosine | Self::Agreement | Self::Divergence => MetricKind::Accuracy,
+            Self::Cosine | Self::Agreement | Self::Divergence | Self::PerplexityRatio => MetricKind::Accuracy,
             _ => MetricKind::Time,
         }
     }

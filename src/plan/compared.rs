@@ -24,6 +24,10 @@ pub struct Compared {
     pub features: Vec<String>,
     /// Timed inferences a cell.
     pub samples: u32,
+    /// Fewer are enough where the median's 95 % interval is no wider than this part of it.
+    pub interval_width: Option<f64>,
+    /// Seconds of inferences a cell at most.
+    pub time_budget_s: Option<f64>,
     /// Seconds of rest before each try at a cell.
     pub cool_down_s: Option<u32>,
 }
@@ -38,15 +42,19 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
     let run = RunSettings {
         warmup: WARMUP,
         samples: asked.samples,
+        interval_width: asked.interval_width,
+        time_budget_s: asked.time_budget_s,
         cool_down_s: asked.cool_down_s.unwrap_or_default(),
+        // What a browser keeps of one cell's module or shaders would be the next one's start, and not every other's alike.
+        fresh_browsers: are_of_start(&asked.features),
         ..RunSettings::default()
     };
     let chosen = &asked.chosen;
     let mut matrix = chosen.matrix(asked.name, precisions, run, found);
-    for feature in &asked.features {
+    for feature in with_opposites(&asked.features) {
         let profile = Profile { features: vec![feature.clone()] };
         if matrix.profiles.insert(feature.clone(), profile).is_none() {
-            matrix.axes.profiles.push(feature.clone());
+            matrix.axes.profiles.push(feature);
         }
     }
     let mut plan = chosen.plan(&matrix, found)?;
@@ -99,6 +107,21 @@ fn beside_features(plan: &mut Plan) {
     });
 }
 
+/// Whether any of them changes how a model starts, or the build that it starts in.
+pub fn are_of_start(features: &[String]) -> bool {
+    Feature::all(features).any(|feature| feature.is_of_start())
+}
+
+/// Features, each behind the one that stands for its absence, where doing without is not what is usual.
+pub fn with_opposites(features: &[String]) -> Vec<String> {
+    let mut all = Vec::with_capacity(features.len());
+    for name in features {
+        all.extend(name.parse::<Feature>().ok().and_then(|feature| Some(feature.opposite()?.to_string())));
+        all.push(name.clone());
+    }
+    all
+}
+
 /// What is usual where features are asked for and no precision is: full, and half for a feature that is of it alone.
 pub fn precisions_of(features: &[String]) -> Vec<Precision> {
     let half = Feature::all(features).any(|feature| feature == Feature::ShaderF16);
@@ -110,6 +133,7 @@ mod tests {
     use webmatrix_wire::Backend;
 
     use super::*;
+    use crate::plan::model::Size;
 
     fn chosen(models: &[&str], backends: &[Backend]) -> Chosen {
         let models = models.iter().map(|model| (*model).to_owned()).collect();
@@ -174,6 +198,41 @@ mod tests {
         ");
         assert_eq!(precisions_of(&asked.features), [Precision::Fp32, Precision::Fp16]);
         assert_eq!(precisions_of(&["threads".to_owned()]), [Precision::Fp32]);
+    }
+
+    #[test]
+    fn a_feature_that_is_usual_stands_beside_its_absence() {
+        let asked = Compared {
+            name: "compare features",
+            chosen: chosen(&["bert"], &[Backend::Wasm, Backend::WebGpu]),
+            precisions: vec![Precision::Fp32],
+            features: ["relaxed-simd", "shaders-ahead", "parallel-load"].map(str::to_owned).to_vec(),
+            samples: 5,
+            ..Compared::default()
+        };
+        insta::assert_snapshot!(lines(&asked), @r"
+        chromium/bert@tiny/webmatrix/wasm/fp32/default
+        chromium/bert@tiny/webmatrix/wasm/fp32/simd128
+        chromium/bert@tiny/webmatrix/wasm/fp32/relaxed-simd
+        chromium/bert@tiny/webmatrix/wasm/fp32/parallel-load
+        chromium/bert@tiny/webmatrix/webgpu/fp32/default
+        chromium/bert@tiny/webmatrix/webgpu/fp32/shaders-lazy
+        chromium/bert@tiny/webmatrix/webgpu/fp32/shaders-ahead
+        chromium/bert@tiny/webmatrix/webgpu/fp32/parallel-load
+        ");
+        let found = [Found { label: "chromium".to_owned(), problem: None }];
+        let fresh = |asked: &Compared| compared(asked, &found).is_ok_and(|plan| plan.run.fresh_browsers);
+        assert!(fresh(&asked) && !fresh(&Compared { features: vec!["threads".to_owned()], ..asked.clone() }));
+        // A twin at full precision is made in the page: there is nothing to load.
+        let small = Chosen { sizes: Some(vec![Size::Small]), ..asked.chosen.clone() };
+        let alone = Compared { features: vec!["parallel-load".to_owned()], chosen: small, ..asked };
+        assert!(matches!(compared(&alone, &found), Err(PlanError::Empty(_))));
+        let packed = Compared { precisions: vec![Precision::Int8], ..alone };
+        assert!(
+            lines(&packed).contains("bert@small/webmatrix/wasm/int8/parallel-load"),
+            "{}",
+            lines(&packed)
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::cell::{Cell, NATIVE};
 use super::found::{Catalogue, Found};
 use super::generation::Generation;
 use super::matrix::{Exclude, Matrix};
-use super::model::Runtime;
+use super::model::{Runtime, Size};
 use super::planned::Decision;
 
 /// What happens to a cell: the first reason against running the cell wins: impossible, absent, not built, not wanted.
@@ -53,12 +53,22 @@ pub(super) fn decide(
     if let Some(decision) = features_of(cell.backend, Some(cell.precision), features) {
         return decision;
     }
+    if is_made_in_page(cell) && Feature::all(features).any(|feature| feature == Feature::ParallelLoad) {
+        let reason = format!("{} is made in the page, which loads nothing of it", cell.model);
+        return never(Status::NotApplicable, reason);
+    }
     if Feature::all(features).any(|feature| matches!(feature, Feature::Caches(_)))
         && let Err(reason) = packs(cell)
     {
         return never(Status::NotApplicable, reason);
     }
     Decision::Run
+}
+
+/// Whether weights and inputs are made in the page: those of a twin that no golden stands for, at full precision.
+fn is_made_in_page(cell: &Cell) -> bool {
+    let is_golden = cell.size == Size::Tiny && cell.shape.is_usual();
+    cell.size.twin().is_some() && !is_golden && cell.precision == Precision::Fp32
 }
 
 /// Whether the cell's class can keep its caches packed.

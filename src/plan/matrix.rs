@@ -173,6 +173,14 @@ pub struct RunSettings {
     #[schemars(range(max = 3600))]
     #[serde(skip_serializing_if = "is_none")]
     pub cool_down_s: u32,
+    /// Whether each try has a browser of its own: what browsers keep of modules and shaders makes the next page's start shorter.
+    #[serde(skip_serializing_if = "is_no")]
+    pub fresh_browsers: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_no(is: &bool) -> bool {
+    !*is
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
@@ -206,6 +214,7 @@ impl Default for RunSettings {
             interval_width: None,
             time_budget_s: None,
             cool_down_s: 0,
+            fresh_browsers: false,
         }
     }
 }
@@ -434,7 +443,7 @@ mod tests {
           |
         7 | sample = 3
           | ^^^^^^
-        unknown field `sample`, expected one of `warmup`, `samples`, `retries`, `seed`, `memory_limit`, `interval_width`, `time_budget_s`, `cool_down_s`
+        unknown field `sample`, expected one of `warmup`, `samples`, `retries`, `seed`, `memory_limit`, `interval_width`, `time_budget_s`, `cool_down_s`, `fresh_browsers`
         ");
         insta::assert_snapshot!(error(&GOOD.replace("wasm", "gpu")), @r#"
         matrix m.toml: TOML parse error at line 5, column 13

@@ -36,7 +36,7 @@ pub use chosen::Chosen;
 pub use claims::{
     Against, Bound, ChosenCells, Claim, Claims, ClaimsError, Metric, MetricKind, NO_FEATURE, Query,
 };
-pub use compared::{Compared, compared, precisions_of};
+pub use compared::{Compared, are_of_start, compared, precisions_of, with_opposites};
 pub use expand::{Overrides, plan};
 pub use file::{CellModel, FileName, FileNameError, ModelFile, PinnedFile};
 pub use found::{Found, PlanError};

@@ -6,8 +6,8 @@ use tera::{Context, Tera};
 use super::RenderError;
 use super::html::STYLE;
 use super::markdown::escape;
-use super::rows::{class, cosine, latency, memory, optional, range, verdict};
-use crate::analyse::comparison::{Comparison, Kind, Row};
+use super::rows::{class, cosine, latency, memory, optional, range, ratio, verdict};
+use crate::analyse::comparison::{Comparison, Kind, Latency, Row, Starting};
 use crate::plan::DEFAULT_PROFILE;
 
 const TEMPLATE: &str = include_str!("../../reports/comparison.html");
@@ -57,6 +57,21 @@ pub fn sheet(comparison: &Comparison) -> Sheet {
         ("latency", latency),
         ("cosine", cosine),
     ];
+    if comparison.kind == Kind::Features && rows.iter().any(|row| row.starting.is_some()) {
+        // What some features change is not how long an inference takes, but when the first one is over.
+        let parts: [Column; 5] = [
+            ("loading", |row| starting(row, |start| &start.load)),
+            ("compiling", |row| starting(row, |start| &start.compile)),
+            ("first inference", |row| starting(row, |start| &start.first)),
+            ("start ms", |row| {
+                let ms = row.starting.as_ref().and_then(|start| start.start.median_ms);
+                optional(ms, |ms| format!("{ms:.1}"))
+            }),
+            ("start", |row| starting(row, |start| &start.start)),
+        ];
+        let after = columns.iter().position(|(heading, _)| *heading == "cosine").unwrap_or(columns.len());
+        columns.splice(after..after, parts);
+    }
     if rows.iter().all(|row| row.profile == DEFAULT_PROFILE) {
         columns.retain(|(heading, _)| *heading != "feature");
     }
@@ -87,20 +102,28 @@ pub fn sheet(comparison: &Comparison) -> Sheet {
     }
 }
 
+/// How many times as long a part of the start takes.
+fn starting(row: &Row, part: fn(&Starting) -> &Latency) -> String {
+    optional(row.starting.as_ref(), |start| ratio(part(start)))
+}
+
 fn notes(comparison: &Comparison) -> Vec<String> {
     let (latency, full) = match comparison.kind {
         Kind::Precisions => ("the same cell at fp16, where that passed, else at fp32", "in the same place"),
         Kind::Platforms => {
             ("the first place that was timed at the same precision", "in the first place that has it")
         }
-        Kind::Features => ("the same cell without any feature", "in the same place without any feature"),
+        Kind::Features => (
+            "the same cell without any feature, of relaxed-simd with simd128 and of shaders-ahead with shaders-lazy",
+            "in the same place without any feature",
+        ),
     };
     let turns = if comparison.interleaved {
         "Cells were run in turn, several times each: what changed on the machine meanwhile fell on all alike."
     } else {
         "Not all cells were run in turn: what changed on the machine meanwhile is a part of such ratios."
     };
-    vec![
+    let mut notes = vec![
         match comparison.kind {
             Kind::Features => "Bits and memory: weights as the page holds them, scales included, beside the same cell \
                                without any feature."
@@ -119,7 +142,16 @@ fn notes(comparison: &Comparison) -> Vec<String> {
         "In brackets: 95 % intervals, by bootstrap and of fewer than five none; of top-1 Wilson's. Efficiency: how many times smaller, times how many \
          times as fast."
             .to_owned(),
-    ]
+    ];
+    if comparison.kind == Kind::Features {
+        notes.push(
+            "Loading, compiling and the first inference are parts of the start, which is measured as a whole, from the job's \
+             beginning: parts may overlap. Browsers keep what they compiled of modules and shaders for the next page, unless \
+             each try has one of its own, as those of features of the start have."
+                .to_owned(),
+        );
+    }
+    notes
 }
 
 /// A comparison in the format asked for, but for [`ComparisonFormat::Table`], whose columns are the terminal's business.
@@ -179,6 +211,7 @@ fn html(comparison: &Comparison) -> Result<String, RenderError> {
     context.insert("headline", &headline(comparison));
     context.insert("run", &comparison.run);
     context.insert("css", STYLE);
+    context.insert("verdict", &header.iter().position(|heading| *heading == "verdict"));
     context.insert("header", &header);
     context.insert("lines", &lines);
     context.insert("notes", &notes);

@@ -3,7 +3,7 @@
 use webmatrix_wire::{EvidenceGrade, Status};
 
 use crate::analyse::Estimate;
-use crate::analyse::comparison::Row;
+use crate::analyse::comparison::{Latency, Row};
 use crate::collect::is_unexpected;
 
 pub(super) fn optional<T>(value: Option<T>, told: impl FnOnce(T) -> String) -> String {
@@ -37,9 +37,14 @@ pub(super) fn memory(row: &Row) -> String {
 
 /// How many times as long it takes, and whether that says anything.
 pub(super) fn latency(row: &Row) -> String {
-    match row.latency.ratio {
-        Some(ratio) => format!("{}, {}", range(ratio, 2), row.latency.says),
-        None => row.latency.says.clone(),
+    ratio(&row.latency)
+}
+
+/// The same of any time.
+pub(super) fn ratio(time: &Latency) -> String {
+    match time.ratio {
+        Some(ratio) => format!("{}, {}", range(ratio, 2), time.says),
+        None => time.says.clone(),
     }
 }
 

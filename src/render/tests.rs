@@ -23,6 +23,7 @@ fn cell(backend: &str, status: Option<Status>, evidence: EvidenceGrade) -> CellV
         implementation: None,
         agreement: None,
         accuracy: None,
+        perplexity: None,
         median_ms: None,
         timing: None,
         doubt: None,
@@ -347,6 +348,7 @@ fn compared() -> Comparison {
             weights: Some((100.0 * bits, bits)),
             outputs: None,
             texts: None,
+            phases: None,
         })
         .collect();
     comparison(Kind::Precisions, "R1", &cells)

@@ -38,6 +38,19 @@ pub(super) fn rounded(value: f64) -> Option<f64> {
     format!("{value:.3e}").parse().ok().filter(|value: &f64| value.is_finite())
 }
 
+/// A number with its thousands set apart: `1,000,000`.
+pub(super) fn count(number: usize) -> String {
+    let digits = number.to_string();
+    let mut told = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            told.push(',');
+        }
+        told.push(digit);
+    }
+    told
+}
+
 /// An id as a part of an address: what has a meaning in addresses, in Markdown or in HTML is percent-encoded, so that any
 /// reader of addresses gives the id back.
 pub(super) fn address(id: &str) -> String {
@@ -63,6 +76,12 @@ pub(super) fn file_name(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let told = [0, 12, 999, 1000, 123_456, 1_000_000].map(count);
+        assert_eq!(told, ["0", "12", "999", "1,000", "123,456", "1,000,000"]);
+    }
 
     #[test]
     fn what_is_not_seen_is_written_out() {

@@ -1,5 +1,6 @@
 //! The routes and their handlers.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::extract::rejection::BytesRejection;
@@ -142,7 +143,14 @@ async fn registered(
     let content_type = [(header::CONTENT_TYPE, assets::content_type(name))];
     match source {
         None => Err(missing),
-        Some(FileSource::Bytes(bytes)) => Ok((content_type, bytes.clone()).into_response()),
+        Some(FileSource::Bytes(bytes)) => match part(request.headers(), bytes.len()) {
+            None => Ok((content_type, bytes.clone()).into_response()),
+            Some(asked) => {
+                let range = format!("bytes {}-{}/{}", asked.start, asked.end - 1, bytes.len());
+                let range = [(header::CONTENT_RANGE, range)];
+                Ok((StatusCode::PARTIAL_CONTENT, content_type, range, bytes.slice(asked)).into_response())
+            }
+        },
         Some(FileSource::Disk(path)) => match ServeFile::new(path).try_call(request).await {
             Ok(response) if response.status().is_success() => Ok((content_type, response).into_response()),
             outcome => {
@@ -152,6 +160,13 @@ async fn registered(
             }
         },
     }
+}
+
+/// The bytes that a request asks for, of a file of so many; none for all of them, and for whatever else a range may say.
+fn part(headers: &HeaderMap, length: usize) -> Option<Range<usize>> {
+    let (from, to) = headers.get(header::RANGE)?.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    let (from, to): (usize, usize) = (from.parse().ok()?, to.parse().ok()?);
+    (from <= to && from < length).then(|| from..to.saturating_add(1).min(length))
 }
 
 async fn messages(

@@ -58,6 +58,7 @@ fn with(attempts: Attempts) -> Bench {
         deadline_ms: 1000,
         nonce: 5,
         variant: None,
+        relaxed: None,
         kind: JobKind::Probe {},
     };
     let files = Files::from([
@@ -124,6 +125,26 @@ async fn a_page_gets_its_job_and_files_and_nothing_else() {
     let (status, text) = bench.call("GET", "/api/attempts/a1/files/model.safetensors", "").await;
     assert_eq!(status, StatusCode::OK);
     assert!(text.starts_with("[workspace]"));
+    // Parts of either kind, and nothing that is no part of it.
+    for (file, range, content_range, body) in [
+        ("config.json", "bytes=0-0", "bytes 0-0/2", "{"),
+        ("config.json", "bytes=1-99", "bytes 1-1/2", "}"),
+        ("model.safetensors", "bytes=1-9", "", "workspace"),
+    ] {
+        let mut request = bench.request("GET", &format!("/api/attempts/a1/files/{file}"), &bench.token, "");
+        request.headers_mut().insert(header::RANGE, header::HeaderValue::from_static(range));
+        let (status, headers, text) = bench.send(request).await;
+        assert_eq!((status, text.as_str()), (StatusCode::PARTIAL_CONTENT, body), "{file} {range}");
+        let told =
+            headers.get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        assert!(told.starts_with("bytes ") && told.contains(content_range), "{told}");
+    }
+    for range in ["bytes=2-3", "bytes=1-0", "bytes=-1", "lines=0-0", "bytes=x-1"] {
+        let mut request = bench.request("GET", "/api/attempts/a1/files/config.json", &bench.token, "");
+        request.headers_mut().insert(header::RANGE, header::HeaderValue::from_static(range));
+        let (status, _, text) = bench.send(request).await;
+        assert_eq!((status, text.as_str()), (StatusCode::OK, "{}"), "{range}");
+    }
     for path in ["..%2f..%2fetc%2fpasswd", "Cargo.toml", "%00"] {
         let (status, _) = bench.call("GET", &format!("/api/attempts/a1/files/{path}"), "").await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
@@ -164,9 +185,9 @@ async fn nonsense_is_answered_with_its_reason() {
     422 {"error":"message 0: sample.ms is -2.0"}
     422 {"error":"message 0: sample.ms is 1e300"}
     422 {"error":"the batch is of attempt \"a2\", the address of another"}
-    422 {"error":"wire version 999 is not the controller's 7: reload the page"}
+    422 {"error":"wire version 999 is not the controller's 8: reload the page"}
     422 {"error":"message 7 came where 0 was due: something in between is lost"}
-    400 {"error":"not a batch: unknown variant `simple`, expected one of `hello`, `progress`, `probe`, `backend`, `op_case`, `timing`, `sample`, `peer`, `pair`, `tokens`, `memory`, `metric`, `log`, `done`, `failed` at line 1 column 60"}
+    400 {"error":"not a batch: unknown variant `simple`, expected one of `hello`, `progress`, `probe`, `loaded`, `backend`, `op_case`, `timing`, `sample`, `peer`, `pair`, `tokens`, `memory`, `metric`, `log`, `done`, `failed` at line 1 column 60"}
     "#);
     assert!(bench.kept.messages.lock().unwrap_or_else(PoisonError::into_inner).is_empty());
 }

@@ -3,6 +3,7 @@
 use duckdb::{Connection, params};
 use webmatrix_wire::{AttemptId, BackendFacts, Capability, Envelope, LogLevel, Message, Phase, ProbeReport};
 
+use super::bulk::Bulk;
 use super::{Database, StoreError};
 use crate::collect::{
     AttemptEnded, AttemptStarted, CellDecided, End, Entry, OpsDecided, Record, RunStarted, Statement, Task,
@@ -12,7 +13,10 @@ impl Database {
     /// Writes the rows of the entries, in one transaction. Entries that are in already change nothing.
     pub fn apply(&self, entries: &[Entry]) -> Result<(), StoreError> {
         self.connection.execute_batch("BEGIN TRANSACTION")?;
-        let applied = entries.iter().try_for_each(|entry| Rows { db: &self.connection, entry }.write());
+        let mut bulk = Bulk::default();
+        let mut others = entries.iter().filter(|entry| !bulk.take(entry));
+        let applied = others.try_for_each(|entry| Rows { db: &self.connection, entry }.write());
+        let applied = applied.and_then(|()| bulk.write(&self.connection));
         self.connection.execute_batch(if applied.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
         applied
     }
@@ -221,9 +225,20 @@ impl Rows<'_> {
                 }
             }
         }
+        if let (Some(attempt), Some(scored)) = (&decided.attempt, &verdict.perplexity) {
+            self.metric(attempt, "perplexity.tokens", scored.tokens as f64, "1")?;
+            let told = [("perplexity", Some(scored.perplexity)), ("perplexity.ratio", scored.ratio)];
+            for (name, told) in told.into_iter().filter_map(|(name, told)| Some((name, told?))) {
+                self.metric(attempt, name, told.value, "1")?;
+                for (end, value) in [("lo", told.lo), ("hi", told.hi)] {
+                    let Some(value) = value else { continue };
+                    self.metric(attempt, &format!("{name}.{end}"), value, "1")?;
+                }
+            }
+        }
         self.execute(
             "UPDATE cell SET status = ?, flaky = ?, evidence = ?, implementation = ?, reason = ?, reference = ?,
-                 agreement = ?, accuracy = ?, attempt = ?, wall_ms = ?, page_ms = ?, decided_at = ?
+                 agreement = ?, accuracy = ?, perplexity = ?, attempt = ?, wall_ms = ?, page_ms = ?, decided_at = ?
              WHERE run = ? AND cell = ?",
             params![
                 verdict.status.as_str(),
@@ -234,6 +249,7 @@ impl Rows<'_> {
                 verdict.agreement.as_ref().map(|agreement| &agreement.reference),
                 verdict.agreement.as_ref().map(serde_json::to_string).transpose()?,
                 verdict.accuracy.as_ref().map(serde_json::to_string).transpose()?,
+                verdict.perplexity.as_ref().map(serde_json::to_string).transpose()?,
                 decided.attempt.as_ref().map(|attempt| &attempt.0),
                 decided.cost.map(|cost| cost.wall_ms),
                 decided.cost.and_then(|cost| cost.page_ms),
@@ -277,16 +293,6 @@ impl Rows<'_> {
                 "UPDATE attempt SET variant = ? WHERE attempt = ?",
                 params![hello.variant.as_str(), attempt.0],
             ),
-            Message::Sample(sample) => self.execute(
-                "INSERT INTO sample VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                params![attempt.0, sample.index, sample.warmup, sample.ms],
-            ),
-            Message::Tokens(tokens) => tokens.ms.iter().zip(0_u32..).try_for_each(|(ms, index)| {
-                self.execute(
-                    "INSERT INTO token_event VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    params![attempt.0, tokens.sample, index, ms],
-                )
-            }),
             Message::Pair(pair) => self.execute(
                 "INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 params![attempt.0, pair.index, pair.warmup, pair.ours_first, pair.ours_ms, pair.peer_ms],
@@ -302,13 +308,17 @@ impl Rows<'_> {
                     serde_json::to_string(&peer.placed)?
                 ],
             ),
-            Message::Memory(memory) => memory.bytes.iter().try_for_each(|(kind, bytes)| {
-                // A coarse clock gives several moments the same time: the last stands for them.
-                self.execute(
-                    "INSERT OR REPLACE INTO memory_point VALUES (?, ?, ?, ?)",
-                    params![attempt.0, envelope.at_ms, kind.as_str(), bytes],
-                )
-            }),
+            Message::Loaded(loaded) => {
+                self.metric(attempt, "load.requests", f64::from(loaded.requests), "1")?;
+                self.metric(attempt, "load.together", f64::from(loaded.together), "1")?;
+                self.metric(
+                    attempt,
+                    "load.beside_device",
+                    f64::from(u8::from(loaded.beside_device)),
+                    "bool",
+                )?;
+                self.metric(attempt, "load.bytes", loaded.bytes as f64, "B")
+            }
             Message::Timing(timing) => self.metric(attempt, phase(timing.phase), timing.ms, "ms"),
             Message::Metric(metric) => self.metric(attempt, &metric.name, metric.value, &metric.unit),
             Message::Backend(facts) => self.backend(attempt, facts),
@@ -324,6 +334,8 @@ impl Rows<'_> {
             // Where it stood is of interest while it stood there; how it ended is the attempt's end, and what
             // became of op cases is their verdicts.
             Message::OpCase(_) | Message::Progress(_) | Message::Done(_) | Message::Failed(_) => Ok(()),
+            // Gathered: they come by the thousand.
+            Message::Sample(_) | Message::Tokens(_) | Message::Memory(_) => Ok(()),
         }
     }
 
@@ -354,6 +366,11 @@ impl Rows<'_> {
             "UPDATE attempt SET backend = ?, facts = ? WHERE attempt = ?",
             params![facts.backend.as_str(), serde_json::to_string(facts)?, attempt.0],
         )?;
+        if let Some(made) = facts.pipelines {
+            self.metric(attempt, "pipelines.ahead", f64::from(made.ahead), "1")?;
+            self.metric(attempt, "pipelines.within", f64::from(made.within), "1")?;
+            self.metric(attempt, "pipelines.together", f64::from(made.together), "1")?;
+        }
         for op in &facts.ops {
             self.execute(
                 "INSERT INTO op_result VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = excluded.count",
@@ -438,5 +455,6 @@ const fn phase(phase: Phase) -> &'static str {
         Phase::Device => "phase.device",
         Phase::Compile => "phase.compile",
         Phase::First => "phase.first",
+        Phase::Start => "phase.start",
     }
 }

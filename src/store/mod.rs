@@ -4,6 +4,7 @@
 //! nothing, so a journal can be replayed into a database that has some or all of it.
 
 mod apply;
+mod bulk;
 mod gate;
 mod history;
 mod memory;

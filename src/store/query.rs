@@ -93,7 +93,7 @@ impl Database {
                  timed AS (SELECT attempt, median(ms) AS ms FROM sample WHERE NOT warmup GROUP BY attempt)
             SELECT c.run, c.cell, c.browser, coalesce(told.version, b.version, ''), c.model, c.size, c.runtime,
                 c.backend, c.\"precision\", c.profile, c.status, c.flaky, c.evidence, c.implementation, c.reason,
-                c.agreement, c.accuracy, c.attempt, c.wall_ms, c.page_ms, timed.ms
+                c.agreement, c.accuracy, c.perplexity, c.attempt, c.wall_ms, c.page_ms, timed.ms
             FROM cell c
                 LEFT JOIN browser b ON b.run = c.run AND b.label = c.browser
                 LEFT JOIN told ON told.browser = c.browser

@@ -114,6 +114,8 @@ rows! {
         agreement: Option<String>,
         /// What the precision costs, JSON.
         accuracy: Option<String>,
+        /// How surprised it is by the texts that it was given, JSON.
+        perplexity: Option<String>,
         /// The attempt that decided.
         attempt: Option<String>,
         /// Navigation to last message.

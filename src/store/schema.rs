@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_measurement.sql"),
     include_str!("migrations/0008_fences.sql"),
     include_str!("migrations/0009_trace.sql"),
+    include_str!("migrations/0010_perplexity.sql"),
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (

@@ -91,6 +91,7 @@ fn entries() -> Vec<Entry> {
         deadline_ms: 1000,
         nonce: 1,
         variant: None,
+        relaxed: None,
         kind: JobKind::Probe {},
     };
     let mut verdict = Verdict::nothing_ran(Status::Pass, "");
@@ -106,6 +107,7 @@ fn entries() -> Vec<Entry> {
         dispatches: 0,
         threads: Some(2),
         kernels: BTreeMap::new(),
+        pipelines: None,
     };
     vec![
         entry(Record::RunStarted(Box::new(RunStarted {
@@ -364,4 +366,48 @@ fn who_reads_beside_the_writer_sees_what_waits_and_keeps_nobody_from_finishing()
 fn a_run_that_is_not_there_is_told() {
     let database = database(&entries());
     assert!(matches!(database.runs(&RunSelection::Id("R9".into())), Err(StoreError::NoRun(_))));
+}
+
+#[test]
+fn rows_by_the_thousand_are_those_of_one_at_a_time() {
+    let said = |at: u32| {
+        let at_ms = f64::from(at / 2);
+        let memory = webmatrix_wire::Memory::of(u64::from(at), Some(7), 0, 0, 0);
+        let tokens = webmatrix_wire::Tokens { sample: at, ms: vec![1.0, 2.0 + f64::from(at)] };
+        let sample = Sample { index: at, warmup: at < 3, ms: 5.0 + f64::from(at) };
+        [Message::Sample(sample), Message::Tokens(tokens), Message::Memory(memory)].map(|message| {
+            let envelope = Envelope { seq: u64::from(at), at_ms, message };
+            entry(Record::Received { attempt: AttemptId("A1".into()), envelope })
+        })
+    };
+    let all: Vec<Entry> = (0..300).flat_map(said).collect();
+    let told = |database: &Database| -> Vec<String> {
+        ["sample", "token_event", "memory_point"]
+            .iter()
+            .flat_map(|table| {
+                let sql = format!("SELECT ({table})::VARCHAR FROM {table} ORDER BY ALL");
+                database
+                    .rows(&sql, duckdb::params![], |row| row.get::<_, String>(0))
+                    .unwrap_or_else(|e| panic!("{e}"))
+            })
+            .collect()
+    };
+    let at_once = database(&all);
+    let one_by_one = database(&[]);
+    all.iter().for_each(|one| {
+        one_by_one.apply(std::slice::from_ref(one)).unwrap_or_else(|error| panic!("{error}"));
+    });
+    let rows = told(&at_once);
+    // Two moments share a time, and the later one stands for both: weights, activations, states, io and what is kept.
+    assert!(
+        rows.len() > 300 + 600 + 300 && rows == told(&one_by_one),
+        "{} {}",
+        rows.len(),
+        told(&one_by_one).len()
+    );
+    // What is in already changes nothing, in whatever company it comes, twice in the same too.
+    let again: Vec<Entry> = all.iter().chain(&all).cloned().chain((300..303).flat_map(said)).collect();
+    at_once.apply(&again).unwrap_or_else(|error| panic!("{error}"));
+    let more = told(&at_once);
+    assert!(more.len() > rows.len() && rows.iter().filter(|row| !more.contains(row)).count() == 0);
 }

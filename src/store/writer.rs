@@ -9,7 +9,7 @@ use super::{Database, StoreError};
 use crate::collect::{Entry, Record};
 
 /// At most this many entries wait for the end of an attempt: they are safe in the journal, and what is measured meanwhile is on
-/// the same machine. A row costs the better part of a millisecond.
+/// the same machine.
 const MOST: usize = 1 << 14;
 
 /// Hands entries to the thread that owns the connection.

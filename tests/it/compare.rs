@@ -193,7 +193,34 @@ fn perplexity_is_that_of_the_uploaded_logits() {
         );
         assert_eq!(scored["perplexity"]["count"].as_u64(), Some((rows * (window - 1)) as u64));
     }
-    assert!(estimate(&row(&told, "native-cpu", "int4")["perplexity"]["ratio"]) > 0.5);
+    let ratio = estimate(&row(&told, "native-cpu", "int4")["perplexity"]["ratio"]);
+    assert!(ratio > 0.5);
+
+    // A plain run keeps the same of each cell, beside the oracle's answer at full precision.
+    let given = ["run", "--quiet", "--models", "llama", "--weights", &weights, "--corpus", "text.txt"];
+    let cells = ["--browsers", "native", "--backends", "native-cpu", "--precisions", "fp32", "int4"];
+    let ran = webmatrix(place.path(), &[&given[..], &cells, &["--samples", "1"]].concat());
+    assert_eq!(code(&ran), 0, "{}", stderr(&ran));
+    let lines = stdout(&webmatrix(place.path(), &["report", "--format", "jsonl"]));
+    let lines: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let kept = |precision: &str| {
+        let found = lines.iter().find(|line| line["precision"] == precision && line["status"] == "pass");
+        found.unwrap_or_else(|| panic!("no {precision}: {lines:?}"))["perplexity"].clone()
+    };
+    for precision in ["fp32", "int4"] {
+        let compared = &row(&told, "native-cpu", precision)["perplexity"]["perplexity"];
+        for key in ["value", "lo", "hi"] {
+            assert_eq!(kept(precision)["perplexity"][key], compared[key], "{precision} {key}");
+        }
+        assert_eq!(kept(precision)["tokens"], compared["count"], "{precision}");
+    }
+    assert!(kept("fp32")["ratio"].is_null(), "nothing is told of itself");
+    assert_eq!(kept("int4")["reference"], "native-cpu");
+    // Kernels and oracle differ in the last digits.
+    assert!((estimate(&kept("int4")["ratio"]) / ratio - 1.0).abs() < 1e-4, "{} {ratio}", kept("int4"));
+    let twin = ["run", "--models", "llama", "--browsers", "native", "--corpus", "text.txt"];
+    let refused = webmatrix(place.path(), &twin);
+    assert!(code(&refused) == 2 && stderr(&refused).contains("--corpus are for the models of --weights"));
 }
 
 #[test]

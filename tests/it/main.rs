@@ -29,6 +29,7 @@ mod quantize;
 mod resume;
 mod serve;
 mod statuses;
+mod switches;
 mod tasks;
 mod traces;
 mod tune;

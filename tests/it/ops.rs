@@ -64,6 +64,7 @@ async fn run(label: &str, backend: Backend, features: &[&str]) -> Option<(Vec<St
         deadline_ms: 240_000,
         nonce,
         variant: kind.variant(),
+        relaxed: kind.relaxed(),
         kind,
     };
     let token = attempts.open(job, Files::new()).expect("randomness");

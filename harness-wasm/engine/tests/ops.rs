@@ -59,12 +59,23 @@ fn variants_of_kernels_agree_with_the_oracle() {
     let extensions = Extension::ALL.map(|extension| extension.name().to_owned());
     let lanes = Tuning::LANES.map(|lanes| format!("lanes-{lanes}"));
     let tiles = Tuning::TILES.map(|[x, y]| format!("tile-{x}x{y}"));
-    for feature in extensions.into_iter().chain(lanes).chain(tiles) {
+    let making = ["shaders-ahead", "shaders-lazy"].map(str::to_owned);
+    for feature in extensions.into_iter().chain(lanes).chain(tiles).chain(making) {
         let tuning = Tuning::named(std::slice::from_ref(&feature));
         assert_ne!(tuning, Tuning::default(), "{feature}");
         match pollster::block_on(NativeDevice::with(tuning)) {
             Ok(device) => {
                 let ran = run_all(WebGpu::new(device));
+                let made = ran.pipelines().unwrap_or_default();
+                assert_eq!(
+                    (made.ahead > 0, made.within > 0),
+                    (feature != "shaders-lazy", feature == "shaders-lazy")
+                );
+                if feature.starts_with("shaders-") {
+                    // One graph a case, with more than one pipeline in some.
+                    assert_eq!(made.together > 1, feature == "shaders-ahead", "{made:?}");
+                    continue;
+                }
                 let mark = feature.replace("lanes-", "@").replace("tile-", "@");
                 let used = ran.kernels().keys().filter(|name| name.ends_with(&mark)).count();
                 assert!(used > 0, "{feature}: {:?}", ran.kernels());

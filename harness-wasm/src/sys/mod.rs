@@ -138,6 +138,16 @@ pub(crate) async fn fetch(
     headers: &Object,
     body: &JsValue,
 ) -> Result<Vec<u8>, String> {
+    fetch_part(url, method, headers, body).await.map(|(bytes, _)| bytes)
+}
+
+/// As [`fetch`], with the length of the whole where what came is a part.
+pub(crate) async fn fetch_part(
+    url: &str,
+    method: &str,
+    headers: &Object,
+    body: &JsValue,
+) -> Result<(Vec<u8>, Option<usize>), String> {
     let options = object(&[("method", method.into()), ("headers", headers.into())]);
     if !body.is_undefined() {
         set(&options, "body", body);
@@ -148,7 +158,9 @@ pub(crate) async fn fetch(
         call_async(&response, "arrayBuffer", &[]).await.map_err(failed)?.unchecked_into();
     let bytes = Uint8Array::new(&buffer).to_vec();
     if flag(&response, "ok") {
-        Ok(bytes)
+        let range = call(&get(&response, "headers"), "get", &["content-range".into()]).ok();
+        let whole = range.and_then(|range| range.as_string()?.rsplit_once('/')?.1.parse().ok());
+        Ok((bytes, whole))
     } else {
         Err(format!("{method} {url}: {} {}", number(&response, "status"), String::from_utf8_lossy(&bytes)))
     }

@@ -117,6 +117,13 @@ names! {
     }
 }
 
+impl Variant {
+    /// Whether kernels may use relaxed SIMD.
+    pub const fn is_relaxed(self) -> bool {
+        matches!(self, Self::Relaxed | Self::RelaxedThreads)
+    }
+}
+
 names! {
     /// The verdict on a cell.
     Status ("status") {

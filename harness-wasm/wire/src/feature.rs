@@ -31,6 +31,18 @@ pub enum Feature {
     /// `weights-SCHEME`, such as `weights-int4-g64`: how the matrices of a quantised model are stored, in place of what the
     /// precision usually means.
     Weights(String),
+    /// `relaxed-simd`: the harness build with relaxed SIMD, and no other. It is what a page takes where the browser validates
+    /// it, so that it shows beside `simd128` only.
+    RelaxedSimd,
+    /// `simd128`: the harness build without relaxed SIMD, in place of the best that the browser validates.
+    Simd128,
+    /// `shaders-ahead`: all pipelines of a graph are asked for at once, before its weights go to the device.
+    ShadersAhead,
+    /// `shaders-lazy`: each pipeline is made when the first inference comes to it, in place of before.
+    ShadersLazy,
+    /// `parallel-load`: files are requested all at once and large ones in parts, and the device meanwhile, in place of one
+    /// after another.
+    ParallelLoad,
 }
 
 impl Feature {
@@ -45,6 +57,11 @@ impl Feature {
         "tile-4x4 … tile-128x2",
         "kv-fp16 … kv-int2",
         "weights-SCHEME",
+        "relaxed-simd",
+        "simd128",
+        "shaders-ahead",
+        "shaders-lazy",
+        "parallel-load",
     ];
 
     /// Invocations of a workgroup along one dimension, besides the usual 64.
@@ -56,8 +73,36 @@ impl Feature {
     pub const CACHES: [&'static str; 5] = ["kv-fp16", "kv-int8", "kv-int4", "kv-int3", "kv-int2"];
 
     /// Those that can be switched on alone, for whoever wants to know what each does. Layouts of workgroups are `tune`'s to find.
-    pub const EACH: [&'static str; 8] =
-        ["threads", "subgroups", "shader-f16", "kv-fp16", "kv-int8", "kv-int4", "kv-int3", "kv-int2"];
+    pub const EACH: [&'static str; 11] = [
+        "threads",
+        "relaxed-simd",
+        "subgroups",
+        "shader-f16",
+        "shaders-ahead",
+        "parallel-load",
+        "kv-fp16",
+        "kv-int8",
+        "kv-int4",
+        "kv-int3",
+        "kv-int2",
+    ];
+
+    /// The feature that stands for its absence, where doing without is not what is usual.
+    pub const fn opposite(&self) -> Option<Self> {
+        match self {
+            Self::RelaxedSimd => Some(Self::Simd128),
+            Self::ShadersAhead => Some(Self::ShadersLazy),
+            _ => None,
+        }
+    }
+
+    /// Whether it changes how a model starts, or the build that it starts in.
+    pub const fn is_of_start(&self) -> bool {
+        matches!(
+            self,
+            Self::RelaxedSimd | Self::Simd128 | Self::ShadersAhead | Self::ShadersLazy | Self::ParallelLoad
+        )
+    }
 
     /// The backends that it means something to.
     pub const fn backends(&self) -> &'static [Backend] {
@@ -66,6 +111,9 @@ impl Feature {
             // WebNN has no ops on bits.
             Self::Caches(_) => &[Backend::Wasm, Backend::WebGpu, Backend::NativeCpu, Backend::NativeGpu],
             Self::WebNnHost(_) => &[Backend::WebNn],
+            Self::RelaxedSimd | Self::Simd128 => &[Backend::Wasm],
+            Self::ShadersAhead | Self::ShadersLazy => &[Backend::WebGpu],
+            Self::ParallelLoad => &[Backend::Wasm, Backend::WebGpu, Backend::WebNn],
             Self::Weights(_) => Backend::ALL,
             Self::ShaderF16 | Self::Subgroups | Self::Lanes(_) | Self::Tile(_) => {
                 &[Backend::WebGpu, Backend::NativeGpu]
@@ -93,6 +141,15 @@ impl Feature {
         names.iter().find_map(|name| name.strip_prefix("weights-"))
     }
 
+    /// Whether they ask for a build with relaxed SIMD, or for one without; none leaves the choice to the page.
+    pub fn relaxed(names: &[String]) -> Option<bool> {
+        Self::all(names).find_map(|feature| match feature {
+            Self::RelaxedSimd => Some(true),
+            Self::Simd128 => Some(false),
+            _ => None,
+        })
+    }
+
     /// The harness build that features need; none leaves the choice to the page.
     pub fn variant(names: &[String]) -> Option<Variant> {
         Self::all(names).any(|feature| matches!(feature, Self::Threads(_))).then_some(Variant::Threads)
@@ -111,6 +168,11 @@ impl fmt::Display for Feature {
             Self::Tile([x, y]) => write!(f, "tile-{x}x{y}"),
             Self::Weights(scheme) => write!(f, "weights-{scheme}"),
             Self::Caches(name) => f.write_str(name),
+            Self::RelaxedSimd => f.write_str("relaxed-simd"),
+            Self::Simd128 => f.write_str("simd128"),
+            Self::ShadersAhead => f.write_str("shaders-ahead"),
+            Self::ShadersLazy => f.write_str("shaders-lazy"),
+            Self::ParallelLoad => f.write_str("parallel-load"),
         }
     }
 }
@@ -136,6 +198,11 @@ impl FromStr for Feature {
             "threads" => return Ok(Self::Threads(None)),
             "shader-f16" => return Ok(Self::ShaderF16),
             "subgroups" => return Ok(Self::Subgroups),
+            "relaxed-simd" => return Ok(Self::RelaxedSimd),
+            "simd128" => return Ok(Self::Simd128),
+            "shaders-ahead" => return Ok(Self::ShadersAhead),
+            "shaders-lazy" => return Ok(Self::ShadersLazy),
+            "parallel-load" => return Ok(Self::ParallelLoad),
             _ => {}
         }
         if let Some(known) = Self::CACHES.into_iter().find(|known| *known == name) {
@@ -175,6 +242,8 @@ mod tests {
             "kv-int4",
             "lanes-128",
             "tile-16x8",
+            "simd128",
+            "shaders-lazy",
         ] {
             assert_eq!(name.parse::<Feature>().map(|feature| feature.to_string()), Ok(name.to_owned()));
         }
@@ -196,7 +265,13 @@ mod tests {
     #[test]
     fn each_can_be_switched_on() {
         for name in Feature::EACH {
-            assert_eq!(name.parse::<Feature>().map(|feature| feature.to_string()), Ok(name.to_owned()));
+            let feature = name.parse::<Feature>();
+            assert_eq!(feature.as_ref().map(ToString::to_string), Ok(name.to_owned()));
+            // What stands for its absence means something to the same backends, and is no feature of its own.
+            for opposite in feature.iter().filter_map(Feature::opposite) {
+                assert_eq!(Ok(opposite.backends()), feature.as_ref().map(Feature::backends));
+                assert!(!Feature::EACH.contains(&opposite.to_string().as_str()), "{opposite}");
+            }
         }
     }
 
@@ -210,5 +285,7 @@ mod tests {
         assert_eq!(Feature::threads(&names(&["webnn-host-x", "threads-3"]), 2), 3);
         assert_eq!(Feature::variant(&names(&["threads-3"])), Some(Variant::Threads));
         assert_eq!(Feature::variant(&names(&["webnn-host-x"])), None);
+        assert_eq!(Feature::relaxed(&names(&["threads", "simd128"])), Some(false));
+        assert_eq!(Feature::relaxed(&names(&["threads"])), None);
     }
 }

@@ -37,6 +37,9 @@ pub struct Job {
     /// The harness build asked for; none lets the page choose the best that validates. The page takes the best build
     /// that has as much: `relaxed-threads` for `threads`.
     pub variant: Option<Variant>,
+    /// Whether that build is to be one with relaxed SIMD; none takes it where the browser validates it.
+    #[serde(default)]
+    pub relaxed: Option<bool>,
     /// The work.
     pub kind: JobKind,
 }
@@ -45,10 +48,22 @@ impl JobKind {
     /// The harness build that it needs; none if any will do.
     pub fn variant(&self) -> Option<Variant> {
         match self {
-            Self::Cell(cell) | Self::Trace(cell) => Feature::variant(&cell.features),
-            Self::Ops { features, .. } => Feature::variant(features),
             Self::Pairs(work) | Self::Cold { work, .. } => (work.threads > 1).then_some(Variant::Threads),
-            Self::Probe {} => None,
+            _ => Feature::variant(self.features()),
+        }
+    }
+
+    /// Whether that build is to have relaxed SIMD; none if the browser decides.
+    pub fn relaxed(&self) -> Option<bool> {
+        Feature::relaxed(self.features())
+    }
+
+    /// What is switched on.
+    fn features(&self) -> &[String] {
+        match self {
+            Self::Cell(cell) | Self::Trace(cell) => &cell.features,
+            Self::Ops { features, .. } => features,
+            Self::Pairs(_) | Self::Cold { .. } | Self::Probe {} => &[],
         }
     }
 }

@@ -22,16 +22,16 @@ pub use job::{
 };
 pub use memory::{Memory, MemoryKind};
 pub use message::{
-    AdapterFacts, BackendFacts, Batch, Challenge, Done, Envelope, Failed, FailureKind, Hello, Log, LogLevel,
-    Message, Metric, OpCase, OpCount, Pair, PeerFacts, Phase, Placed, Progress, Receipt, Sample, StepDown,
-    Timing, Tokens,
+    AdapterFacts, BackendFacts, Batch, Challenge, Done, Envelope, Failed, FailureKind, Hello, Loaded, Log,
+    LogLevel, Message, Metric, OpCase, OpCount, Pair, PeerFacts, Phase, Pipelines, Placed, Progress, Receipt,
+    Sample, StepDown, Timing, Tokens,
 };
 pub use probe::{
     Capability, EnvironmentFacts, OpSupport, ProbeReport, TimerFacts, WasmFacts, WebGpuFacts, WebNnFacts,
 };
 
 /// The version of everything in this crate. Controller and page refuse to talk across versions.
-pub const WIRE_VERSION: u32 = 7;
+pub const WIRE_VERSION: u32 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -49,6 +49,6 @@ mod tests {
             hash.update(serde_json::to_vec(&schema).expect("a schema is JSON"));
         }
         let digest = hex::encode(hash.finalize());
-        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"7 bd35183ebada368e");
+        insta::assert_snapshot!(format!("{} {}", crate::WIRE_VERSION, &digest[..16]), @"8 48cda4cc6ede7437");
     }
 }

@@ -52,6 +52,8 @@ pub enum Message {
     Progress(Progress),
     /// What the browser can do.
     Probe(Box<ProbeReport>),
+    /// How the job's files came.
+    Loaded(Loaded),
     /// What a backend really created and ran.
     Backend(Box<BackendFacts>),
     /// What came of an op case.
@@ -76,6 +78,21 @@ pub enum Message {
     Done(Done),
     /// The job cannot be finished; the last message.
     Failed(Failed),
+}
+
+/// How the files of a job came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Loaded {
+    /// Requests for files, or for parts of them.
+    pub requests: u32,
+    /// Requests that were under way at once, at most.
+    pub together: u32,
+    /// Bytes that came.
+    pub bytes: u64,
+    /// Whether the device was being made meanwhile.
+    pub beside_device: bool,
 }
 
 /// When the tokens of a timed inference came.
@@ -186,6 +203,22 @@ pub struct BackendFacts {
     /// WebGPU, such as `gemv+subgroups`.
     #[serde(default)]
     pub kernels: BTreeMap<String, u64>,
+    /// When its pipelines were made; none where there are none.
+    #[serde(default)]
+    pub pipelines: Option<Pipelines>,
+}
+
+/// When a device's pipelines were made, and how many of them at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Pipelines {
+    /// While the model was compiled, before any inference.
+    pub ahead: u32,
+    /// Within inferences, which waited for them.
+    pub within: u32,
+    /// That were being made at once, at most.
+    pub together: u32,
 }
 
 impl BackendFacts {
@@ -201,6 +234,7 @@ impl BackendFacts {
             dispatches: 0,
             threads: None,
             kernels: BTreeMap::new(),
+            pipelines: None,
         }
     }
 }
@@ -323,6 +357,8 @@ pub enum Phase {
     Compile,
     /// The first inference.
     First,
+    /// Everything from the job's beginning to the end of the first inference. Parts may overlap, so that it is not their sum.
+    Start,
 }
 
 /// A one-off duration.

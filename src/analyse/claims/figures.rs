@@ -12,6 +12,7 @@ use crate::analyse::ratios::rounds;
 use crate::analyse::speed::timed;
 use crate::analyse::stats::{Estimate, FEWEST, median, ratio_in_turn, ratio_of_medians_apart};
 use crate::analyse::view::CellView;
+use crate::collect::Estimated;
 use crate::plan::axis::BrowserKind;
 use crate::plan::{Against, Cell, ChosenCells, DEFAULT_PROFILE, Metric, MetricKind, NO_FEATURE};
 
@@ -276,12 +277,19 @@ impl<'a> Figures<'a> {
     fn measured<'m>(&'m self, at: usize, rounds: &'m [Vec<f64>]) -> Measured<'m> {
         let known = &self.cells[at];
         let outputs = self.uploaded.get(known.attempt).map(Vec::as_slice);
-        Measured { view: known.view, rounds, weights: None, outputs, texts: None }
+        Measured { view: known.view, rounds, weights: None, outputs, texts: None, phases: None }
     }
 
     /// Of outputs beside those that the same place uploaded at full precision without any feature.
     fn accuracy(&self, at: usize, metric: Metric) -> Result<Figure, &'static str> {
         let known = &self.cells[at];
+        if metric == Metric::PerplexityRatio {
+            let scored = known.view.perplexity.as_ref().ok_or("was given no text to be scored by")?;
+            let ratio = scored.ratio.ok_or("is at full precision itself, or nothing else is")?;
+            let Estimated { value, lo, hi } = ratio;
+            let value = Estimate { value, lo, hi, count: scored.tokens as usize };
+            return Ok(Figure { value, note: Some("too few tokens for an interval") });
+        }
         let full =
             Cell { precision: Precision::Fp32, profile: DEFAULT_PROFILE.to_owned(), ..known.cell.clone() };
         if full == known.cell {

@@ -8,6 +8,7 @@ use crate::analyse::Estimate;
 use crate::analyse::comparison::tests::view;
 use crate::analyse::run_view::RunView;
 use crate::analyse::view::{AccuracyView, CellView};
+use crate::collect::{Estimated, Perplexity};
 use crate::plan::{Bound, Cell};
 use crate::store::{AttemptRow, BrowserRow, CellRow, JobRow, MetricRow, RunRow, SampleRow};
 
@@ -102,6 +103,7 @@ impl Made {
             reason: None,
             agreement: None,
             accuracy: None,
+            perplexity: None,
             attempt: Some(format!("{id}#0")),
             wall_ms: None,
             page_ms: None,
@@ -444,6 +446,35 @@ fn accuracy_is_of_what_pages_uploaded() {
     let mut alone = made(2);
     alone.uploaded.clear();
     insta::assert_snapshot!(alone.told(ACCURACY), @"unmeasurable here: 2 cells of 2 models, 2 without an interval: no uploaded outputs at full precision beside it, and so no interval; the worst is 0.9900 at chromium/llama@tiny/webmatrix/wasm/int8/default");
+}
+
+#[test]
+fn perplexity_is_of_the_text_that_was_given() {
+    const QUERY: &str =
+        "metric = \"perplexity.ratio\"\ncells = { precisions = [\"int4\"] }\nbound = { at_most = 1.04 }";
+    let made = |ratios: [f64; 2]| {
+        let mut made = Made::new();
+        for (model, value) in ["qwen2", "llama"].into_iter().zip(ratios) {
+            let cell = made.add(&id(model, "wasm", "int4"), EvidenceGrade::Cpu, &[]);
+            let told = |value: f64| Estimated { value, lo: Some(value - 0.01), hi: Some(value + 0.01) };
+            cell.perplexity = Some(Perplexity {
+                perplexity: told(20.0),
+                tokens: 900,
+                ratio: Some(told(value)),
+                reference: Some("native-cpu".into()),
+            });
+        }
+        made
+    };
+    insta::assert_snapshot!(made([1.02, 1.03]).told(QUERY), @"confirmed: kept by all 2 cells of 2 models; the worst is 1.0300 (1.0200–1.0400) at chromium/llama@tiny/webmatrix/wasm/int4/default");
+    insta::assert_snapshot!(made([1.30, 1.20]).told(QUERY), @"refuted: kept by none of 2 cells of 2 models; the worst is 1.3000 (1.2900–1.3100) at chromium/qwen2@tiny/webmatrix/wasm/int4/default");
+    let mut silent = made([1.02, 1.03]);
+    silent.dossier.view.cells.iter_mut().for_each(|cell| cell.perplexity = None);
+    let told = silent.told(QUERY);
+    assert!(
+        told.starts_with("unmeasurable here") && told.contains("was given no text to be scored by"),
+        "{told}"
+    );
 }
 
 #[test]

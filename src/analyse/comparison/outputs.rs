@@ -45,26 +45,3 @@ pub(super) fn distance(outputs: &[u8], full: &[u8]) -> Option<Distance> {
     distance.divergence = stats::mean(&nats);
     any.then_some(distance)
 }
-
-/// How surprised the outputs are by every token of the texts but the first of each.
-pub(super) fn surprisals(outputs: &[u8], texts: &[Vec<i64>]) -> Option<Vec<f64>> {
-    let outputs = SafeTensors::deserialize(outputs).ok()?;
-    let logits = outputs.tensor("logits").ok()?;
-    let &[_, _, row] = logits.shape() else { return None };
-    match elements(&logits)? {
-        Elements::Floats(logits) => divergence::surprisals(&logits, row, texts),
-        Elements::Integers(_) => None,
-    }
-}
-
-/// e to the mean, with its interval.
-pub(super) fn perplexity(nats: &[f64]) -> Option<Estimate> {
-    let rows: Vec<[f64; 1]> = nats.iter().map(|nats| [*nats]).collect();
-    of_sums(&rows, |[sum], count| Some((sum / count as f64).exp()))
-}
-
-/// The perplexity of one over that of another, drawn token by token.
-pub(super) fn perplexity_ratio(own: &[f64], full: &[f64]) -> Option<Estimate> {
-    let apart: Vec<f64> = own.iter().zip(full).map(|(own, full)| own - full).collect();
-    if own.len() == full.len() { perplexity(&apart) } else { None }
-}

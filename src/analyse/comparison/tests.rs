@@ -21,6 +21,7 @@ pub(in crate::analyse) fn view(id: &str, evidence: EvidenceGrade) -> CellView {
         implementation: None,
         agreement: None,
         accuracy: None,
+        perplexity: None,
         median_ms: None,
         timing: None,
         doubt: None,
@@ -94,6 +95,7 @@ fn precisions_are_held_against_half_and_full() {
         weights: Some((bits * 100.0, bits)),
         outputs: Some(outputs),
         texts: Some(&texts),
+        phases: None,
     };
     let (uniform, other): (&'static [u8], &'static [u8]) = (uniform.leak(), other.leak());
     let cells = [
@@ -135,6 +137,7 @@ fn platforms_are_held_against_the_first_that_was_timed() {
             weights: Some((64.0, 32.0)),
             outputs: None,
             texts: None,
+            phases: None,
         })
         .collect();
     let comparison = comparison(Kind::Platforms, "r", &cells);
@@ -157,7 +160,14 @@ fn few_samples_conclude_nothing() {
     let cells: Vec<Measured<'_>> = views
         .iter()
         .zip(&rounds)
-        .map(|(view, rounds)| Measured { view, rounds, weights: None, outputs: None, texts: None })
+        .map(|(view, rounds)| Measured {
+            view,
+            rounds,
+            weights: None,
+            outputs: None,
+            texts: None,
+            phases: None,
+        })
         .collect();
     let rows = comparison(Kind::Precisions, "r", &cells).rows;
     assert_eq!(
@@ -181,7 +191,14 @@ fn cells_of_one_browser_that_took_turns_are_held_against_each_other_by_rounds() 
         let cells: Vec<Measured<'_>> = views
             .iter()
             .zip(&rounds)
-            .map(|(view, rounds)| Measured { view, rounds, weights: None, outputs: None, texts: None })
+            .map(|(view, rounds)| Measured {
+                view,
+                rounds,
+                weights: None,
+                outputs: None,
+                texts: None,
+                phases: None,
+            })
             .collect();
         let comparison = comparison(Kind::Precisions, "r", &cells);
         (comparison.interleaved, comparison.rows[1].latency.in_turn, comparison.rows[1].latency.says.clone())

@@ -26,6 +26,7 @@ fn run(id: &str, status: &str, version: &str, flags: &[&str], reason: Option<&st
         reason: reason.map(str::to_owned),
         agreement: None,
         accuracy: None,
+        perplexity: None,
         attempt: Some(format!("{id}-A")),
         wall_ms: None,
         page_ms: None,

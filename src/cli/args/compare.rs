@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use webmatrix_wire::{Backend, Feature, Precision};
 
-use super::{ConditionArgs, LaunchArgs, PathArgs, StoreArgs, SubjectArgs, one_run};
+use super::{ConditionArgs, LaunchArgs, MeasureArgs, PathArgs, StoreArgs, SubjectArgs, one_run};
 use crate::render::ComparisonFormat;
 use crate::store::RunSelection;
 
@@ -97,7 +97,7 @@ pub(in crate::cli) struct ComparedArgs {
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_MODELS", value_name = "CLASS", required_unless_present = "run")]
     pub(in crate::cli) models: Option<Vec<String>>,
     /// Compare the cells of a run that is stored, and run nothing
-    #[arg(long, env = "WEBMATRIX_RUN", value_name = "ID|latest", value_parser = one_run, conflicts_with_all = ["text", "weights", "samples"])]
+    #[arg(long, env = "WEBMATRIX_RUN", value_name = "ID|latest", value_parser = one_run, conflicts_with_all = ["text", "weights", "samples", "interval_width", "time_budget"])]
     pub(in crate::cli) run: Option<RunSelection>,
     /// A text that models of --weights that continue text are scored by: their perplexity, by the folder's tokenizer.json
     #[arg(long, env = "WEBMATRIX_COMPARE_TEXT", value_name = "FILE")]
@@ -105,12 +105,9 @@ pub(in crate::cli) struct ComparedArgs {
     /// Times that every cell is run, in turn with the others of its browser, so that what changes on the machine falls on all
     #[arg(long, default_value_t = 6, env = "WEBMATRIX_ROUNDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(in crate::cli) rounds: u16,
-    /// Timed inferences a cell, over all rounds [default: 24]
-    #[arg(long, env = "WEBMATRIX_SAMPLES", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(in crate::cli) samples: Option<u32>,
-    /// Seconds of rest before each try at a cell
-    #[arg(long, env = "WEBMATRIX_COOL_DOWN", value_name = "S", value_parser = clap::value_parser!(u32).range(0..=3600))]
-    pub(in crate::cli) cool_down: Option<u32>,
+    /// Without: 24 inferences a cell, over all rounds, and `auto` for features of the start
+    #[command(flatten)]
+    pub(in crate::cli) measure: MeasureArgs,
     /// Seconds for everything
     #[arg(long, env = "WEBMATRIX_TOTAL_DEADLINE", value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     pub(in crate::cli) total_deadline: Option<u32>,

@@ -4,20 +4,23 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
+/// Seconds of a cell's inferences at most, where only a width is given.
+const BUDGET_S: f64 = 10.0;
 /// The most inferences of one cell.
 const MOST: u32 = 10_000;
 
 /// How often and how long.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(in crate::cli) struct MeasureArgs {
-    /// Timed inferences a cell, or `auto`: warm up until times rest, then infer until the median's interval is narrow enough
+    /// Timed inferences a cell, over all rounds where there are some, or `auto`: warm up until times rest, then infer until the median's interval is narrow enough
     /// or the time is spent
     #[arg(long, env = "WEBMATRIX_SAMPLES", value_name = "N|auto")]
     pub(in crate::cli) samples: Option<Samples>,
-    /// With --samples auto: how wide the median's 95 % interval may be, as part of it [default: 5%]
+    /// With --samples auto: how wide the median's 95 % interval may be, as part of it; where a cell is run in rounds, that of each
+    /// round [default: 5%]
     #[arg(long, env = "WEBMATRIX_INTERVAL_WIDTH", value_name = "P%")]
     pub(in crate::cli) interval_width: Option<Share>,
-    /// With --samples auto: seconds of inferences a cell at most, warm-ups included [default: 10]
+    /// With --samples auto: seconds of inferences a cell at most, warm-ups included and over all rounds [default: 10]
     #[arg(long, env = "WEBMATRIX_TIME_BUDGET", value_name = "S", value_parser = positive)]
     pub(in crate::cli) time_budget: Option<f64>,
     /// Seconds of rest before each try at a cell
@@ -40,6 +43,18 @@ impl MeasureArgs {
     pub(in crate::cli) fn width(&self) -> Option<f64> {
         let usual = (self.samples == Some(Samples::Auto)).then_some(0.05);
         self.interval_width.map(|share| share.0).or(usual)
+    }
+
+    /// As many as it takes, where nothing else is said and `auto` is what is usual.
+    pub(in crate::cli) fn or_auto(&self, auto: bool) -> Self {
+        let usual = (auto && self.number().is_none()).then_some(Samples::Auto);
+        Self { samples: self.samples.or(usual), ..self.clone() }
+    }
+
+    /// Seconds of inferences that each of so many rounds may take, where something but a number ends it.
+    pub(in crate::cli) fn budget_of(&self, rounds: u16) -> Option<f64> {
+        let given = self.time_budget.or_else(|| self.width().map(|_| BUDGET_S));
+        given.map(|seconds| seconds / f64::from(rounds.max(1)))
     }
 }
 
@@ -124,7 +139,13 @@ mod tests {
     fn a_time_alone_ends_it_too() {
         let args = MeasureArgs { time_budget: Some(2.0), ..MeasureArgs::default() };
         assert_eq!((args.number(), args.width()), (Some(MOST), None));
-        let args = MeasureArgs { samples: Some(Samples::Number(7)), ..MeasureArgs::default() };
+        assert_eq!(args.budget_of(4), Some(0.5));
+        let auto = MeasureArgs { samples: Some(Samples::Auto), ..MeasureArgs::default() };
+        assert_eq!((auto.width(), auto.budget_of(5)), (Some(0.05), Some(2.0)));
+        assert_eq!(MeasureArgs::default().or_auto(true).width(), Some(0.05));
+        assert_eq!(MeasureArgs::default().or_auto(false).number(), None);
+        let args = MeasureArgs { samples: Some(Samples::Number(7)), ..MeasureArgs::default() }.or_auto(true);
+        assert_eq!(args.budget_of(4), None);
         assert_eq!((args.number(), args.width()), (Some(7), None));
     }
 }

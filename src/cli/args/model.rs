@@ -41,4 +41,7 @@ pub(in crate::cli) struct GivenArgs {
     /// Texts: an item each, or those that pictures, videos and sounds are ranked by
     #[arg(long, help_heading = INPUTS, num_args = 1.., env = "WEBMATRIX_TEXT", value_name = "TEXT")]
     pub(in crate::cli) text: Vec<String>,
+    /// A text that models that continue text are scored by: their perplexity is kept, by the folder's tokenizer.json
+    #[arg(long, help_heading = INPUTS, env = "WEBMATRIX_CORPUS", value_name = "FILE", conflicts_with_all = ["image", "audio", "text"])]
+    pub(in crate::cli) corpus: Option<PathBuf>,
 }

@@ -12,7 +12,10 @@ use crate::cli::config::{self, Machine, Places};
 use crate::cli::{machine, out, table};
 use crate::collect::{Given, Sources, packed_precision};
 use crate::error::{Exit, ExitStatus, Failure};
-use crate::plan::{Cell, Compared, DEFAULT_PROFILE, ModelClass, Plan, Size, compared, precisions_of};
+use crate::plan::{
+    Cell, Compared, DEFAULT_PROFILE, ModelClass, Plan, Size, are_of_start, compared, precisions_of,
+    with_opposites,
+};
 use crate::render::{ComparisonFormat, render_comparison, sheet};
 use crate::store::{Database, RunSelection};
 
@@ -106,6 +109,8 @@ fn plan(asked: &Asked<'_>, machine: &Machine) -> Result<Plan, Failure> {
         }
     }
     let features = asked.features.clone().unwrap_or_default();
+    // A browser of its own has compiled nothing yet: how long that goes on cannot be known beforehand.
+    let measure = args.measure.or_auto(are_of_start(&features));
     let (name, usual) = match asked.kind {
         Kind::Precisions => ("compare-precisions", PRECISIONS.to_vec()),
         Kind::Platforms => ("compare-platforms", PRECISIONS[..1].to_vec()),
@@ -122,8 +127,10 @@ fn plan(asked: &Asked<'_>, machine: &Machine) -> Result<Plan, Failure> {
         precisions: asked.precisions.map_or(usual, <[_]>::to_vec),
         packed,
         features,
-        samples: args.samples.unwrap_or(SAMPLES).div_ceil(u32::from(args.rounds)),
-        cool_down_s: args.cool_down,
+        samples: measure.number().unwrap_or(SAMPLES).div_ceil(u32::from(args.rounds)),
+        interval_width: measure.width(),
+        time_budget_s: measure.budget_of(args.rounds),
+        cool_down_s: measure.cool_down,
     };
     compared(&wanted, &machine.found).exit(ExitStatus::Usage)
 }
@@ -135,9 +142,7 @@ fn corpus(file: Option<&Path>, plan: &Plan) -> Result<Option<String>, Failure> {
         let text = format!("--text scores the models of --weights, and {cell} is none: choose with --models");
         return Err(Failure::text(ExitStatus::Usage, text));
     }
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::text(ExitStatus::BadData, format!("--text {}: {error}", file.display())))?;
-    Ok(Some(text))
+    config::read_text("--text", file).map(Some)
 }
 
 /// What the plan's cells were given to score: what is asked for again is what was given, read once a run.
@@ -155,6 +160,7 @@ fn of_stored(
     let rows = database.runs(selection).exit(ExitStatus::BadData)?;
     let run = rows.first().map(|row| row.run.clone()).unwrap_or_default();
     let args = asked.common;
+    let features = asked.features.as_deref().map(with_opposites);
     let wanted = |cell: &Cell| {
         let among = |labels: &Option<Vec<String>>, name: &str| {
             labels.as_ref().is_none_or(|labels| labels.iter().any(|label| label == name || label == "all"))
@@ -163,7 +169,7 @@ fn of_stored(
             && among(&args.subject.browsers, &cell.browser)
             && args.subject.size.as_ref().is_none_or(|sizes| sizes.contains(&cell.size))
             && asked.backends.as_ref().is_none_or(|backends| backends.contains(&cell.backend))
-            && (cell.profile == DEFAULT_PROFILE || among(&asked.features, &cell.profile))
+            && (cell.profile == DEFAULT_PROFILE || among(&features, &cell.profile))
             // What others are held against stays.
             && (matches!(cell.precision, Precision::Fp32 | Precision::Fp16)
                 || asked.precisions.is_none_or(|precisions| precisions.contains(&cell.precision)))

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::analyse::comparison::{Comparison, Kind, Measured, comparison};
+use crate::analyse::comparison::{Comparison, Kind, Measured, Phases, comparison};
 use crate::analyse::view::CellView;
 use crate::analyse::with_timings;
 use crate::cli::config::Places;
 use crate::cli::out;
 use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::Cell;
-use crate::store::{Database, OutputsRow, StoreError};
+use crate::store::{Database, MetricRow, OutputsRow, StoreError};
 
 /// Texts that cells were to score, as tokens, by the cells' ids.
 pub(super) type Texts = HashMap<String, Vec<Vec<i64>>>;
@@ -29,6 +29,7 @@ pub(super) fn of_run(
     let rows = database.cells(run).exit(ExitStatus::BadData)?;
     let rounds = rounds_of(database, run).exit(ExitStatus::BadData)?;
     let metrics = database.metrics(run).exit(ExitStatus::BadData)?;
+    let phases = phases_of(database, run, &metrics).exit(ExitStatus::BadData)?;
     let metric = |attempt: &str, name: &str| {
         metrics.iter().find(|row| row.attempt == attempt && row.name == name).map(|row| row.value)
     };
@@ -60,6 +61,7 @@ pub(super) fn of_run(
                 weights: metric(attempt, "weight_bytes").zip(metric(attempt, "bits_per_weight")),
                 outputs: outputs.get(attempt).map(Vec::as_slice),
                 texts: texts.get(&view.id).map(Vec::as_slice),
+                phases: phases.get(&view.id),
             }
         })
         .collect();
@@ -83,6 +85,35 @@ pub(super) fn rounds_of(
     }
     Ok(rounds)
 }
+
+/// The parts of the start of every time that a cell was run and passed, by the cell's id.
+fn phases_of(
+    database: &Database,
+    run: &str,
+    metrics: &[MetricRow],
+) -> Result<HashMap<String, Phases>, StoreError> {
+    let mut told: HashMap<(&str, &str), f64> = HashMap::new();
+    told.extend(metrics.iter().map(|row| ((row.attempt.as_str(), row.name.as_str()), row.value)));
+    let mut phases: HashMap<String, Phases> = HashMap::new();
+    for attempt in database.attempts(run)? {
+        let (Some(cell), Some("pass")) = (attempt.cell, attempt.status.as_deref()) else { continue };
+        let of_cell = phases.entry(cell).or_default();
+        for (part, metric) in PHASES {
+            let ms = told.get(&(attempt.attempt.as_str(), metric));
+            of_cell.entry(part).or_default().push(ms.copied().into_iter().collect());
+        }
+    }
+    Ok(phases)
+}
+
+/// The parts of a start, and the metrics that they are stored as.
+const PHASES: [(&str, &str); 5] = [
+    ("load", "phase.load"),
+    ("device", "phase.device"),
+    ("compile", "phase.compile"),
+    ("first", "phase.first"),
+    ("start", "phase.start"),
+];
 
 /// What pages uploaded, by attempt, as long as it is still what was recorded, and how many files are gone or were changed.
 pub(super) fn uploaded(rows: &[OutputsRow], out: &Path) -> (HashMap<String, Vec<u8>>, usize) {

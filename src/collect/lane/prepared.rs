@@ -19,6 +19,8 @@ pub(super) struct Prepared<'c> {
     pub(super) material: Material,
     pub(super) work: CellJob,
     pub(super) judged_by: JudgedBy,
+    /// Texts that it is given to be scored by, as tokens.
+    pub(super) texts: Option<Vec<Vec<i64>>>,
     /// What was done to weights and caches, and the answer without; none where that is the cell's own.
     pub(super) quantised: Option<(Arc<Quantisation>, Answer)>,
 }
@@ -86,7 +88,8 @@ impl Lane<'_> {
                 JudgedBy::Kept
             }
         };
-        Ok(Prepared { cell, material, work, judged_by, quantised })
+        let texts = self.ctx.sources.scored(cell, self.ctx.settings.run.seed);
+        Ok(Prepared { cell, material, work, judged_by, texts, quantised })
     }
 
     /// The answer at full precision.

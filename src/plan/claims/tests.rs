@@ -13,7 +13,7 @@ fn the_embedded_ledger_is_read() {
     let claims = embedded().claims;
     assert!(claims.iter().all(|claim| claim.query.is_some() != claim.reason.is_some()));
     let (asked, told): (Vec<&Claim>, Vec<&Claim>) = claims.iter().partition(|claim| claim.query.is_some());
-    assert!(asked.len() >= 15 && told.len() >= 5, "{} with a query, {} without", asked.len(), told.len());
+    assert!(asked.len() >= 15 && told.len() >= 3, "{} with a query, {} without", asked.len(), told.len());
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn what_is_wrong_is_named_with_the_claim() {
       |
     6 | metric = "latnecy"
       |          ^^^^^^^^^
-    unknown variant `latnecy`, expected one of `latency`, `time_to_first_token`, `tokens_per_second`, `items_per_second`, `phase.module`, `phase.load`, `phase.device`, `phase.compile`, `phase.first`, `weight_bytes`, `bits_per_weight`, `memory.total`, `memory.cache_per_token`, `accuracy.cosine`, `accuracy.agreement`, `accuracy.divergence`
+    unknown variant `latnecy`, expected one of `latency`, `time_to_first_token`, `tokens_per_second`, `items_per_second`, `phase.module`, `phase.load`, `phase.device`, `phase.compile`, `phase.first`, `phase.start`, `weight_bytes`, `bits_per_weight`, `memory.total`, `memory.cache_per_token`, `accuracy.cosine`, `accuracy.agreement`, `accuracy.divergence`, `perplexity.ratio`
     claims c.toml: claim c: TOML parse error at line 8, column 1
       |
     8 | bonus = 1
@@ -96,7 +96,7 @@ fn what_is_wrong_is_named_with_the_claim() {
     claims c.toml: claim c: bound.at_most: write a number, not NaN
     claims c.toml: claim c: cells.models: unknown model "bird": use one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr
     claims c.toml: claim c: cells.takes: no class takes "smell": use text, image, audio or video
-    claims c.toml: claim c: cells.feature: the harness has no feature "magic" yet: it has threads, threads-N, webnn-host-OP, shader-f16, subgroups, lanes-32 … lanes-256, tile-4x4 … tile-128x2, kv-fp16 … kv-int2, weights-SCHEME
+    claims c.toml: claim c: cells.feature: the harness has no feature "magic" yet: it has threads, threads-N, webnn-host-OP, shader-f16, subgroups, lanes-32 … lanes-256, tile-4x4 … tile-128x2, kv-fp16 … kv-int2, weights-SCHEME, relaxed-simd, simd128, shaders-ahead, shaders-lazy, parallel-load
     claims c.toml: claim c: against: name one axis that differs: precision, backend, browsers or feature
     claims c.toml: claim c: against.precision: the cells must be of another: write it in cells
     claims c.toml: claim c: bound.at_most: a ratio is above 0, not 0

@@ -11,7 +11,7 @@ use crate::analyse::dossier::Dossier;
 use crate::analyse::memory::CellMemory;
 use crate::analyse::view::CellView;
 use crate::analyse::{TimingView, repro};
-use crate::collect::lines;
+use crate::collect::{Perplexity, lines};
 use crate::store::{AttemptRow, CellRow, JobRow, LogRow, MetricRow, OpRow, SampleRow, TraceRow};
 
 /// Cells of one block: few enough that a cell opens at once, many enough that a page has few blocks.
@@ -32,6 +32,7 @@ pub(super) struct Behind<'a> {
     reason: Option<&'a str>,
     agreement: Value,
     accuracy: Value,
+    perplexity: Option<&'a Perplexity>,
     says: Vec<String>,
     /// The attempt that decided.
     attempt: Option<&'a str>,
@@ -154,6 +155,7 @@ fn behind<'a>(row: Option<&'a CellRow>, view: &'a CellView, stored: &Stored<'a>)
         reason: row.and_then(|row| row.reason.as_deref()).or(view.error.as_deref()),
         agreement: parsed(row.and_then(|row| row.agreement.as_deref())),
         accuracy: parsed(row.and_then(|row| row.accuracy.as_deref())),
+        perplexity: view.perplexity.as_ref(),
         says: lines(&view.answer),
         attempt: row.and_then(|row| row.attempt.as_deref()),
         attempts: stored.attempts.get(view.id.as_str()).into_iter().flatten().map(|row| of(row)).collect(),

@@ -13,7 +13,7 @@ use crate::collect::{is_real, is_unexpected};
 use crate::render::text::rounded;
 
 /// Metrics that cells are charted by.
-const METRICS: [&str; 10] = [
+const METRICS: [&str; 11] = [
     "weight_bytes",
     "bits_per_weight",
     "time_to_first_token",
@@ -24,6 +24,7 @@ const METRICS: [&str; 10] = [
     "phase.device",
     "phase.compile",
     "phase.first",
+    "phase.start",
 ];
 
 /// Text of many cells.

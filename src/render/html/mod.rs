@@ -26,6 +26,7 @@ use self::run::Run;
 use crate::analyse::dossier::Dossier;
 use crate::collect::is_unexpected;
 use crate::render::RenderError;
+use crate::render::text::count;
 use crate::store::OpCaseRow;
 
 /// The page's template and style: part of the program.
@@ -106,7 +107,7 @@ fn headline(dossiers: &[Dossier]) -> String {
     let cells = || dossiers.iter().flat_map(|dossier| &dossier.view.cells);
     let proven = cells().filter(|cell| cell.is_green()).count();
     let failed = cells().filter(|cell| cell.status.is_some_and(is_unexpected)).count();
-    let cells_of = |n: usize| if n == 1 { "1 cell is".to_owned() } else { format!("{n} cells are") };
+    let cells_of = |n: usize| if n == 1 { "1 cell is".to_owned() } else { format!("{} cells are", count(n)) };
     let op_cases =
         || dossiers.iter().filter_map(|dossier| dossier.view.ops.as_ref()).flat_map(|ops| &ops.cases);
     if dossiers.is_empty() {
@@ -116,11 +117,15 @@ fn headline(dossiers: &[Dossier]) -> String {
         let status = |case: &OpCaseRow| case.status.parse::<Status>().ok();
         let passed = op_cases().filter(|case| status(case) == Some(Status::Pass)).count();
         let failed = op_cases().filter(|case| status(case).is_some_and(is_unexpected)).count();
-        let failed =
-            if failed == 0 { "none that ran failed".to_owned() } else { format!("{failed} ran and failed") };
+        let failed = if failed == 0 {
+            "none that ran failed".to_owned()
+        } else {
+            format!("{} ran and failed", count(failed))
+        };
         return format!(
-            "{passed} of {} op cases agree with the scalar oracle; {failed}.",
-            op_cases().count()
+            "{} of {} op cases agree with the scalar oracle; {failed}.",
+            count(passed),
+            count(op_cases().count())
         );
     }
     match failed {
@@ -128,6 +133,6 @@ fn headline(dossiers: &[Dossier]) -> String {
             "No cell is proven, and none failed: nothing that ran could be compared.".to_owned()
         }
         0 => format!("{} proven, and nothing that ran failed.", cells_of(proven)),
-        n => format!("{} proven; {n} ran and failed.", cells_of(proven)),
+        n => format!("{} proven; {} ran and failed.", cells_of(proven), count(n)),
     }
 }

@@ -23,6 +23,17 @@ pub struct ProgramId(pub(crate) usize);
 /// Ops executed, by name.
 pub type Tally = BTreeMap<&'static str, u64>;
 
+/// When pipelines were made, and how many of them at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// While graphs were compiled.
+    pub ahead: u32,
+    /// Within runs, which waited for them.
+    pub within: u32,
+    /// That were being made at once, at most.
+    pub together: u32,
+}
+
 /// Something that executes graphs. Weights and states are shared by all of its programs.
 #[expect(
     async_fn_in_trait,
@@ -79,6 +90,11 @@ pub trait Backend {
     fn kernels(&self) -> &BTreeMap<String, u64> {
         const NONE: &BTreeMap<String, u64> = &BTreeMap::new();
         NONE
+    }
+
+    /// When pipelines were made since the backend was; none where there are none.
+    fn pipelines(&self) -> Option<Made> {
+        None
     }
 
     /// Threads that have computed a part of something; none where no other than the caller's was there to.

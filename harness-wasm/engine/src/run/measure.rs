@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::backend::{Backend, Held, Tally};
+use crate::backend::{Backend, Held, Made, Tally};
 use crate::error::Error;
 use crate::models::items;
 use crate::run::steady::{self, Until, WarmUp};
@@ -82,6 +82,8 @@ pub struct Measured {
     pub threads: Option<u32>,
     /// Dispatches over the whole measurement, by kernel and variant.
     pub kernels: BTreeMap<String, u64>,
+    /// When pipelines were made; none where there are none.
+    pub pipelines: Option<Made>,
 }
 
 /// Compiles, infers once, then warms up and takes samples.
@@ -165,8 +167,8 @@ pub async fn measure<B: Backend, W: Witness>(
         witness.metric("threads", f64::from(threads), "threads");
     }
     let (dispatches, refusals) = (backend.dispatches(), backend.refusals().to_vec());
-    let kernels = backend.kernels().clone();
-    Ok(Measured { outputs, tally, host_tally, refusals, dispatches, threads, kernels })
+    let (kernels, pipelines) = (backend.kernels().clone(), backend.pipelines());
+    Ok(Measured { outputs, tally, host_tally, refusals, dispatches, threads, kernels, pipelines })
 }
 
 /// Which inference comes next, by a schedule.

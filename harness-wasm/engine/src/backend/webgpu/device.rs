@@ -70,6 +70,8 @@ pub trait Device: Sized {
     type Buffer: Clone;
     /// A compute pipeline handle.
     type Pipeline: Clone;
+    /// A compute pipeline that is being made.
+    type Asked;
     /// A bind group handle.
     type Group;
 
@@ -93,16 +95,24 @@ pub trait Device: Sized {
     /// Writes to the start of a buffer, in queue order.
     fn write(&self, buffer: &Self::Buffer, bytes: &[u8]);
 
-    /// Compiles the entry point `main` of a shader with these override constants.
+    /// Asks for a pipeline of the entry point `main` of a shader with these override constants, which is made while others
+    /// are, and while buffers are written.
+    ///
+    /// # Errors
+    /// If it cannot even be asked for.
+    fn ask(&self, label: &str, wgsl: &str, constants: &[(&'static str, f64)]) -> Result<Self::Asked>;
+
+    /// Waits for a pipeline that was asked for.
     ///
     /// # Errors
     /// In the compiler's words.
-    async fn pipeline(
-        &self,
-        label: &str,
-        wgsl: &str,
-        constants: &[(&'static str, f64)],
-    ) -> Result<Self::Pipeline>;
+    async fn asked(&self, asked: Self::Asked) -> Result<Self::Pipeline>;
+
+    /// A pipeline as [`Self::ask`]'s, at once: whoever uses it waits until it is made, and errors go to the scope.
+    ///
+    /// # Errors
+    /// If it cannot even be asked for.
+    fn at_once(&self, label: &str, wgsl: &str, constants: &[(&'static str, f64)]) -> Result<Self::Pipeline>;
 
     /// Binds buffers to group 0 of a pipeline.
     fn group(&self, pipeline: &Self::Pipeline, bindings: &[Binding<'_, Self::Buffer>]) -> Self::Group;

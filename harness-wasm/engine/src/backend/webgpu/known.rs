@@ -27,7 +27,7 @@ pub async fn known_answer<D: Device>(device: &D, a: &[f32], b: &[f32]) -> Result
         let buffers = [(); 3].map(|()| device.buffer("known answer", size, Usage::Storage));
         device.write(&buffers[0], bytemuck::cast_slice(a));
         device.write(&buffers[1], bytemuck::cast_slice(b));
-        let pipeline = device.pipeline("known answer", WGSL, &[]).await?;
+        let pipeline = device.asked(device.ask("known answer", WGSL, &[])?).await?;
         let bindings = buffers.each_ref().map(|buffer| Binding { buffer, offset: 0, size });
         let group = device.group(&pipeline, &bindings);
         let workgroups = [a.len().div_ceil(64) as u32, 1, 1];

@@ -1,7 +1,8 @@
 //! The WebGPU executor: hand-written WGSL over a small [`Device`].
 //!
 //! A graph is recorded once into a list of dispatches with their bind groups; a run only writes inputs,
-//! submits the list as one compute pass, and reads outputs back. No buffer is ever bound read-only and
+//! submits the list as one compute pass, and reads outputs back. Where pipelines are to be made lazily, the first run completes
+//! the list. No buffer is ever bound read-only and
 //! writable in one dispatch: the memory plan gives a result a place that none of its operands has.
 
 mod device;
@@ -9,16 +10,18 @@ mod kernels;
 mod known;
 #[cfg(feature = "native-gpu")]
 mod native;
+mod pipelines;
 
 use std::collections::{BTreeMap, HashMap};
 
 pub use device::{Binding, Device, Limits, Usage, Work};
-pub use kernels::{Extension, Kernel, Launch, Operand, Tuning, Workgroup, launches};
+pub use kernels::{Extension, Kernel, Launch, Making, Operand, Tuning, Workgroup, launches};
 pub use known::known_answer;
 #[cfg(feature = "native-gpu")]
 pub use native::NativeDevice;
+use pipelines::{Asked, Pipelines, Step};
 
-use crate::backend::{Backend, Held, ProgramId, Tally, checked_input};
+use crate::backend::{Backend, Held, Made, ProgramId, Tally, checked_input};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Source, ValueId};
 use crate::ops::Op;
@@ -30,7 +33,7 @@ use crate::weights::Weights;
 #[derive(Debug)]
 pub struct WebGpu<D: Device> {
     device: D,
-    pipelines: HashMap<PipelineKey, D::Pipeline>,
+    pipelines: Pipelines<D>,
     weights: HashMap<String, D::Buffer>,
     states: HashMap<String, (D::Buffer, u64)>,
     programs: Vec<Program<D>>,
@@ -40,13 +43,11 @@ pub struct WebGpu<D: Device> {
     kernels: BTreeMap<String, u64>,
 }
 
-/// A kernel's variant with its override constants.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct PipelineKey(Kernel, Option<Extension>, Workgroup, Vec<(&'static str, u64)>);
-
 struct Program<D: Device> {
     inputs: Vec<(String, crate::ir::TensorType, D::Buffer)>,
     outputs: Vec<(String, crate::ir::TensorType, D::Buffer)>,
+    /// Dispatches whose pipelines the first run makes, before `work`.
+    lazy: Vec<Step<D>>,
     work: Vec<Work<D>>,
     tally: Tally,
     dispatches: u64,
@@ -65,7 +66,7 @@ impl<D: Device> WebGpu<D> {
     pub fn new(device: D) -> Self {
         Self {
             device,
-            pipelines: HashMap::new(),
+            pipelines: Pipelines::new(),
             weights: HashMap::new(),
             states: HashMap::new(),
             programs: Vec::new(),
@@ -97,19 +98,6 @@ impl<D: Device> WebGpu<D> {
         let buffer = self.allocate(label, tensor.bytes().len())?;
         self.device.write(&buffer, tensor.bytes());
         Ok(buffer)
-    }
-
-    async fn pipeline(&mut self, launch: &Launch) -> Result<D::Pipeline> {
-        let bits = launch.constants.iter().map(|(name, value)| (*name, value.to_bits())).collect();
-        let key = PipelineKey(launch.kernel, launch.extension, launch.workgroup, bits);
-        if let Some(pipeline) = self.pipelines.get(&key) {
-            return Ok(pipeline.clone());
-        }
-        let enable = launch.extension.map_or("", |extension| self.device.enable(extension));
-        let wgsl = enable.to_owned() + &launch.wgsl();
-        let pipeline = self.device.pipeline(&launch.name(), &wgsl, &launch.constants).await?;
-        self.pipelines.insert(key, pipeline.clone());
-        Ok(pipeline)
     }
 
     /// A buffer for every value that has a place.
@@ -167,9 +155,6 @@ impl<D: Device> WebGpu<D> {
 
     async fn record(&mut self, graph: &Graph, weights: &Weights) -> Result<Program<D>> {
         let plan = memory::plan(graph);
-        let buffers = self.place(graph, &plan, weights)?;
-        let buffer = |id: ValueId| buffers[id.index()].clone().expect("every operand has a place");
-
         let mut tally = Tally::new();
         let mut steps = Vec::new();
         for node in graph.nodes() {
@@ -186,6 +171,14 @@ impl<D: Device> WebGpu<D> {
             }
             steps.extend(launched.into_iter().map(|launch| (launch, node)));
         }
+        let making = self.device.tuning().making;
+        let asked = match making {
+            Making::Ahead => self.pipelines.ask(&self.device, steps.iter().map(|(launch, _)| launch))?,
+            Making::InTurn | Making::Lazily => Asked::<D>::new(),
+        };
+
+        let buffers = self.place(graph, &plan, weights)?;
+        let buffer = |id: ValueId| buffers[id.index()].clone().expect("every operand has a place");
         let alignment = self.device.limits().uniform_alignment as usize;
         let slot = |launch: &Launch| (launch.params.len() * 4).next_multiple_of(alignment);
         let mut parameters = Vec::new();
@@ -203,43 +196,34 @@ impl<D: Device> WebGpu<D> {
         let scratch = if room > 0 { Some(self.allocate("scratch", room)?) } else { None };
         let scratch = || scratch.clone().expect("there is room for every launch that asks for some");
 
-        let mut work = Vec::new();
         let mut kernels = BTreeMap::new();
         let mut offset = 0;
-        for (launch, node) in &steps {
-            let pipeline = self.pipeline(launch).await?;
+        let mut lazy = Vec::with_capacity(steps.len());
+        for (launch, node) in steps {
             *kernels.entry(launch.name()).or_default() += 1;
-            let operands: Vec<D::Buffer> = launch
-                .operands
-                .iter()
-                .map(|operand| match operand {
-                    Operand::Input(i) => buffer(node.inputs[*i]),
-                    Operand::Output => buffer(node.output),
-                    Operand::Scratch => scratch(),
-                })
-                .collect();
-            let sizes = launch.operands.iter().map(|operand| match operand {
-                Operand::Input(i) => graph.ty(node.inputs[*i]).bytes() as u64,
-                Operand::Output => graph.ty(node.output).bytes() as u64,
-                Operand::Scratch => room as u64,
-            });
-            let mut bindings = vec![Binding {
-                buffer: &arena,
-                offset,
-                size: (launch.params.len() * 4).next_multiple_of(16) as u64,
-            }];
-            bindings.extend(operands.iter().zip(sizes).map(|(buffer, size)| Binding {
-                buffer,
-                offset: 0,
-                size: size.max(4),
-            }));
-            let group = self.device.group(&pipeline, &bindings);
-            work.push(Work::Dispatch {
-                pipeline,
-                group,
+            let bytes = |id: ValueId| graph.ty(id).bytes() as u64;
+            let operand = |operand: &Operand| match operand {
+                Operand::Input(i) => (buffer(node.inputs[*i]), bytes(node.inputs[*i])),
+                Operand::Output => (buffer(node.output), bytes(node.output)),
+                Operand::Scratch => (scratch(), room as u64),
+            };
+            let next = offset + slot(&launch) as u64;
+            lazy.push(Step {
+                operands: launch.operands.iter().map(operand).collect(),
                 workgroups: launch.workgroups(self.device.limits().workgroups)?,
+                parameters: (arena.clone(), offset),
+                launch,
             });
-            offset += slot(launch) as u64;
+            offset = next;
+        }
+        let dispatches = lazy.len() as u64;
+        self.pipelines.take(&self.device, asked).await?;
+        let mut work = Vec::new();
+        if making != Making::Lazily {
+            for step in std::mem::take(&mut lazy) {
+                let pipeline = self.pipelines.ahead(&self.device, &step.launch).await?;
+                work.push(step.with(&self.device, pipeline));
+            }
         }
         for state in graph.states() {
             if plan.root(state.after) != plan.root(state.before) {
@@ -252,9 +236,10 @@ impl<D: Device> WebGpu<D> {
         Ok(Program {
             inputs: graph.inputs().filter(|(_, id)| used(id)).map(|(name, id)| named(id, name)).collect(),
             outputs: graph.outputs().iter().map(|(name, id)| named(*id, name)).collect(),
+            lazy,
             work,
             tally,
-            dispatches: steps.len() as u64,
+            dispatches,
             kernels,
         })
     }
@@ -275,9 +260,19 @@ impl<D: Device> Backend for WebGpu<D> {
     }
 
     async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
-        let program = &self.programs[program.0];
+        let program = &mut self.programs[program.0];
         self.device.begin_scope();
         let result = async {
+            if !program.lazy.is_empty() {
+                let mut work = Vec::with_capacity(program.lazy.len() + program.work.len());
+                for step in &program.lazy {
+                    let pipeline = self.pipelines.within(&self.device, &step.launch)?;
+                    work.push(step.with(&self.device, pipeline));
+                }
+                program.lazy.clear();
+                work.append(&mut program.work);
+                program.work = work;
+            }
             for (name, ty, buffer) in &program.inputs {
                 self.device.write(buffer, checked_input(inputs, name, ty)?.bytes());
             }
@@ -322,5 +317,9 @@ impl<D: Device> Backend for WebGpu<D> {
 
     fn kernels(&self) -> &BTreeMap<String, u64> {
         &self.kernels
+    }
+
+    fn pipelines(&self) -> Option<Made> {
+        Some(self.pipelines.made)
     }
 }

@@ -73,6 +73,7 @@ impl NativeDevice {
 impl Device for NativeDevice {
     type Buffer = wgpu::Buffer;
     type Pipeline = wgpu::ComputePipeline;
+    type Asked = wgpu::ComputePipeline;
     type Group = wgpu::BindGroup;
 
     const NAME: &'static str = "native-gpu";
@@ -117,7 +118,21 @@ impl Device for NativeDevice {
         self.queue.write_buffer(buffer, 0, bytes);
     }
 
-    async fn pipeline(
+    // wgpu makes pipelines before it gives them back.
+    fn ask(
+        &self,
+        label: &str,
+        wgsl: &str,
+        constants: &[(&'static str, f64)],
+    ) -> Result<wgpu::ComputePipeline> {
+        self.at_once(label, wgsl, constants)
+    }
+
+    async fn asked(&self, asked: wgpu::ComputePipeline) -> Result<wgpu::ComputePipeline> {
+        Ok(asked)
+    }
+
+    fn at_once(
         &self,
         label: &str,
         wgsl: &str,

@@ -16,7 +16,7 @@ use attention::attend;
 pub use kernel::{Extension, Kernel};
 use products::{halves, packed_rows, product, quantize};
 use shape::{Axes, axes};
-pub use tuning::{Tuning, Workgroup};
+pub use tuning::{Making, Tuning, Workgroup};
 
 /// A buffer that a kernel is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

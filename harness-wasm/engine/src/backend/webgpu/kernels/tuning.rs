@@ -11,6 +11,32 @@ pub struct Tuning {
     pub lanes: Option<u32>,
     /// Invocations of a matrix product's workgroup, columns by rows, of [`Self::TILES`]; none for the usual 8×8.
     pub tile: Option<[u32; 2]>,
+    /// When pipelines are made.
+    pub making: Making,
+}
+
+/// When pipelines are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Making {
+    /// With their graph, after its weights were uploaded, one after another.
+    #[default]
+    InTurn,
+    /// With their graph: all are asked for at once, before its weights are uploaded.
+    Ahead,
+    /// When a run first comes to them.
+    Lazily,
+}
+
+impl Making {
+    /// What a job's features ask for.
+    fn named(features: &[String]) -> Self {
+        let has = |name: &str| features.iter().any(|feature| feature == name);
+        match (has("shaders-ahead"), has("shaders-lazy")) {
+            (true, _) => Self::Ahead,
+            (_, true) => Self::Lazily,
+            _ => Self::InTurn,
+        }
+    }
 }
 
 impl Tuning {
@@ -26,6 +52,7 @@ impl Tuning {
             extensions: Extension::named(features),
             lanes: Self::LANES.into_iter().find(|lanes| has(format!("lanes-{lanes}"))),
             tile: Self::TILES.into_iter().find(|[x, y]| has(format!("tile-{x}x{y}"))),
+            making: Making::named(features),
         }
     }
 
