@@ -81,6 +81,12 @@ pub trait Backend {
         NONE
     }
 
+    /// Whether caches of a sliding window may be rings, which keep no more rows than the window has. What they were can then
+    /// not be read back at the end.
+    fn takes_rings(&self) -> bool {
+        false
+    }
+
     /// Threads that have computed a part of something; none where no other than the caller's was there to.
     fn threads(&self) -> Option<usize> {
         None

@@ -174,7 +174,7 @@ impl<D: Device> WebGpu<D> {
         let mut steps = Vec::new();
         for node in graph.nodes() {
             let types: Vec<_> = node.inputs.iter().map(|id| graph.ty(*id)).collect();
-            if node.op == Op::KvAppend && plan.root(node.output) == node.output {
+            if matches!(node.op, Op::KvAppend { .. }) && plan.root(node.output) == node.output {
                 // The kernel writes new rows only: where the old cache lives on, it is copied first.
                 steps.push((kernels::copy(&types[0].shape), node));
             }
@@ -318,6 +318,10 @@ impl<D: Device> Backend for WebGpu<D> {
 
     fn held(&self) -> Held {
         self.held
+    }
+
+    fn takes_rings(&self) -> bool {
+        true
     }
 
     fn kernels(&self) -> &BTreeMap<String, u64> {

@@ -209,6 +209,11 @@ impl Kernel {
             }
             _ => "",
         };
-        [&workgroup.constants(), include_str!("index.wgsl"), activation, weight, reduction, own].concat()
+        let ring = match self {
+            Self::Attention | Self::AttentionTiles => include_str!("ring.wgsl"),
+            _ => "",
+        };
+        [&workgroup.constants(), include_str!("index.wgsl"), activation, weight, reduction, ring, own]
+            .concat()
     }
 }

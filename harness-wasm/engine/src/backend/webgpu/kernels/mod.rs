@@ -283,12 +283,12 @@ fn portable(
             let params = [n, tokens, width, width / heads, half, positions].map(word).to_vec();
             one(Launch::linear(Kernel::Rope, n, params, vec![Input(0), Input(1), Input(2), Input(3), Output]))
         }
-        Op::KvAppend => {
+        Op::KvAppend { ring } => {
             let (tokens, context, width) = (inputs[1].shape[1], output.shape[1], output.shape[2]);
             let params = [inputs[1].len(), tokens, context, width].map(word).to_vec();
             let append =
                 Launch::linear(Kernel::KvAppend, inputs[1].len(), params, vec![Input(1), Input(2), Output]);
-            one(append)
+            one(append.with(&[("RING", f64::from(u8::from(*ring)))]))
         }
         Op::Attention(attention) => {
             let dims = attention.dims(&inputs[0].shape, &inputs[1].shape, &inputs[2].shape);
