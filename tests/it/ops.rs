@@ -175,6 +175,12 @@ async fn threads_in_webkitgtk() {
     all_right("webkitgtk", Backend::Wasm, &["threads-2"]).await;
 }
 
+/// Where a browser's language has no dot products of bytes, it is refused in so many words.
+#[tokio::test]
+async fn bytes_in_chromium() {
+    all_right("chromium", Backend::WebGpu, &["dp4a"]).await;
+}
+
 /// Firefox's adapter has no subgroups, Chromium's software one no half precision.
 #[tokio::test]
 async fn subgroups_in_chromium() {

@@ -18,6 +18,8 @@ pub enum Feature {
     /// `webnn-host-OP`: the host runs an op of WebNN cells, which are then graded as fallback: for an op that a browser
     /// has but gets wrong.
     WebNnHost(String),
+    /// `dp4a`: WGSL kernels multiply quantised weights by activations as bytes, four at a time.
+    Dp4a,
     /// `shader-f16`: half-precision weights are read as such by WGSL kernels, rather than unpacked from words.
     ShaderF16,
     /// `kv-fp16` and the like: caches of keys and values are kept packed.
@@ -39,6 +41,7 @@ impl Feature {
         "threads",
         "threads-N",
         "webnn-host-OP",
+        "dp4a",
         "shader-f16",
         "subgroups",
         "lanes-32 … lanes-256",
@@ -67,7 +70,7 @@ impl Feature {
             Self::Caches(_) => &[Backend::Wasm, Backend::WebGpu, Backend::NativeCpu, Backend::NativeGpu],
             Self::WebNnHost(_) => &[Backend::WebNn],
             Self::Weights(_) => Backend::ALL,
-            Self::ShaderF16 | Self::Subgroups | Self::Lanes(_) | Self::Tile(_) => {
+            Self::Dp4a | Self::ShaderF16 | Self::Subgroups | Self::Lanes(_) | Self::Tile(_) => {
                 &[Backend::WebGpu, Backend::NativeGpu]
             }
         }
@@ -105,6 +108,7 @@ impl fmt::Display for Feature {
             Self::Threads(None) => f.write_str("threads"),
             Self::Threads(Some(number)) => write!(f, "threads-{number}"),
             Self::WebNnHost(op) => write!(f, "webnn-host-{op}"),
+            Self::Dp4a => f.write_str("dp4a"),
             Self::ShaderF16 => f.write_str("shader-f16"),
             Self::Subgroups => f.write_str("subgroups"),
             Self::Lanes(lanes) => write!(f, "lanes-{lanes}"),
@@ -134,6 +138,7 @@ impl FromStr for Feature {
         let unknown = || UnknownFeature(name.to_owned());
         match name {
             "threads" => return Ok(Self::Threads(None)),
+            "dp4a" => return Ok(Self::Dp4a),
             "shader-f16" => return Ok(Self::ShaderF16),
             "subgroups" => return Ok(Self::Subgroups),
             _ => {}
@@ -170,6 +175,7 @@ mod tests {
             "threads",
             "threads-3",
             "webnn-host-softmax",
+            "dp4a",
             "shader-f16",
             "subgroups",
             "kv-int4",

@@ -14,7 +14,7 @@ use crate::tensor::{DType, elements};
 
 use attention::attend;
 pub use kernel::{Extension, Kernel};
-use products::{halves, packed_rows, product, quantize};
+use products::{bytes, halves, packed_rows, product, quantize};
 use shape::{Axes, axes};
 pub use tuning::{Tuning, Workgroup};
 
@@ -246,7 +246,11 @@ fn portable(
                 let launch = product(shape, bias, &[1], None, gemm.activation);
                 return one(halves(launch));
             }
-            one(product(shape, bias, &[1, 2], Some(gemm.packing), gemm.activation))
+            let launch = product(shape, bias, &[1, 2], Some(gemm.packing), gemm.activation);
+            if gemm.packing.scheme != Scheme::Half && extensions.contains(&Extension::Dp4a) {
+                return Ok(bytes(launch, shape));
+            }
+            one(launch)
         }
         Op::Dequantize(packing) => one(packed_rows(*packing, inputs[0].shape[0], None, output)),
         Op::Quantize(op) => one(quantize(*op, inputs[0], output)),
