@@ -85,6 +85,9 @@ pub(super) fn features_of(
             Ok(Feature::Dp4a) if matches!(precision, Some(Precision::Fp32 | Precision::Fp16)) => {
                 (Status::NotApplicable, "dp4a is for quantised weights".to_owned())
             }
+            Ok(Feature::Offload) if precision.is_none() => {
+                (Status::NotApplicable, "offload is for models".to_owned())
+            }
             Ok(Feature::Weights(scheme)) if precision.is_some() => match stores(&scheme, precision) {
                 Ok(()) => return None,
                 Err(never) => never,

@@ -20,6 +20,8 @@ pub enum Feature {
     WebNnHost(String),
     /// `dp4a`: WGSL kernels multiply quantised weights by activations as bytes, four at a time.
     Dp4a,
+    /// `offload`: weights are uploaded again where they are read, so that all that a GPU holds keeps within the memory limit.
+    Offload,
     /// `shader-f16`: half-precision weights are read as such by WGSL kernels, rather than unpacked from words.
     ShaderF16,
     /// `kv-fp16` and the like: caches of keys and values are kept packed.
@@ -42,6 +44,7 @@ impl Feature {
         "threads-N",
         "webnn-host-OP",
         "dp4a",
+        "offload",
         "shader-f16",
         "subgroups",
         "lanes-32 … lanes-256",
@@ -70,15 +73,29 @@ impl Feature {
             Self::Caches(_) => &[Backend::Wasm, Backend::WebGpu, Backend::NativeCpu, Backend::NativeGpu],
             Self::WebNnHost(_) => &[Backend::WebNn],
             Self::Weights(_) => Backend::ALL,
-            Self::Dp4a | Self::ShaderF16 | Self::Subgroups | Self::Lanes(_) | Self::Tile(_) => {
-                &[Backend::WebGpu, Backend::NativeGpu]
-            }
+            Self::Dp4a
+            | Self::Offload
+            | Self::ShaderF16
+            | Self::Subgroups
+            | Self::Lanes(_)
+            | Self::Tile(_) => &[Backend::WebGpu, Backend::NativeGpu],
         }
     }
 
     /// Those of a job, of which all names are known: the plan holds no others.
     pub fn all(names: &[String]) -> impl Iterator<Item = Self> {
         names.iter().filter_map(|name| name.parse().ok())
+    }
+
+    /// Bytes that a GPU keeps within by offloading weights, if they ask for that.
+    ///
+    /// # Errors
+    /// If there is no limit to keep within.
+    pub fn offload(names: &[String], limit: Option<u64>) -> Result<Option<u64>, &'static str> {
+        if !Self::all(names).any(|feature| feature == Self::Offload) {
+            return Ok(None);
+        }
+        limit.map(Some).ok_or("offload keeps within a memory limit: say one by --memory-limit")
     }
 
     /// How many threads a job asks for on a machine with so many cores; one where it asks for none.
@@ -109,6 +126,7 @@ impl fmt::Display for Feature {
             Self::Threads(Some(number)) => write!(f, "threads-{number}"),
             Self::WebNnHost(op) => write!(f, "webnn-host-{op}"),
             Self::Dp4a => f.write_str("dp4a"),
+            Self::Offload => f.write_str("offload"),
             Self::ShaderF16 => f.write_str("shader-f16"),
             Self::Subgroups => f.write_str("subgroups"),
             Self::Lanes(lanes) => write!(f, "lanes-{lanes}"),
@@ -139,6 +157,7 @@ impl FromStr for Feature {
         match name {
             "threads" => return Ok(Self::Threads(None)),
             "dp4a" => return Ok(Self::Dp4a),
+            "offload" => return Ok(Self::Offload),
             "shader-f16" => return Ok(Self::ShaderF16),
             "subgroups" => return Ok(Self::Subgroups),
             _ => {}
@@ -176,6 +195,7 @@ mod tests {
             "threads-3",
             "webnn-host-softmax",
             "dp4a",
+            "offload",
             "shader-f16",
             "subgroups",
             "kv-int4",

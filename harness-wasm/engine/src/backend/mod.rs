@@ -8,7 +8,7 @@ pub mod webnn;
 
 use std::collections::BTreeMap;
 
-pub use held::Held;
+pub use held::{Held, Moved};
 pub use split::{Refusal, Split};
 
 use crate::error::{Error, Result};
@@ -79,6 +79,11 @@ pub trait Backend {
     fn kernels(&self) -> &BTreeMap<String, u64> {
         const NONE: &BTreeMap<String, u64> = &BTreeMap::new();
         NONE
+    }
+
+    /// How often weights were uploaded again; none where all of them stay.
+    fn moved(&self) -> Option<Moved> {
+        None
     }
 
     /// Whether caches of a sliding window may be rings, which keep no more rows than the window has. What they were can then

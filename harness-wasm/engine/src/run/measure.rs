@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::backend::{Backend, Held, Tally};
+use crate::backend::{Backend, Held, Moved, Tally};
 use crate::error::Error;
 use crate::models::items;
 use crate::run::steady::{self, MOST_WARMUP, Until};
@@ -82,6 +82,8 @@ pub struct Measured {
     pub threads: Option<u32>,
     /// Dispatches over the whole measurement, by kernel and variant.
     pub kernels: BTreeMap<String, u64>,
+    /// How often weights were uploaded again, where not all of them stay.
+    pub moved: Option<Moved>,
 }
 
 /// Compiles, infers once, then warms up and takes samples.
@@ -171,8 +173,12 @@ pub async fn measure<B: Backend, W: Witness>(
         witness.metric("threads", f64::from(threads), "threads");
     }
     let (dispatches, refusals) = (backend.dispatches(), backend.refusals().to_vec());
-    let kernels = backend.kernels().clone();
-    Ok(Measured { outputs, tally, host_tally, refusals, dispatches, threads, kernels })
+    let (kernels, moved) = (backend.kernels().clone(), backend.moved());
+    if let Some(moved) = moved {
+        witness.metric("offload_uploads", moved.uploads as f64, "1");
+        witness.metric("offload_bytes", moved.bytes as f64, "B");
+    }
+    Ok(Measured { outputs, tally, host_tally, refusals, dispatches, threads, kernels, moved })
 }
 
 /// Which inference comes next, by a schedule.

@@ -9,6 +9,7 @@ mod kernels;
 mod known;
 #[cfg(feature = "native-gpu")]
 mod native;
+mod offload;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,9 +19,11 @@ pub use known::known_answer;
 #[cfg(feature = "native-gpu")]
 pub use native::NativeDevice;
 
-use crate::backend::{Backend, Held, ProgramId, Tally, checked_input};
+use offload::{Bound, Offload, Recorded, Step};
+
+use crate::backend::{Backend, Held, Moved, ProgramId, Tally, checked_input};
 use crate::error::{Error, Result};
-use crate::ir::{Graph, Source, ValueId};
+use crate::ir::{Graph, Source, TensorType, ValueId};
 use crate::ops::Op;
 use crate::plan::memory::{self, Place};
 use crate::tensor::{NamedTensors, Tensor};
@@ -38,6 +41,8 @@ pub struct WebGpu<D: Device> {
     dispatches: u64,
     held: Held,
     kernels: BTreeMap<String, u64>,
+    /// Where not all weights stay on the device.
+    offload: Option<Offload<D>>,
 }
 
 /// A kernel's variant with its override constants.
@@ -47,7 +52,7 @@ struct PipelineKey(Kernel, Option<Extension>, Workgroup, Vec<(&'static str, u64)
 struct Program<D: Device> {
     inputs: Vec<(String, crate::ir::TensorType, D::Buffer)>,
     outputs: Vec<(String, crate::ir::TensorType, D::Buffer)>,
-    work: Vec<Work<D>>,
+    steps: Vec<Step<D>>,
     tally: Tally,
     dispatches: u64,
     /// Dispatches by kernel and variant.
@@ -73,7 +78,15 @@ impl<D: Device> WebGpu<D> {
             dispatches: 0,
             held: Held { activations: Some(0), ..Held::default() },
             kernels: BTreeMap::new(),
+            offload: None,
         }
+    }
+
+    /// Keeps within so many bytes of everything: weights are uploaded again where they are read, and those used longest ago
+    /// make room.
+    #[must_use]
+    pub fn offloading(self, limit: u64) -> Self {
+        Self { offload: Some(Offload::new(limit)), ..self }
     }
 
     /// The device.
@@ -82,6 +95,11 @@ impl<D: Device> WebGpu<D> {
     }
 
     fn allocate(&self, label: &str, size: usize) -> Result<D::Buffer> {
+        Ok(self.device.buffer(label, self.fits(label, size)?, Usage::Storage))
+    }
+
+    /// The size of a buffer for so many bytes.
+    fn fits(&self, label: &str, size: usize) -> Result<u64> {
         let (size, limits) = (size.max(4) as u64, self.device.limits());
         let most = limits.storage_binding.min(limits.buffer);
         if size > most {
@@ -90,13 +108,22 @@ impl<D: Device> WebGpu<D> {
                 reason: format!("{label} needs a buffer of {size} bytes, the device binds {most}"),
             });
         }
-        Ok(self.device.buffer(label, size, Usage::Storage))
+        Ok(size)
     }
 
     fn upload(&self, label: &str, tensor: &Tensor) -> Result<D::Buffer> {
         let buffer = self.allocate(label, tensor.bytes().len())?;
         self.device.write(&buffer, tensor.bytes());
         Ok(buffer)
+    }
+
+    /// Keeps a weight in the page's memory, for a device that can bind it.
+    fn keep(&mut self, name: &str, ty: &TensorType, weights: &Weights) -> Result<()> {
+        self.fits(name, ty.bytes())?;
+        if let Some(offload) = self.offload.as_mut().filter(|offload| !offload.has(name)) {
+            offload.keep(name, weights.load(name, &ty.shape)?);
+        }
+        Ok(())
     }
 
     async fn pipeline(&mut self, launch: &Launch) -> Result<D::Pipeline> {
@@ -134,6 +161,11 @@ impl<D: Device> WebGpu<D> {
                 (_, Place::Nowhere) => None,
                 (_, Place::Slot(slot)) => Some(slots[*slot].clone()),
                 (_, Place::SameAs(other)) => buffers[other.index()].clone(),
+                // Wherever it lies when it is read.
+                (Source::Weight(name), Place::Own) if self.offload.is_some() => {
+                    self.keep(name, &value.ty, weights)?;
+                    None
+                }
                 (Source::Weight(name), Place::Own) => {
                     if !self.weights.contains_key(name) {
                         let buffer = self.upload(name, &weights.load(name, &value.ty.shape)?)?;
@@ -169,6 +201,11 @@ impl<D: Device> WebGpu<D> {
         let plan = memory::plan(graph);
         let buffers = self.place(graph, &plan, weights)?;
         let buffer = |id: ValueId| buffers[id.index()].clone().expect("every operand has a place");
+        let offloads = self.offload.is_some();
+        let bound = |id: ValueId| match &graph.value(plan.root(id)).source {
+            Source::Weight(name) if offloads => Bound::Weight(name.clone()),
+            _ => Bound::Buffer(buffer(id)),
+        };
 
         let mut tally = Tally::new();
         let mut steps = Vec::new();
@@ -203,48 +240,37 @@ impl<D: Device> WebGpu<D> {
         let scratch = if room > 0 { Some(self.allocate("scratch", room)?) } else { None };
         let scratch = || scratch.clone().expect("there is room for every launch that asks for some");
 
-        let mut work = Vec::new();
+        let mut recorded = Recorded::default();
         let mut kernels = BTreeMap::new();
         let mut offset = 0;
         for (launch, node) in &steps {
             let pipeline = self.pipeline(launch).await?;
             *kernels.entry(launch.name()).or_default() += 1;
-            let operands: Vec<D::Buffer> = launch
-                .operands
-                .iter()
-                .map(|operand| match operand {
-                    Operand::Input(i) => buffer(node.inputs[*i]),
-                    Operand::Output => buffer(node.output),
-                    Operand::Scratch => scratch(),
-                })
-                .collect();
-            let sizes = launch.operands.iter().map(|operand| match operand {
-                Operand::Input(i) => graph.ty(node.inputs[*i]).bytes() as u64,
-                Operand::Output => graph.ty(node.output).bytes() as u64,
-                Operand::Scratch => room as u64,
+            let operands = launch.operands.iter().map(|operand| match operand {
+                Operand::Input(i) => (bound(node.inputs[*i]), graph.ty(node.inputs[*i]).bytes()),
+                Operand::Output => (Bound::Buffer(buffer(node.output)), graph.ty(node.output).bytes()),
+                Operand::Scratch => (Bound::Buffer(scratch()), room),
             });
-            let mut bindings = vec![Binding {
-                buffer: &arena,
-                offset,
-                size: (launch.params.len() * 4).next_multiple_of(16) as u64,
-            }];
-            bindings.extend(operands.iter().zip(sizes).map(|(buffer, size)| Binding {
-                buffer,
-                offset: 0,
-                size: size.max(4),
-            }));
-            let group = self.device.group(&pipeline, &bindings);
-            work.push(Work::Dispatch {
-                pipeline,
-                group,
-                workgroups: launch.workgroups(self.device.limits().workgroups)?,
-            });
+            let uniform = (launch.params.len() * 4).next_multiple_of(16) as u64;
+            let mut bindings = vec![(Bound::Buffer(arena.clone()), offset, uniform)];
+            bindings.extend(operands.map(|(bound, size)| (bound, 0, size.max(4) as u64)));
+            let workgroups = launch.workgroups(self.device.limits().workgroups)?;
+            recorded.dispatch(&self.device, pipeline, bindings, workgroups);
             offset += slot(launch) as u64;
         }
         for state in graph.states() {
             if plan.root(state.after) != plan.root(state.before) {
                 let size = graph.ty(state.before).bytes() as u64;
-                work.push(Work::Copy { from: buffer(state.after), to: buffer(state.before), size });
+                recorded.ready(Work::Copy { from: buffer(state.after), to: buffer(state.before), size });
+            }
+        }
+        if let Some(offload) = &mut self.offload {
+            recorded.steps.iter().for_each(|step| offload.note(step));
+            offload.check(self.held.total())?;
+            let lent = |(_, id): &(String, ValueId)| buffers[id.index()].is_none();
+            if graph.outputs().iter().any(lent) {
+                let reason = "an output that is a weight cannot be offloaded".to_owned();
+                return Err(Error::Unsupported { backend: D::NAME, reason });
             }
         }
         let named = |id: ValueId, name: &str| (name.to_owned(), graph.ty(id).clone(), buffer(id));
@@ -252,7 +278,7 @@ impl<D: Device> WebGpu<D> {
         Ok(Program {
             inputs: graph.inputs().filter(|(_, id)| used(id)).map(|(name, id)| named(id, name)).collect(),
             outputs: graph.outputs().iter().map(|(name, id)| named(*id, name)).collect(),
-            work,
+            steps: recorded.steps,
             tally,
             dispatches: steps.len() as u64,
             kernels,
@@ -276,12 +302,22 @@ impl<D: Device> Backend for WebGpu<D> {
 
     async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
         let program = &self.programs[program.0];
+        let others = self.held.total();
+        let mut offload = self.offload.as_mut();
         self.device.begin_scope();
         let result = async {
             for (name, ty, buffer) in &program.inputs {
                 self.device.write(buffer, checked_input(inputs, name, ty)?.bytes());
             }
-            self.device.submit(&program.work);
+            for step in &program.steps {
+                match (step, &mut offload) {
+                    (Step::Ready(work), _) => self.device.submit(work),
+                    (Step::Reading { .. }, None) => unreachable!("recorded where weights are offloaded"),
+                    (Step::Reading { pipeline, bindings, workgroups }, Some(offload)) => {
+                        offload.dispatch(&self.device, (pipeline, *workgroups), bindings, others)?;
+                    }
+                }
+            }
             let mut outputs = NamedTensors::new();
             for (name, ty, buffer) in &program.outputs {
                 let bytes = self.device.read(buffer, ty.bytes() as u64).await?;
@@ -298,6 +334,11 @@ impl<D: Device> Backend for WebGpu<D> {
         }
         for (kernel, count) in &program.kernels {
             *self.kernels.entry(kernel.clone()).or_default() += count;
+        }
+        let moved = self.offload.as_ref().map(Offload::moved);
+        if let Some(moved) = moved.filter(|moved| moved.uploads > 0) {
+            // No dispatch, and told among them: what a feature claims is looked for there.
+            self.kernels.insert("upload+offload".into(), moved.uploads);
         }
         Ok(outputs)
     }
@@ -317,7 +358,12 @@ impl<D: Device> Backend for WebGpu<D> {
     }
 
     fn held(&self) -> Held {
-        self.held
+        let lent = self.offload.as_ref().map_or(0, Offload::bytes);
+        Held { weights: self.held.weights + lent, ..self.held }
+    }
+
+    fn moved(&self) -> Option<Moved> {
+        self.offload.as_ref().map(Offload::moved)
     }
 
     fn takes_rings(&self) -> bool {
