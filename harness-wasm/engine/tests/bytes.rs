@@ -79,3 +79,23 @@ fn the_largest_sums_do_not_overflow() {
         }
     }
 }
+
+/// More blocks than a workgroup has lanes, several times over.
+#[test]
+fn long_rows_count_each_block_once() {
+    for (scheme, k) in [("int4-g32", 4196), ("int8-g128", 2080)] {
+        let weights: Vec<f32> = (0..3 * k).map(|i| ((i * 7919 % 1013) as f32 - 506.0) / 506.0).collect();
+        let w = Matrix::quantise("w", &weights, &[3, k], scheme.parse().unwrap(), Fit::Nearest).unwrap();
+        let coded = w.dequantised();
+        for m in [2, 7] {
+            let x: Vec<f32> = (0..m * k).map(|i| ((i * 104_729 % 2003) as f32 - 1001.0) / 1001.0).collect();
+            let got = products(&w, &Tensor::f32([m, k], x.clone()));
+            for (at, y) in got.iter().enumerate() {
+                let (x, w) = (&x[at / 3 * k..][..k], &coded[at % 3 * k..][..k]);
+                let terms = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
+                let (want, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
+                assert!((f64::from(*y) - want).abs() < 1e-6 * size, "{scheme} {m} [{at}]: {y} {want}");
+            }
+        }
+    }
+}

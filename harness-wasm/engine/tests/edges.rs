@@ -6,7 +6,8 @@ use webmatrix_engine::Tensor;
 use webmatrix_engine::backend::Backend;
 use webmatrix_engine::backend::webgpu::{NativeDevice, Tuning, WebGpu};
 use webmatrix_engine::ops::cases::Case;
-use webmatrix_engine::ops::{Gemm, Op, Reduce, Unary};
+use webmatrix_engine::ops::{Gemm, Op, Part, Quantize, Reduce, Unary};
+use webmatrix_engine::quant::Scheme;
 use webmatrix_engine::weights::{Weights, twin::Draw};
 
 fn agrees(op: Op, inputs: Vec<Tensor>, tuning: Tuning) {
@@ -45,6 +46,32 @@ fn products_read_no_neighbour() {
             agrees(op(), vec![a, w.clone()], Tuning::default());
             w.as_f32_mut()[(n - 1) * k] = f32::INFINITY;
             agrees(op(), vec![floats("a", &[m, k]), w], Tuning::default());
+        }
+    }
+}
+
+/// What lies outside of a table is its first or last row.
+#[test]
+fn tables_end() {
+    let picks = Tensor::i32([4], vec![-3, 10, 11, 1 << 20]);
+    agrees(Op::Gather { axis: 0 }, vec![floats("table", &[11, 6]), picks], Tuning::default());
+    let table = |seed: &str| floats(seed, &[12, 4]);
+    let rope = vec![floats("x", &[1, 5, 24]), table("cos"), table("sin"), Tensor::i32([1], vec![10])];
+    agrees(Op::Rope { heads: 3 }, rope, Tuning::default());
+}
+
+/// Of two that are as wide, the first is code 0.
+#[test]
+fn the_first_of_the_widest_counts() {
+    for scheme in ["int8-g32", "int4-g32"] {
+        let scheme: Scheme = scheme.parse().unwrap();
+        for (first, sign) in [(3, 1.0), (17, -1.0)] {
+            let mut x = floats("x", &[2, 64]);
+            x.as_f32_mut()[first] = 7.5 * sign;
+            x.as_f32_mut()[first + 11] = -7.5 * sign;
+            for part in [Part::Words, Part::Scales] {
+                agrees(Op::Quantize(Quantize { scheme, part }), vec![x.clone()], Tuning::default());
+            }
         }
     }
 }

@@ -425,6 +425,7 @@ fn images_and_signals(cases: &mut Cases) {
     let x = floats("pool", &[2, 3, 9, 8]);
     let pool = MaxPool2d { window: [3, 3], strides: [2, 2], padding: [1, 1, 1, 1] };
     cases.add("overlapping", Op::MaxPool2d(pool), vec![x.clone()]);
+    cases.add("over the right edge", Op::MaxPool2d(pool), vec![floats("pool", &[2, 3, 8, 9])]);
     let pool = MaxPool2d { window: [2, 3], strides: [3, 1], padding: [0, 1, 2, 0] };
     cases.add("uneven", Op::MaxPool2d(pool), vec![x]);
     for (frame, hop, samples) in [(400, 160, 1000), (1024, 480, 1500), (30, 7, 64), (16, 16, 9)] {
