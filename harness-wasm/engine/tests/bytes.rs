@@ -93,7 +93,8 @@ fn long_rows_count_each_block_once() {
             for (at, y) in got.iter().enumerate() {
                 let (x, w) = (&x[at / 3 * k..][..k], &coded[at % 3 * k..][..k]);
                 let terms = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
-                let (want, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
+                let (want, size) =
+                    terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
                 assert!((f64::from(*y) - want).abs() < 1e-6 * size, "{scheme} {m} [{at}]: {y} {want}");
             }
         }
