@@ -44,8 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             }
             w_scale[i] = scale;
         }
-        var upper: array<vec4<i32>, 4>;
-        var lower: array<vec4<i32>, 4>;
+        var upper = array<vec4<i32>, 4>();
+        var lower = array<vec4<i32>, 4>();
         for (var quad0 = 0u; quad0 < 8u; quad0 += QUADS) {
             for (var i = lane; i < ROWS * QUADS; i += THREADS) {
                 let row = first_row + i / QUADS;
@@ -66,23 +66,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             }
             workgroupBarrier();
             for (var quad = 0u; quad < QUADS; quad++) {
+                let at = quad * COLUMNS + 4u * local.x;
+                let codes = vec4<u32>(w_tile[at], w_tile[at + 1u], w_tile[at + 2u], w_tile[at + 3u]);
                 for (var r = 0u; r < 4u; r++) {
                     let numbers = a_tile[quad * ROWS + 4u * local.y + r];
-                    for (var s = 0u; s < 4u; s++) {
-                        let sums = whole(numbers, w_tile[quad * COLUMNS + 4u * local.x + s]);
-                        upper[r][s] += sums.x;
-                        lower[r][s] += sums.y;
-                    }
+                    upper[r] += 256 * four(numbers.x, codes) + four(numbers.y, codes);
+                    lower[r] += 256 * four(numbers.z, codes) + four(numbers.w, codes);
                 }
             }
             workgroupBarrier();
         }
+        let at = 4u * local.x;
+        let scales = vec4<f32>(w_scale[at].x, w_scale[at + 1u].x, w_scale[at + 2u].x, w_scale[at + 3u].x);
+        let offsets = vec4<f32>(w_scale[at].y, w_scale[at + 1u].y, w_scale[at + 2u].y, w_scale[at + 3u].y);
         for (var r = 0u; r < 4u; r++) {
             let left = a_scale[4u * local.y + r];
-            for (var s = 0u; s < 4u; s++) {
-                let right = w_scale[4u * local.x + s];
-                results[r][s] += right.x * left.x * together(vec2<i32>(upper[r][s], lower[r][s])) + right.y * left.y;
-            }
+            let dots = vec4<f32>(upper[r]) + vec4<f32>(lower[r]) / LOWER;
+            results[r] += left.x * scales * dots + left.y * offsets;
         }
         // The next block's scales are written over these.
         workgroupBarrier();

@@ -2,6 +2,8 @@
 
 // Words of a block of activations: those of its numbers, its unit and its sum.
 const BLOCK_WORDS = 34u;
+// What the lower numbers are parts of.
+const LOWER = 65278.0;
 
 // Four codes less the middle one, as signed bytes; `quad` counts along the row.
 fn weight_bytes(row: u32, quad: u32, groups: u32) -> u32 {
@@ -24,7 +26,17 @@ fn whole(numbers: vec4<u32>, codes: u32) -> vec2<i32> {
     );
 }
 
+// Products of the same numbers with the codes of four columns.
+fn four(numbers: u32, codes: vec4<u32>) -> vec4<i32> {
+    return vec4<i32>(
+        dot4I8Packed(numbers, codes.x),
+        dot4I8Packed(numbers, codes.y),
+        dot4I8Packed(numbers, codes.z),
+        dot4I8Packed(numbers, codes.w),
+    );
+}
+
 // The dot product of a block, in units of its activations.
 fn together(sums: vec2<i32>) -> f32 {
-    return f32(sums.x) + f32(sums.y) / 65278.0;
+    return f32(sums.x) + f32(sums.y) / LOWER;
 }
