@@ -8,8 +8,8 @@ use webmatrix_engine::plan::caches::Caches;
 use webmatrix_engine::run::{Loaded, Options, Sampling, Span, Witness, measure, trace as engine_trace};
 use webmatrix_engine::tensor::write_safetensors;
 use webmatrix_wire::{
-    Backend, BackendFacts, CellJob, FailureKind, Generation, Job, LogLevel, Memory, Message, ModelSource,
-    OpCount, Phase, Pipelines, StepDown,
+    Backend, BackendFacts, CellJob, FailureKind, Feature, Generation, Job, LogLevel, Memory, Message,
+    ModelSource, OpCount, Phase, Pipelines, StepDown,
 };
 
 use crate::file::File;
@@ -119,11 +119,14 @@ async fn on_backend(
             finish(cell, loaded, cpu, facts, reporter).await
         }
         Backend::WebGpu => {
+            let limit = Feature::offload(&cell.features, cell.memory_limit);
+            let limit = limit.map_err(|reason| Failure::new(FailureKind::Unsupported, "device", reason))?;
             let (device, facts) = match early {
                 Some(early) => early.device?,
                 None => webgpu::WebDevice::create(job.nonce, &cell.features).await?,
             };
-            finish(cell, loaded, WebGpu::new(device), created(facts), reporter).await
+            let gpu = limit.into_iter().fold(WebGpu::new(device), WebGpu::offloading);
+            finish(cell, loaded, gpu, created(facts), reporter).await
         }
         Backend::WebNn => {
             let (backend, facts) = beside_host(job, cell).await?;
@@ -159,6 +162,11 @@ async fn finish<B: backend::Backend>(
     ops.extend(OpCount::of(measured.host_tally, Backend::Wasm));
     for refusal in measured.refusals {
         reporter.log(LogLevel::Warn, format!("run on the host: {refusal}"));
+    }
+    if let Some(moved) = measured.moved {
+        let (uploads, bytes) = (moved.uploads, moved.bytes);
+        let text = format!("offload: weights were uploaded again {uploads} times, {bytes} bytes");
+        reporter.log(LogLevel::Info, text);
     }
     let (dispatches, threads, kernels) = (measured.dispatches, measured.threads, measured.kernels);
     let pipelines =

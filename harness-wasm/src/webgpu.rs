@@ -105,6 +105,13 @@ impl WebDevice {
     pub(crate) async fn from_adapter(adapter: &JsValue, tuning: Tuning) -> std::result::Result<Self, String> {
         let wanted = Array::new();
         for extension in &tuning.extensions {
+            if let Some(language) = extension.language() {
+                let known = get(&get(&navigator(), "gpu"), "wgslLanguageFeatures");
+                if !call(&known, "has", &[language.into()]).is_ok_and(|has| has.is_truthy()) {
+                    return Err(format!("navigator.gpu.wgslLanguageFeatures has no {language}"));
+                }
+                continue;
+            }
             let name = JsValue::from_str(extension.name());
             let has = call(&get(adapter, "features"), "has", std::slice::from_ref(&name));
             if !has.is_ok_and(|has| has.is_truthy()) {
@@ -248,7 +255,7 @@ impl Device for WebDevice {
 
     fn enable(&self, extension: Extension) -> &'static str {
         match extension {
-            Extension::ShaderF16 => extension.enable(),
+            Extension::Dp4a | Extension::ShaderF16 => extension.enable(),
             Extension::Subgroups if self.knows_subgroups => extension.enable(),
             // Some compilers knew the operations before the line.
             Extension::Subgroups => "",

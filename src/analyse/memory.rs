@@ -40,16 +40,42 @@ pub struct CellMemory {
 /// Caches of keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Cache {
-    /// Positions that they have.
+    /// Positions that they stand for.
     pub positions: u64,
-    /// Bytes that a position takes in all layers together.
+    /// Bytes that a further position takes in all layers together; 0 where all of them see through a window.
     pub bytes_per_token: f64,
+    /// What does not grow with the context.
+    pub ring: Option<Ring>,
+}
+
+/// Caches behind a sliding window, which are written round and round.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Ring {
+    /// Positions that the widest of them holds.
+    pub positions: u64,
+    /// Bytes of all of them, from so many positions on.
+    pub bytes: u64,
 }
 
 impl Cache {
-    /// How many positions so many bytes hold.
-    pub fn longest(&self, budget: u64) -> u64 {
-        (budget as f64 / self.bytes_per_token) as u64
+    fn of(states: u64, row: &CacheRow) -> Option<Self> {
+        let ring = Ring { positions: row.ring_positions as u64, bytes: row.ring_bytes as u64 };
+        let growing = states.checked_sub(ring.bytes).filter(|_| row.positions >= 1.0 && states > 0)?;
+        let bytes_per_token = growing as f64 / row.positions;
+        let ring = Some(ring).filter(|ring| ring.positions > 0);
+        Some(Self { positions: row.positions as u64, bytes_per_token, ring })
+    }
+
+    /// How many positions so many bytes hold; none where a longer context takes no more. As long as a context is shorter than a
+    /// window, its rings would have as many rows as it has.
+    pub fn longest(&self, budget: u64) -> Option<u64> {
+        let budget = budget as f64;
+        let (width, bytes) = self.ring.map_or((0.0, 0.0), |ring| (ring.positions as f64, ring.bytes as f64));
+        let within = if width > 0.0 { bytes / width } else { 0.0 };
+        if budget < bytes + self.bytes_per_token * width {
+            return Some((budget / (self.bytes_per_token + within)) as u64);
+        }
+        (self.bytes_per_token > 0.0).then(|| ((budget - bytes) / self.bytes_per_token) as u64)
     }
 }
 
@@ -75,21 +101,20 @@ pub fn memory(cells: &[CellRow], points: &[MemoryRow], caches: &[CacheRow]) -> V
         }
         of.last_mut().expect("pushed").bytes.insert(kind, point.bytes);
     }
-    let caches: BTreeMap<&str, f64> =
-        caches.iter().map(|cache| (cache.cell.as_str(), cache.positions)).collect();
+    let caches: BTreeMap<&str, &CacheRow> = caches.iter().map(|cache| (cache.cell.as_str(), cache)).collect();
     let one = |row: &CellRow| {
         let timeline = moments.remove(row.cell.as_str())?;
-        let positions = caches.get(row.cell.as_str()).copied();
+        let cache = caches.get(row.cell.as_str()).copied();
         Some(CellMemory {
             precision: row.precision.clone(),
             status: row.status.clone(),
-            ..of(&row.cell, timeline, positions)
+            ..of(&row.cell, timeline, cache)
         })
     };
     cells.iter().filter_map(one).collect()
 }
 
-fn of(cell: &str, timeline: Vec<Moment>, positions: Option<f64>) -> CellMemory {
+fn of(cell: &str, timeline: Vec<Moment>, cache: Option<&CacheRow>) -> CellMemory {
     let last = timeline.last().map(|moment| moment.bytes.clone()).unwrap_or_default();
     let most = |kind: MemoryKind| timeline.iter().filter_map(|moment| moment.bytes.get(&kind)).max().copied();
     let parts: BTreeMap<MemoryKind, u64> =
@@ -102,9 +127,7 @@ fn of(cell: &str, timeline: Vec<Moment>, positions: Option<f64>) -> CellMemory {
         .collect();
     let steps: Vec<f64> = heaps.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let states = parts.get(&MemoryKind::States).copied().unwrap_or(0);
-    let cache = positions
-        .filter(|&positions| positions >= 1.0 && states > 0)
-        .map(|positions| Cache { positions: positions as u64, bytes_per_token: states as f64 / positions });
+    let cache = cache.and_then(|row| Cache::of(states, row));
     CellMemory {
         cell: cell.to_owned(),
         precision: String::new(),
@@ -139,18 +162,41 @@ mod tests {
             moment(at, &[&parts[..], &heaps[..]].concat())
         };
         let timeline = vec![before, after(2.0, 500), after(3.0, 520), after(4.0, 530), after(5.0, 540)];
-        let found = of("c", timeline, Some(16.0));
+        let found = of("c", timeline, Some(&row(16.0, [0.0, 0.0])));
         assert_eq!((found.total, found.partial), (522, false));
         assert_eq!((found.heap_peak, found.linear, found.files), (Some(549), Some(131_072), Some(70)));
         assert_eq!(found.growth, Some(10.0));
         let cache = found.cache.unwrap();
-        assert_eq!((cache.positions, cache.bytes_per_token), (16, 4.0));
-        assert_eq!(cache.longest(1000), 250);
+        assert_eq!((cache.positions, cache.bytes_per_token, cache.ring), (16, 4.0, None));
+        assert_eq!(cache.longest(1000), Some(250));
+    }
+
+    fn row(positions: f64, [ring_positions, ring_bytes]: [f64; 2]) -> CacheRow {
+        CacheRow { cell: "c".into(), positions, ring_positions, ring_bytes }
+    }
+
+    #[test]
+    fn what_is_behind_a_window_grows_no_further() {
+        // A layer that keeps all, at 8 bytes a position, and one that keeps 10 positions, at 6.
+        let mixed = Cache::of(8 * 100 + 60, &row(100.0, [10.0, 60.0])).unwrap();
+        assert_eq!((mixed.bytes_per_token, mixed.ring), (8.0, Some(Ring { positions: 10, bytes: 60 })));
+        for (budget, positions) in [(0, 0), (28, 2), (139, 9), (140, 10), (148, 11), (860, 100), (8060, 1000)]
+        {
+            assert_eq!(mixed.longest(budget), Some(positions), "{budget}");
+        }
+        let all = Cache::of(60, &row(100.0, [10.0, 60.0])).unwrap();
+        assert_eq!((all.bytes_per_token, all.longest(59), all.longest(60)), (0.0, Some(9), None));
+        // Told of a ring that the states are not: not believed.
+        assert_eq!(Cache::of(59, &row(100.0, [10.0, 60.0])), None);
     }
 
     #[test]
     fn what_a_device_does_not_tell_is_missing_from_the_total() {
-        let found = of("c", vec![moment(1.0, &[(MemoryKind::Weights, 9), (MemoryKind::Io, 1)])], Some(4.0));
+        let found = of(
+            "c",
+            vec![moment(1.0, &[(MemoryKind::Weights, 9), (MemoryKind::Io, 1)])],
+            Some(&row(4.0, [0.0, 0.0])),
+        );
         assert_eq!((found.total, found.partial, found.cache, found.growth), (10, true, None, None));
     }
 }

@@ -194,7 +194,14 @@ async fn cell_job(
         Backend::NativeGpu => {
             let device = challenged(nonce, &cell.features, &mut facts).await?;
             scribe.timing(Phase::Device, scribe.now() - start);
-            finish(cell, &loaded, WebGpu::new(device), facts, scribe).await
+            let limit = Feature::offload(&cell.features, cell.memory_limit).map_err(|reason| Failed {
+                kind: FailureKind::Unsupported,
+                stage: "device".into(),
+                text: reason.to_owned(),
+            })?;
+            let gpu = WebGpu::new(device);
+            let gpu = limit.into_iter().fold(gpu, WebGpu::offloading);
+            finish(cell, &loaded, gpu, facts, scribe).await
         }
         other => {
             let text = format!("{other} runs in a browser only");
@@ -355,7 +362,7 @@ pub(super) fn oracle(
             runner = runner.adopting(&read_safetensors("the outputs", kept)?);
         }
         let mut outputs = block_on(runner.infer(&loaded.inputs))?;
-        outputs.extend(block_on(runner.kept())?);
+        outputs.extend(block_on(runner.kept(&loaded.inputs))?);
         write_safetensors(&outputs).map(Bytes::from)
     };
     answer().map_err(|error| format!("the native-cpu oracle: {error}"))

@@ -122,10 +122,12 @@ pub fn with_opposites(features: &[String]) -> Vec<String> {
     all
 }
 
-/// What is usual where features are asked for and no precision is: full, and half for a feature that is of it alone.
+/// What is usual where features are asked for and no precision is: full, and what a feature is of alone.
 pub fn precisions_of(features: &[String]) -> Vec<Precision> {
     let half = Feature::all(features).any(|feature| feature == Feature::ShaderF16);
-    [Precision::Fp32].into_iter().chain(half.then_some(Precision::Fp16)).collect()
+    let bytes = Feature::all(features).any(|feature| feature == Feature::Dp4a);
+    let more = [half.then_some(Precision::Fp16), bytes.then_some(Precision::Int8)];
+    [Precision::Fp32].into_iter().chain(more.into_iter().flatten()).collect()
 }
 
 #[cfg(test)]
@@ -198,6 +200,7 @@ mod tests {
         ");
         assert_eq!(precisions_of(&asked.features), [Precision::Fp32, Precision::Fp16]);
         assert_eq!(precisions_of(&["threads".to_owned()]), [Precision::Fp32]);
+        assert_eq!(precisions_of(&["dp4a".to_owned()]), [Precision::Fp32, Precision::Int8]);
     }
 
     #[test]

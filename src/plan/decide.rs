@@ -92,6 +92,12 @@ pub(super) fn features_of(
             Ok(Feature::ShaderF16) if precision.is_some_and(|precision| precision != Precision::Fp16) => {
                 (Status::NotApplicable, "shader-f16 is for weights in fp16".to_owned())
             }
+            Ok(Feature::Dp4a) if matches!(precision, Some(Precision::Fp32 | Precision::Fp16)) => {
+                (Status::NotApplicable, "dp4a is for quantised weights".to_owned())
+            }
+            Ok(Feature::Offload) if precision.is_none() => {
+                (Status::NotApplicable, "offload is for models".to_owned())
+            }
             Ok(Feature::Weights(scheme)) if precision.is_some() => match stores(&scheme, precision) {
                 Ok(()) => return None,
                 Err(never) => never,

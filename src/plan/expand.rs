@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use webmatrix_wire::{Backend, Precision, UnknownName};
+use webmatrix_wire::{Backend, Feature, Precision, Status, UnknownName};
 
 use super::cell::{Cell, NATIVE};
 use super::decide::decide;
@@ -11,7 +11,7 @@ use super::found::{Catalogue, Found, PlanError};
 use super::generation::Generation;
 use super::matrix::{Include, Matrix, profile_of};
 use super::model::{ModelClass, Runtime, Size};
-use super::planned::{Plan, PlannedCell};
+use super::planned::{Decision, Plan, PlannedCell};
 use super::shape::Shape;
 use super::thresholds::Thresholds;
 
@@ -91,7 +91,10 @@ pub fn plan(matrix: &Matrix, overrides: &Overrides, found: &[Found]) -> Result<P
                 Some(features) => features.clone(),
                 None => matrix.features(&cell.profile).to_vec(),
             };
-            let decision = decide(&cell, &features, matrix, &generation, &catalogue);
+            let mut decision = decide(&cell, &features, matrix, &generation, &catalogue);
+            if let (Decision::Run, Err(reason)) = (&decision, Feature::offload(&features, run.memory_limit)) {
+                decision = Decision::Never { status: Status::NotApplicable, reason: reason.to_owned() };
+            }
             profiles.insert(cell.profile.clone(), features);
             cells.push(PlannedCell { cell, decision });
         }

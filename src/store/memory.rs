@@ -21,12 +21,16 @@ rows! {
 }
 
 rows! {
-    /// How many positions the caches of a cell's model have.
+    /// How many positions the caches of a cell's model stand for, and what of them goes round.
     CacheRow {
         /// The cell.
         cell: String,
         /// In all sequences of the batch together.
         positions: f64,
+        /// Rows of the widest cache that is a ring, of all sequences together; 0 where none is.
+        ring_positions: f64,
+        /// Bytes of all rings.
+        ring_bytes: f64,
     }
 }
 
@@ -40,8 +44,11 @@ impl Database {
 
     /// The positions of a run's caches.
     pub fn caches(&self, run: &str) -> Result<Vec<CacheRow>, StoreError> {
-        let sql = "SELECT c.cell, m.value FROM cell c JOIN metric m USING (attempt)
-                   WHERE c.run = ? AND m.name = 'cache_positions' ORDER BY c.ordinal";
+        let sql = "SELECT c.cell, max(m.value) FILTER (m.name = 'cache_positions') AS positions,
+                     coalesce(max(m.value) FILTER (m.name = 'cache_ring_positions'), 0),
+                     coalesce(max(m.value) FILTER (m.name = 'cache_ring_bytes'), 0)
+                   FROM cell c JOIN metric m USING (attempt)
+                   WHERE c.run = ? GROUP BY c.cell, c.ordinal HAVING positions IS NOT NULL ORDER BY c.ordinal";
         self.rows(sql, params![run], CacheRow::read)
     }
 }

@@ -21,7 +21,7 @@ fn inferred<B: Backend>(loaded: &Loaded, backend: B, feature: &str) -> NamedTens
 fn judged<B: Backend>(mut runner: Runner<'_, B>, loaded: &Loaded) -> NamedTensors {
     pollster::block_on(async {
         let mut outputs = runner.infer(&loaded.inputs).await.unwrap();
-        outputs.extend(runner.kept().await.unwrap());
+        outputs.extend(runner.kept(&loaded.inputs).await.unwrap());
         outputs
     })
 }

@@ -8,6 +8,7 @@ const CORE: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
 
 const fn capability(extension: Extension) -> Capabilities {
     match extension {
+        Extension::Dp4a => Capabilities::empty(),
         Extension::ShaderF16 => Capabilities::SHADER_FLOAT16,
         Extension::Subgroups => Capabilities::SUBGROUP,
     }

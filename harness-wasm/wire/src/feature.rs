@@ -18,6 +18,10 @@ pub enum Feature {
     /// `webnn-host-OP`: the host runs an op of WebNN cells, which are then graded as fallback: for an op that a browser
     /// has but gets wrong.
     WebNnHost(String),
+    /// `dp4a`: WGSL kernels multiply quantised weights by activations as bytes, four at a time.
+    Dp4a,
+    /// `offload`: weights are uploaded again where they are read, so that all that a GPU holds keeps within the memory limit.
+    Offload,
     /// `shader-f16`: half-precision weights are read as such by WGSL kernels, rather than unpacked from words.
     ShaderF16,
     /// `kv-fp16` and the like: caches of keys and values are kept packed.
@@ -51,6 +55,8 @@ impl Feature {
         "threads",
         "threads-N",
         "webnn-host-OP",
+        "dp4a",
+        "offload",
         "shader-f16",
         "subgroups",
         "lanes-32 … lanes-256",
@@ -115,15 +121,29 @@ impl Feature {
             Self::ShadersAhead | Self::ShadersLazy => &[Backend::WebGpu],
             Self::ParallelLoad => &[Backend::Wasm, Backend::WebGpu, Backend::WebNn],
             Self::Weights(_) => Backend::ALL,
-            Self::ShaderF16 | Self::Subgroups | Self::Lanes(_) | Self::Tile(_) => {
-                &[Backend::WebGpu, Backend::NativeGpu]
-            }
+            Self::Dp4a
+            | Self::Offload
+            | Self::ShaderF16
+            | Self::Subgroups
+            | Self::Lanes(_)
+            | Self::Tile(_) => &[Backend::WebGpu, Backend::NativeGpu],
         }
     }
 
     /// Those of a job, of which all names are known: the plan holds no others.
     pub fn all(names: &[String]) -> impl Iterator<Item = Self> {
         names.iter().filter_map(|name| name.parse().ok())
+    }
+
+    /// Bytes that a GPU keeps within by offloading weights, if they ask for that.
+    ///
+    /// # Errors
+    /// If there is no limit to keep within.
+    pub fn offload(names: &[String], limit: Option<u64>) -> Result<Option<u64>, &'static str> {
+        if !Self::all(names).any(|feature| feature == Self::Offload) {
+            return Ok(None);
+        }
+        limit.map(Some).ok_or("offload keeps within a memory limit: say one by --memory-limit")
     }
 
     /// How many threads a job asks for on a machine with so many cores; one where it asks for none.
@@ -162,6 +182,8 @@ impl fmt::Display for Feature {
             Self::Threads(None) => f.write_str("threads"),
             Self::Threads(Some(number)) => write!(f, "threads-{number}"),
             Self::WebNnHost(op) => write!(f, "webnn-host-{op}"),
+            Self::Dp4a => f.write_str("dp4a"),
+            Self::Offload => f.write_str("offload"),
             Self::ShaderF16 => f.write_str("shader-f16"),
             Self::Subgroups => f.write_str("subgroups"),
             Self::Lanes(lanes) => write!(f, "lanes-{lanes}"),
@@ -196,6 +218,8 @@ impl FromStr for Feature {
         let unknown = || UnknownFeature(name.to_owned());
         match name {
             "threads" => return Ok(Self::Threads(None)),
+            "dp4a" => return Ok(Self::Dp4a),
+            "offload" => return Ok(Self::Offload),
             "shader-f16" => return Ok(Self::ShaderF16),
             "subgroups" => return Ok(Self::Subgroups),
             "relaxed-simd" => return Ok(Self::RelaxedSimd),
@@ -237,6 +261,8 @@ mod tests {
             "threads",
             "threads-3",
             "webnn-host-softmax",
+            "dp4a",
+            "offload",
             "shader-f16",
             "subgroups",
             "kv-int4",

@@ -226,7 +226,10 @@ impl<'a> Figures<'a> {
         let memory = || self.memory.get(known.view.id.as_str());
         match metric {
             Metric::Held => memory().filter(|memory| !memory.partial).map(|memory| memory.total as f64),
-            Metric::CachePerToken => memory()?.cache.map(|cache| cache.bytes_per_token),
+            // What goes round takes no more by the token: a part of a cache only is no figure of the whole.
+            Metric::CachePerToken => {
+                memory()?.cache.filter(|cache| cache.ring.is_none()).map(|cache| cache.bytes_per_token)
+            }
             _ => self.metric(known.attempt, metric.as_str()),
         }
     }

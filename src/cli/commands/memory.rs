@@ -55,8 +55,14 @@ fn text(cells: &[CellMemory], args: &MemoryArgs) -> String {
         let Some(cache) = cell.cache else { continue };
         let each = size(cache.bytes_per_token.round() as u64);
         text.push_str(&format!("\n{}: a token takes {each} of cache", cell.cell));
+        if let Some(ring) = cache.ring {
+            let (bytes, positions) = (size(ring.bytes), ring.positions);
+            text.push_str(&format!(" and, in layers behind a window, {bytes} from {positions} tokens on"));
+        }
         if let Some(budget) = args.cache_budget {
-            text.push_str(&format!(", {} hold {} tokens", size(budget.0), cache.longest(budget.0)));
+            let tokens =
+                cache.longest(budget.0).map_or_else(|| "any number of".to_owned(), |n| n.to_string());
+            text.push_str(&format!(", {} hold {tokens} tokens", size(budget.0)));
         }
     }
     if cells.iter().any(|cell| cell.cache.is_some()) {

@@ -35,3 +35,12 @@ impl Add for Held {
         }
     }
 }
+
+/// How often weights went to a device again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Uploads of what had been there before.
+    pub uploads: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}

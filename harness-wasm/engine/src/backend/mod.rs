@@ -8,7 +8,7 @@ pub mod webnn;
 
 use std::collections::BTreeMap;
 
-pub use held::Held;
+pub use held::{Held, Moved};
 pub use split::{Refusal, Split};
 
 use crate::error::{Error, Result};
@@ -95,6 +95,17 @@ pub trait Backend {
     /// When pipelines were made since the backend was; none where there are none.
     fn pipelines(&self) -> Option<Made> {
         None
+    }
+
+    /// How often weights were uploaded again; none where all of them stay.
+    fn moved(&self) -> Option<Moved> {
+        None
+    }
+
+    /// Whether caches of a sliding window may be rings, which keep no more rows than the window has. What they were can then
+    /// not be read back at the end.
+    fn takes_rings(&self) -> bool {
+        false
     }
 
     /// Threads that have computed a part of something; none where no other than the caller's was there to.

@@ -29,6 +29,9 @@ pub struct Attention {
     pub causal: bool,
     /// How many keys back a query sees, itself included; needs `causal`.
     pub window: Option<usize>,
+    /// How many of the keys, from the first, are a ring that was written round and round by `kvAppend`; needs a `window`,
+    /// and neither mask nor bias. If there are others behind, they are those of `tokens`, not yet in the ring.
+    pub ring: Option<usize>,
 }
 
 /// The numbers that every implementation of attention needs.
@@ -52,7 +55,7 @@ impl Attention {
     /// Plain attention of heads `d` wide: scores divided by `sqrt(d)`, no mask, no bias.
     pub fn new(heads: usize, kv_heads: usize, d: usize) -> Self {
         let scale = (1.0 / (d as f64).sqrt()) as f32;
-        Self { heads, kv_heads, scale, masked: false, biased: false, causal: false, window: None }
+        Self { heads, kv_heads, scale, masked: false, biased: false, causal: false, window: None, ring: None }
     }
 
     /// The operands' dimensions.
@@ -88,6 +91,25 @@ impl Attention {
         self.window.map_or(0, |window| (place + 1).saturating_sub(window)).min(end)..end
     }
 
+    /// Where the token of row `key` stands, if `tokens` queries from `position` on attend to `keys` rows; none for a row
+    /// that nothing was written to.
+    pub fn place(&self, key: usize, position: usize, tokens: usize, keys: usize) -> Option<usize> {
+        let Some(ring) = self.ring else { return Some(key) };
+        let written = position + tokens - (keys - ring);
+        if key >= ring {
+            return Some(written + key - ring);
+        }
+        let last = written.checked_sub(1)?;
+        last.checked_sub((last % ring + ring - key) % ring)
+    }
+
+    /// Whether a ring of so many rows still has what queries see.
+    fn ring_fits(&self, ring: usize, tokens: usize, keys: usize) -> bool {
+        let Some(window) = self.window.filter(|_| !self.masked && !self.biased) else { return false };
+        let needed = if keys == ring { window + tokens - 1 } else { window.saturating_sub(1) };
+        ring > 0 && (keys == ring || keys == ring + tokens) && ring >= needed
+    }
+
     pub(super) fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType> {
         let fault = |reason: String| Error::shape("attention", reason);
         let count = 3 + usize::from(self.masked) + usize::from(self.biased) + usize::from(self.causal);
@@ -114,6 +136,12 @@ impl Attention {
             return Err(fault(format!(
                 "{:?} {:?} {:?} do not fit {} heads over {}",
                 q.shape, k.shape, v.shape, self.heads, self.kv_heads
+            )));
+        }
+        if let Some(ring) = self.ring.filter(|&ring| !self.ring_fits(ring, t, s)) {
+            return Err(fault(format!(
+                "{s} keys, a ring of {ring} among them, do not hold what {t} queries see through {:?}",
+                self.window
             )));
         }
         if let Some(mask) = self.mask_at().map(|at| inputs[at]) {
@@ -164,7 +192,10 @@ impl Attention {
                     let g = h / n.group;
                     let seen = |s: usize| {
                         mask.is_none_or(|mask| mask[b * n.keys + s] != 0)
-                            && position.is_none_or(|p| self.reach(p + t, n.keys).contains(&s))
+                            && position.is_none_or(|p| {
+                                let place = self.place(s, p, n.tokens, n.keys);
+                                place.is_some_and(|place| self.reach(p + t, usize::MAX).contains(&place))
+                            })
                     };
                     let scores: Vec<f64> = (0..n.keys)
                         .map(|s| {

@@ -367,21 +367,65 @@ fn attention(cases: &mut Cases) {
         Op::Attention(sliding),
         [qkv(59, 130, 4, 1, 16), vec![position(70)]].concat(),
     );
+    rings(cases, &position, &qkv);
     let table = |seed: &str| floats(seed, &[12, 4]);
     let rope = |x: Tensor, at: i32| vec![x, table("cos"), table("sin"), position(at)];
     cases.add("prefill", Op::Rope { heads: 3 }, rope(floats("x", &[2, 5, 24]), 0));
     cases.add("partial", Op::Rope { heads: 2 }, rope(floats("x", &[1, 2, 20]), 7));
     let cache = floats("cache", &[2, 9, 6]);
-    cases.add("prefill", Op::KvAppend, vec![cache.clone(), floats("new", &[2, 4, 6]), position(0)]);
+    cases.add(
+        "prefill",
+        Op::KvAppend { ring: false },
+        vec![cache.clone(), floats("new", &[2, 4, 6]), position(0)],
+    );
     let packed = integers("packed", &[2, 9, 6], 1 << 31);
-    cases.add("packed", Op::KvAppend, vec![packed, integers("words", &[2, 2, 6], 1 << 31), position(3)]);
-    cases.add("decode", Op::KvAppend, vec![cache, floats("new", &[2, 1, 6]), position(8)]);
+    cases.add(
+        "packed",
+        Op::KvAppend { ring: false },
+        vec![packed, integers("words", &[2, 2, 6], 1 << 31), position(3)],
+    );
+    cases.add("decode", Op::KvAppend { ring: false }, vec![cache, floats("new", &[2, 1, 6]), position(8)]);
+}
+
+/// Caches that go round: hardly begun, just full, several times round; keys that are not yet in the ring behind it.
+fn rings(
+    cases: &mut Cases,
+    position: &impl Fn(i32) -> Tensor,
+    qkv: &impl Fn(usize, usize, usize, usize, usize) -> Vec<Tensor>,
+) {
+    let cache = floats("cache", &[2, 9, 6]);
+    let append = Op::KvAppend { ring: true };
+    let new = |tokens: usize| floats("new", &[2, tokens, 6]);
+    cases.add("ring, over the end", append.clone(), vec![cache.clone(), new(4), position(16)]);
+    cases.add("ring, one row", append.clone(), vec![cache.clone(), new(1), position(27)]);
+    cases.add("ring, more than it has", append.clone(), vec![cache, new(23), position(5)]);
+    let packed = integers("packed", &[2, 9, 6], 1 << 31);
+    cases.add("ring, packed", append, vec![packed, integers("words", &[2, 3, 6], 1 << 31), position(8)]);
+    for [tokens, ring, keys, at] in [
+        [1, 5, 5, 2],
+        [1, 5, 5, 4],
+        [1, 5, 5, 23],
+        [2, 70, 72, 200],
+        [6, 5, 11, 0],
+        [6, 5, 11, 3],
+        [6, 5, 11, 31],
+        [9, 13, 13, 40],
+        [59, 70, 129, 300],
+        [1, 1100, 1100, 700],
+        [1, 1100, 1100, 2500],
+    ] {
+        let window = Some(if keys == ring { ring + 1 - tokens } else { ring });
+        let op = Attention { causal: true, window, ring: Some(ring), ..Attention::new(4, 2, 16) };
+        let operands = [qkv(tokens, keys, 4, 2, 16), vec![position(at as i32)]].concat();
+        cases.add(&format!("ring of {ring}, {tokens} at {at}"), Op::Attention(op), operands);
+    }
 }
 
 fn images_and_signals(cases: &mut Cases) {
     let x = floats("pool", &[2, 3, 9, 8]);
     let pool = MaxPool2d { window: [3, 3], strides: [2, 2], padding: [1, 1, 1, 1] };
     cases.add("overlapping", Op::MaxPool2d(pool), vec![x.clone()]);
+    cases.add("over the right edge", Op::MaxPool2d(pool), vec![floats("pool", &[2, 3, 8, 9])]);
     let pool = MaxPool2d { window: [2, 3], strides: [3, 1], padding: [0, 1, 2, 0] };
     cases.add("uneven", Op::MaxPool2d(pool), vec![x]);
     for (frame, hop, samples) in [(400, 160, 1000), (1024, 480, 1500), (30, 7, 64), (16, 16, 9)] {

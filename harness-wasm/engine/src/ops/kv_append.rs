@@ -1,16 +1,18 @@
-//! `kvAppend`: new keys or values written into their cache, as numbers or packed.
+//! `kvAppend`: new keys or values written into their cache, as numbers or packed: at their places, or round and round.
 
 use super::{operands, require};
 use crate::error::{Error, Result};
 use crate::ir::TensorType;
 use crate::tensor::{DType, Tensor};
 
-pub(super) fn infer(inputs: &[&TensorType]) -> Result<TensorType> {
+pub(super) fn infer(ring: bool, inputs: &[&TensorType]) -> Result<TensorType> {
     let [cache, new, position] = operands("kvAppend", inputs)?;
     require("kvAppend", "the new rows", new, cache.dtype)?;
     require("kvAppend", "the position", position, DType::I32)?;
     match (&cache.shape[..], &new.shape[..], &position.shape[..]) {
-        ([b, context, w], [b2, tokens, w2], [1]) if b == b2 && w == w2 && tokens <= context => {
+        ([b, context, w], [b2, tokens, w2], [1])
+            if b == b2 && w == w2 && *context > 0 && (ring || tokens <= context) =>
+        {
             Ok(cache.clone())
         }
         _ => Err(Error::shape(
@@ -20,8 +22,8 @@ pub(super) fn infer(inputs: &[&TensorType]) -> Result<TensorType> {
     }
 }
 
-/// Rows that would fall behind the cache's end are dropped.
-pub(super) fn eval(inputs: &[&Tensor]) -> Tensor {
+/// Rows that would fall behind the cache's end are dropped; in a ring they are written over the oldest.
+pub(super) fn eval(ring: bool, inputs: &[&Tensor]) -> Tensor {
     let [cache, new, position] = inputs else { unreachable!("three operands: inferred") };
     let &[batch, context, width] = cache.shape() else { unreachable!("rank 3: inferred") };
     let tokens = new.shape()[1];
@@ -29,8 +31,8 @@ pub(super) fn eval(inputs: &[&Tensor]) -> Tensor {
     let mut out = cache.bytes().to_vec();
     let row = 4 * width;
     for b in 0..batch {
-        for t in (0..tokens).take_while(|t| start + t < context) {
-            let to = (b * context + start + t) * row;
+        for t in (0..tokens).take_while(|t| ring || start + t < context) {
+            let to = (b * context + (start + t) % context) * row;
             let from = (b * tokens + t) * row;
             out[to..to + row].copy_from_slice(&new.bytes()[from..from + row]);
         }

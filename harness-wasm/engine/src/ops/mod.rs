@@ -80,7 +80,10 @@ pub enum Op {
     /// 2-D matrix product with bias and activation.
     Gemm(Gemm),
     /// Extension: `cache new position`: `new` written over `cache` along axis 1, from `position` on.
-    KvAppend,
+    KvAppend {
+        /// Whether rows go round: the one of place `p` is row `p % context`, over what was there.
+        ring: bool,
+    },
     /// `x scale bias`: normalised over the last axis.
     LayerNormalization {
         /// Added to the variance.
@@ -153,7 +156,7 @@ impl Op {
             Self::Expand { .. } => "expand",
             Self::Gather { .. } => "gather",
             Self::Gemm(_) => "gemm",
-            Self::KvAppend => "kvAppend",
+            Self::KvAppend { .. } => "kvAppend",
             Self::LayerNormalization { .. } => "layerNormalization",
             Self::Matmul => "matmul",
             Self::MaxPool2d(_) => "maxPool2d",
@@ -201,7 +204,7 @@ impl Op {
             Self::Expand { shape } => layout::infer_expand(shape, inputs),
             Self::Gather { axis } => gather::infer(*axis, inputs),
             Self::Gemm(op) => op.infer(inputs),
-            Self::KvAppend => kv_append::infer(inputs),
+            Self::KvAppend { ring } => kv_append::infer(*ring, inputs),
             Self::LayerNormalization { .. } => normalization::infer_layer(inputs),
             Self::Matmul => matmul::infer(inputs),
             Self::MaxPool2d(op) => op.infer(inputs),
@@ -234,7 +237,7 @@ impl Op {
             Self::Expand { shape } => layout::expand(shape, inputs[0]),
             Self::Gather { axis } => gather::eval(*axis, inputs[0], inputs[1]),
             Self::Gemm(op) => op.eval(inputs),
-            Self::KvAppend => kv_append::eval(inputs),
+            Self::KvAppend { ring } => kv_append::eval(*ring, inputs),
             Self::LayerNormalization { epsilon } => normalization::layer(*epsilon, inputs),
             Self::Matmul => matmul::eval(inputs[0], inputs[1]),
             Self::MaxPool2d(op) => op.eval(inputs[0]),

@@ -1,9 +1,14 @@
-//! Graphs that keep keys and values packed: a cache's rows are packed as they are written, and read again through
+//! How graphs keep keys and values. Packed: a cache's rows are packed as they are written, and read again through
 //! `dequantize`.
 //!
 //! With few bits an outlier in one channel costs all others of its group their precision. Keys and queries may be turned
 //! alike without changing a product, and values may be turned back after they are mixed: by Hadamard's matrix, which spreads an
 //! outlier over its head.
+//!
+//! Where attention sees no further than a window, a cache need not have more rows than that: it becomes a ring, whose oldest row
+//! the next one is written over.
+
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Node, Source, State, TensorType, ValueId};
@@ -61,17 +66,63 @@ pub fn given(state: &str) -> String {
     format!("given {state}")
 }
 
-/// The same graph with its caches packed. With `adopts` the rows are those of the inputs that [`given`] names, where they are
-/// right: for the oracle.
+/// The output by which a graph tells the rows that it writes into a state.
+pub fn told(state: &str) -> String {
+    format!("told {state}")
+}
+
+/// How a graph keeps keys and values.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keeping {
+    /// Packed how; none for float32.
+    pub caches: Option<Caches>,
+    /// Caches that a window reads are rings of as many rows as it has, in a graph that so begins; none for whole ones.
+    pub rings: Option<Entry>,
+    /// What happens to packed rows besides.
+    pub packs: Packs,
+}
+
+/// Where in a sequence a graph begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// At its first token: its queries see no key but those of the same graph.
+    Start,
+    /// Anywhere.
+    Later,
+}
+
+/// What happens to packed rows besides being written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Packs {
+    /// Nothing.
+    #[default]
+    Only,
+    /// They become those of the inputs that [`given`] names, where these are right: for the oracle.
+    Adopting,
+    /// They are outputs, which [`told`] names: for caches that write over them.
+    Telling,
+}
+
+/// The same graph with its caches kept so.
 ///
 /// # Errors
 /// If a shape rule refuses what was built: a fault of this pass.
-pub fn pack_caches(graph: &Graph, caches: Caches, adopts: bool) -> Result<Graph> {
-    let appended = |id| {
-        let cache = |node: &&Node| node.inputs.first() == Some(&id) && cache(graph, node).is_some();
-        graph.nodes().iter().any(|node| cache(&node))
+pub fn keep(graph: &Graph, keeping: Keeping) -> Result<Graph> {
+    let kept = |node: &Node| {
+        let ring = || keeping.rings.and_then(|_| window(graph, node));
+        cache(graph, node).is_some() && (keeping.caches.is_some() || ring().is_some())
     };
-    let mut pass = Pass { graph: Rewrite::new(graph, |id, _| !appended(id)), caches, adopts };
+    let appended: HashSet<ValueId> =
+        graph.nodes().iter().filter(|node| kept(node)).map(|node| node.inputs[0]).collect();
+    if appended.is_empty() {
+        return Ok(graph.clone());
+    }
+    let mut pass = Pass {
+        graph: Rewrite::new(graph, |id, _| !appended.contains(&id)),
+        keeping,
+        rings: HashMap::new(),
+        appended,
+    };
     for node in graph.nodes() {
         pass.graph.enter(node);
         let result = pass.node(node)?;
@@ -80,48 +131,121 @@ pub fn pack_caches(graph: &Graph, caches: Caches, adopts: bool) -> Result<Graph>
     Ok(pass.graph.finish())
 }
 
+/// Rows of a graph's widest ring, of all sequences together, and bytes of all rings; none of a graph without.
+pub fn rings(graph: &Graph) -> Option<(usize, usize)> {
+    let rings = graph.nodes().iter().filter(|node| node.op == Op::KvAppend { ring: true });
+    let sizes = rings.map(|node| graph.ty(node.output)).map(|ty| (ty.shape[0] * ty.shape[1], ty.bytes()));
+    sizes.reduce(|(rows, bytes), (more, others)| (rows.max(more), bytes + others))
+}
+
 struct Pass<'g> {
     graph: Rewrite<'g>,
-    caches: Caches,
-    adopts: bool,
+    keeping: Keeping,
+    /// The states whose rows are kept otherwise.
+    appended: HashSet<ValueId>,
+    /// By a cache of the old graph: rows of the ring that stands for it, first among the keys that are read.
+    rings: HashMap<ValueId, usize>,
 }
 
 impl Pass<'_> {
+    fn rotates(&self) -> bool {
+        self.keeping.caches.is_some_and(|caches| caches.rotates)
+    }
+
     fn node(&mut self, node: &Node) -> Result<ValueId> {
         let from = self.graph.from;
-        if let Some((name, attention)) = cache(from, node) {
+        if node.inputs.first().is_some_and(|id| self.appended.contains(id))
+            && let Some((name, attention)) = cache(from, node)
+        {
             return self.append(node, name, attention);
         }
         let mut inputs = self.graph.operands(node);
         let Op::Attention(op) = node.op else { return self.graph.op(node.op.clone(), &inputs) };
         let turned = |i: usize| {
             let source = from.nodes().iter().find(|writer| writer.output == node.inputs[i]);
-            self.caches.rotates && source.is_some_and(|writer| cache(from, writer).is_some())
+            self.rotates() && source.is_some_and(|writer| cache(from, writer).is_some())
         };
         let (keys, values) = (turned(1), turned(2));
         if keys {
             inputs[0] = self.turn(inputs[0], op.heads)?;
         }
-        let mixed = self.graph.op(node.op.clone(), &inputs)?;
+        let ring = self.rings.get(&node.inputs[1]).copied();
+        let mixed = self.graph.op(Op::Attention(Attention { ring, ..op }), &inputs)?;
         // Turned twice is turned back.
         if values { self.turn(mixed, op.heads) } else { Ok(mixed) }
     }
 
-    /// New rows packed and appended; the result is the whole cache as numbers.
+    /// New rows packed and appended; the result is what is read of the cache, as numbers: all of it, or a ring, with the
+    /// rows before it that are still to be seen.
     fn append(&mut self, node: &Node, name: &str, attention: Attention) -> Result<ValueId> {
         let (mut new, position) = (self.graph.mapped(node.inputs[1]), self.graph.mapped(node.inputs[2]));
-        if self.caches.rotates {
+        if self.rotates() {
             new = self.turn(new, attention.kv_heads)?;
         }
         let cache = &self.graph.from.ty(node.output).shape;
         let &[batch, context, columns] = &cache[..] else {
             return Err(Error::shape("kvAppend", "a cache has rank 3"));
         };
-        let packing = Packing { scheme: self.caches.scheme, columns };
+        let ring = self.keeping.rings.and_then(|entry| Some((entry, window(self.graph.from, node)?)));
+        let rows = match self.keeping.caches {
+            Some(caches) => self.packed(new, position, name, [batch, context, columns], caches)?,
+            None => vec![(name.to_owned(), new)],
+        };
+        let (mut read, mut keys) = (Vec::new(), context);
+        for (name, rows) in rows {
+            let ty = self.graph.to.ty(rows);
+            let (dtype, tokens, width) = (ty.dtype, ty.shape[1], ty.shape[2]);
+            let kept = ring.map_or(context, |(_, rows)| rows);
+            let ty = TensorType::new(dtype, [batch, kept, width]);
+            let before = self.graph.to.push_value(ty, Source::State(name.clone()));
+            // Read before the oldest rows of a ring are written over, unless no query of this graph sees them.
+            let seen = match ring {
+                Some((Entry::Start, _)) => Some(rows),
+                Some((Entry::Later, kept)) if tokens > 1 => {
+                    self.rings.insert(node.output, kept);
+                    Some(self.graph.op(Op::Concat { axis: 1 }, &[before, rows])?)
+                }
+                Some((Entry::Later, kept)) => {
+                    self.rings.insert(node.output, kept);
+                    None
+                }
+                None => None,
+            };
+            let after = self.graph.op(Op::KvAppend { ring: ring.is_some() }, &[before, rows, position])?;
+            if self.keeping.packs == Packs::Telling {
+                self.graph.to.outputs.push((told(&name), rows));
+            }
+            self.graph.to.states.push(State { name, before, after });
+            read.push(seen.unwrap_or(after));
+            keys = self.graph.to.ty(seen.unwrap_or(after)).shape[1];
+        }
+        let Some(caches) = self.keeping.caches else { return Ok(read[0]) };
+        for part in &mut read {
+            let width = self.graph.to.ty(*part).shape[2];
+            *part = self.graph.reshape(*part, &[batch * keys, width])?;
+        }
+        if read.len() == 1 {
+            read.push(self.nothing(&[batch * keys, 0]));
+        }
+        let packing = Packing { scheme: caches.scheme, columns };
+        let rows = self.graph.op(Op::Dequantize(packing), &read)?;
+        self.graph.reshape(rows, &[batch, keys, columns])
+    }
+
+    /// New rows as the parts that are kept of them, by their states' names.
+    fn packed(
+        &mut self,
+        new: ValueId,
+        position: ValueId,
+        name: &str,
+        [batch, context, columns]: [usize; 3],
+        caches: Caches,
+    ) -> Result<Vec<(String, ValueId)>> {
+        let packing = Packing { scheme: caches.scheme, columns };
         let names = parts(name);
         let types =
             [packing.words(), packing.scale_words()].map(|width| TensorType::i32([batch, context, width]));
-        let theirs = if self.adopts {
+        let theirs = if self.keeping.packs == Packs::Adopting {
             // Half precision has no scales.
             let input = |(name, ty): (&String, &TensorType)| match ty.is_empty() {
                 true => self.nothing(&ty.shape),
@@ -132,22 +256,15 @@ impl Pass<'_> {
             Vec::new()
         };
         let mut kept = Vec::new();
-        for (&part, (name, ty)) in self.caches.parts().iter().zip(names.iter().zip(&types)) {
+        for (&part, name) in caches.parts().iter().zip(names) {
             let quantize = Quantize { scheme: packing.scheme, part };
             let rows = match theirs[..] {
                 [words, scales] => self.graph.op(Op::Adopt(quantize), &[new, words, scales, position])?,
                 _ => self.graph.op(Op::Quantize(quantize), &[new])?,
             };
-            let before = self.graph.to.push_value(ty.clone(), Source::State(name.clone()));
-            let after = self.graph.op(Op::KvAppend, &[before, rows, position])?;
-            self.graph.to.states.push(State { name: name.clone(), before, after });
-            kept.push(self.graph.reshape(after, &[batch * context, ty.shape[2]])?);
+            kept.push((name, rows));
         }
-        if kept.len() == 1 {
-            kept.push(self.nothing(&[batch * context, 0]));
-        }
-        let rows = self.graph.op(Op::Dequantize(packing), &kept)?;
-        self.graph.reshape(rows, cache)
+        Ok(kept)
     }
 
     /// A tensor without elements.
@@ -170,7 +287,8 @@ impl Pass<'_> {
 
 /// The state that a node appends to and the attention that reads it, if nothing else does.
 fn cache<'g>(graph: &'g Graph, node: &Node) -> Option<(&'g str, Attention)> {
-    let (Op::KvAppend, Source::State(name)) = (&node.op, &graph.value(*node.inputs.first()?).source) else {
+    let (Op::KvAppend { .. }, Source::State(name)) = (&node.op, &graph.value(*node.inputs.first()?).source)
+    else {
         return None;
     };
     let mut readers = graph.nodes().iter().filter(|reader| reader.inputs.contains(&node.output));
@@ -180,6 +298,26 @@ fn cache<'g>(graph: &'g Graph, node: &Node) -> Option<(&'g str, Attention)> {
     };
     let first = readers.next().and_then(attention)?;
     readers.all(|reader| attention(reader) == Some(first)).then_some((name.as_str(), first))
+}
+
+/// The window through which a cache is read, if that hides some of it: then a ring of so many rows does as well. Keys and
+/// values go round together, from the same place on.
+fn window(graph: &Graph, node: &Node) -> Option<usize> {
+    let (_, attention) = cache(graph, node)?;
+    let context = graph.ty(node.output).shape[1];
+    let window = attention.window.filter(|&window| window < context)?;
+    let place = attention.position_at()?;
+    let writes = |id: &ValueId| {
+        let writer = graph.nodes().iter().find(|writer| writer.output == *id);
+        writer.is_some_and(|writer| {
+            let same = cache(graph, writer).is_some() && writer.inputs[2] == node.inputs[2];
+            same && graph.ty(writer.output).shape[1] == context
+        })
+    };
+    let mut readers = graph.nodes().iter().filter(|reader| reader.inputs.contains(&node.output));
+    let fits = readers
+        .all(|reader| reader.inputs[1..3].iter().all(writes) && reader.inputs[place] == node.inputs[2]);
+    (fits && !attention.masked && !attention.biased).then_some(window)
 }
 
 /// Sylvester's matrix of this size, a power of two, divided by its root: symmetric, and its own inverse.

@@ -6,7 +6,7 @@
 //! Used where a backend has WebNN's ops only, and as the definition that the fused kernels are tested
 //! against: a graph and its decomposition must agree.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ir::{Graph, Node, ValueId};
 use crate::ops::{Attention, Binary, Gemm, Op, Qgemm, Reduce, Stft, Unary};
 use crate::plan::rewrite::Rewrite;
@@ -77,7 +77,11 @@ impl Rewrite<'_> {
             }
             Op::RmsNormalization { epsilon } => self.rms_normalization(*epsilon, inputs[0], inputs[1]),
             Op::Rope { heads } => self.rope(*heads, inputs),
-            Op::KvAppend => self.kv_append(inputs),
+            Op::KvAppend { ring: false } => self.kv_append(inputs),
+            Op::KvAppend { ring: true } | Op::Attention(Attention { ring: Some(_), .. }) => {
+                let reason = "rings of keys and values are not said in WebNN's ops".to_owned();
+                Err(Error::Unsupported { backend: "webnn", reason })
+            }
             Op::Attention(op) => self.attention(op, inputs),
             Op::Stft(op) => self.stft(*op, inputs[0], inputs[1]),
             op => {

@@ -80,12 +80,12 @@ mod tests {
         let new = b.input("new", DType::F32, [1, 1, 8]);
         let position = b.input("position", DType::I32, [1]);
         let before = b.state("cache", DType::F32, [1, 100, 8]);
-        let after = b.op(Op::KvAppend, &[before, new, position]).unwrap();
+        let after = b.op(Op::KvAppend { ring: false }, &[before, new, position]).unwrap();
         b.set_state(before, after).unwrap();
         let y = b.unary(Unary::Exp, new).unwrap();
         b.output("y", y);
         let graph = b.finish();
-        let over = |node: &Node| node.op == Op::KvAppend;
+        let over = |node: &Node| matches!(node.op, Op::KvAppend { .. });
         assert_eq!(most_alive(&graph, &last_uses(&graph), over), 32);
     }
 }

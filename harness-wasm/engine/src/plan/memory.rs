@@ -94,7 +94,7 @@ fn shares_place(graph: &Graph, last: &[Option<usize>], at: usize) -> bool {
     let Some(&first) = node.inputs.first() else { return false };
     match node.op {
         Op::Reshape { .. } => true,
-        Op::KvAppend => {
+        Op::KvAppend { .. } => {
             last[first.index()] == Some(at)
                 && matches!(graph.value(first).source, Source::State(_))
                 && node.inputs.iter().filter(|id| **id == first).count() == 1

@@ -70,7 +70,7 @@ impl<B: Backend> Runner<'_, B> {
         inputs.insert("position".into(), Tensor::i32([1], vec![0]));
         inputs.extend(self.adopted.clone().unwrap_or_default());
         let prefill = self.prefill_program(decoder, &given, plan.context).await?;
-        let mut outputs = self.backend.run(prefill.id, &inputs).await?;
+        let mut outputs = self.run(&prefill, &inputs).await?;
 
         let mut rows = plan.start.clone();
         let mut chooser = Chooser::new(self.options, decoder.end(), plan.batch);
@@ -89,7 +89,7 @@ impl<B: Backend> Runner<'_, B> {
             let step = &steps[0];
             fed.insert(token_input.into(), Tensor::i32([plan.batch, plan.forced], plan.start.concat()));
             fed.insert("position".into(), Tensor::i32([1], vec![0]));
-            chooser.choose(&self.backend.run(step.id, &fed).await?["logits"])?
+            chooser.choose(&self.run(step, &fed).await?["logits"])?
         };
         for made in 1..=plan.new {
             chosen();
@@ -102,7 +102,7 @@ impl<B: Backend> Runner<'_, B> {
             let step = &steps[steps.len() - 1];
             fed.insert(token_input.into(), Tensor::i32([plan.batch, 1], next));
             fed.insert("position".into(), Tensor::i32([1], vec![(rows[0].len() - 1) as i32]));
-            next = chooser.choose(&self.backend.run(step.id, &fed).await?["logits"])?;
+            next = chooser.choose(&self.run(step, &fed).await?["logits"])?;
         }
         let width = rows[0].len();
         outputs.insert("generated_ids".into(), Tensor::i32([plan.batch, width], rows.concat()));

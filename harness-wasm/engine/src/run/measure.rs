@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::backend::{Backend, Held, Made, Tally};
+use crate::backend::{Backend, Held, Made, Moved, Tally};
 use crate::error::Error;
 use crate::models::items;
 use crate::run::steady::{self, Until, WarmUp};
@@ -84,6 +84,8 @@ pub struct Measured {
     pub kernels: BTreeMap<String, u64>,
     /// When pipelines were made; none where there are none.
     pub pipelines: Option<Made>,
+    /// How often weights were uploaded again, where not all of them stay.
+    pub moved: Option<Moved>,
 }
 
 /// Compiles, infers once, then warms up and takes samples.
@@ -118,8 +120,11 @@ pub async fn measure<B: Backend, W: Witness>(
     let start = witness.now();
     let mut first = runner.infer(&loaded.inputs).await.map_err(failed("first inference"))?;
     witness.span(Span::First, witness.now() - start);
-    // What packed caches hold belongs to what is judged; reading it back is no part of an inference.
-    first.extend(runner.kept().await.map_err(failed("caches"))?);
+    // What packed caches hold belongs to what is judged; reading it back is no part of an inference. Where that takes another
+    // inference, once at the end is enough.
+    if !runner.overwrites() {
+        first.extend(runner.kept(&loaded.inputs).await.map_err(failed("caches"))?);
+    }
     witness.memory(runner.backend().held(), kept);
     let (tally, host_tally) = (runner.backend().take_tally(), runner.backend().take_host_tally());
 
@@ -145,7 +150,7 @@ pub async fn measure<B: Backend, W: Witness>(
     if let Some(rested) = pace.rested() {
         witness.metric("warmup_rested", f64::from(u8::from(rested)), "bool");
     }
-    outputs.extend(runner.kept().await.map_err(failed("caches"))?);
+    outputs.extend(runner.kept(&loaded.inputs).await.map_err(failed("caches"))?);
     let (bytes, bits) = loaded.weight_size().map_err(|error| witness.failed("weights", error))?;
     witness.metric("weight_bytes", bytes as f64, "B");
     witness.metric("bits_per_weight", bits, "bit");
@@ -153,8 +158,12 @@ pub async fn measure<B: Backend, W: Witness>(
     if positions > 0 {
         witness.metric("cache_positions", positions as f64, "1");
     }
+    if let Some((rows, bytes)) = runner.rings().filter(|_| positions > 0) {
+        witness.metric("cache_ring_positions", rows as f64, "1");
+        witness.metric("cache_ring_bytes", bytes as f64, "B");
+    }
     // Same input, same graph, same machine: anything but the same bits is worth knowing.
-    let repeatable = first.iter().zip(&outputs).all(|((_, a), (_, b))| a.bytes() == b.bytes());
+    let repeatable = first.iter().all(|(name, a)| outputs.get(name).is_some_and(|b| a.bytes() == b.bytes()));
     witness.metric("repeatable", f64::from(u8::from(repeatable)), "bool");
     let timed_ms: f64 = pace.timed.iter().sum();
     if timed_ms > 0.0 {
@@ -167,8 +176,12 @@ pub async fn measure<B: Backend, W: Witness>(
         witness.metric("threads", f64::from(threads), "threads");
     }
     let (dispatches, refusals) = (backend.dispatches(), backend.refusals().to_vec());
-    let (kernels, pipelines) = (backend.kernels().clone(), backend.pipelines());
-    Ok(Measured { outputs, tally, host_tally, refusals, dispatches, threads, kernels, pipelines })
+    let (kernels, pipelines, moved) = (backend.kernels().clone(), backend.pipelines(), backend.moved());
+    if let Some(moved) = moved {
+        witness.metric("offload_uploads", moved.uploads as f64, "1");
+        witness.metric("offload_bytes", moved.bytes as f64, "B");
+    }
+    Ok(Measured { outputs, tally, host_tally, refusals, dispatches, threads, kernels, pipelines, moved })
 }
 
 /// Which inference comes next, by a schedule.

@@ -31,7 +31,7 @@ use crate::backend::{Backend, ProgramId};
 use crate::error::Result;
 use crate::ir::{Graph, State, TensorType};
 use crate::models::{Decoder, InputTypes, Model, Prompt};
-use crate::plan::caches::{Caches, pack_caches};
+use crate::plan::caches::{Caches, Entry, Keeping, Packs, keep, rings};
 use crate::plan::fold::fold;
 use crate::plan::quantise::quantise;
 use crate::tensor::NamedTensors;
@@ -70,15 +70,26 @@ pub struct Runner<'m, B> {
     last: Option<Rc<Program>>,
     /// What another kept of its caches, whose rounding is taken where it is right.
     adopted: Option<NamedTensors>,
+    /// While it is gathered: what an inference writes into packed caches.
+    told: Option<caches::Told>,
 }
 
 /// What a graph was built for: the static shapes of its inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Forward(Shapes),
-    Prefill { inputs: Shapes, context: usize },
-    Step { inputs: Shapes, tokens: usize, context: usize },
+    Prefill {
+        inputs: Shapes,
+        context: usize,
+    },
+    Step {
+        inputs: Shapes,
+        tokens: usize,
+        context: usize,
+    },
     Kept(Shapes),
+    /// That program, which tells besides what it writes into packed caches.
+    Telling(Box<Self>),
 }
 
 /// The inputs' shapes by name.
@@ -91,12 +102,23 @@ struct Program {
     inputs: Vec<String>,
     /// The states that it leaves.
     states: Vec<(String, TensorType)>,
+    /// Rows of its widest ring and bytes of all, if it has any.
+    rings: Option<(usize, usize)>,
 }
 
 impl<'m, B: Backend> Runner<'m, B> {
     /// A runner with nothing compiled.
     pub fn new(model: &'m dyn Model, weights: &'m Weights, backend: B, options: Options) -> Self {
-        Self { model, weights, backend, options, programs: HashMap::new(), last: None, adopted: None }
+        Self {
+            model,
+            weights,
+            backend,
+            options,
+            programs: HashMap::new(),
+            last: None,
+            adopted: None,
+            told: None,
+        }
     }
 
     /// The backend.
@@ -157,12 +179,12 @@ impl<'m, B: Backend> Runner<'m, B> {
         }
         inputs.extend(self.adopted.clone().unwrap_or_default());
         self.backend.reset();
-        let outputs = self.backend.run(program.id, &inputs).await?;
+        let outputs = self.run(&program, &inputs).await?;
         self.last = Some(program);
         Ok(outputs)
     }
 
-    /// Positions that the caches of keys and values have for these inputs, of all sequences together; 0 for a model that
+    /// Positions that caches of keys and values stand for with these inputs, of all sequences together; 0 for a model that
     /// generates nothing.
     ///
     /// # Errors
@@ -210,19 +232,29 @@ impl<'m, B: Backend> Runner<'m, B> {
         key: Key,
         build: impl FnOnce(&Weights) -> Result<Graph>,
     ) -> Result<Rc<Program>> {
+        // Forward pass and prefill take all tokens from the first on.
+        let entry = if matches!(key, Key::Step { .. }) { Entry::Later } else { Entry::Start };
+        let packs = match (&self.told, &self.adopted) {
+            (Some(_), _) => Packs::Telling,
+            (None, Some(_)) => Packs::Adopting,
+            (None, None) => Packs::Only,
+        };
+        let key = if packs == Packs::Telling { Key::Telling(Box::new(key)) } else { key };
         if let Some(program) = self.programs.get(&key) {
             return Ok(Rc::clone(program));
         }
-        let mut graph = build(self.weights)?;
-        if let Some(caches) = self.options.caches {
-            graph = pack_caches(&graph, caches, self.adopted.is_some())?;
-        }
+        let keeping = Keeping {
+            caches: self.options.caches,
+            rings: self.backend.takes_rings().then_some(entry),
+            packs,
+        };
+        let graph = keep(&build(self.weights)?, keeping)?;
         let graph = quantise(&fold(&graph, self.weights)?, self.weights)?;
         let inputs = graph.inputs().map(|(name, _)| name.to_owned()).collect();
         let state = |state: &State| (state.name.clone(), graph.ty(state.before).clone());
         let states = graph.states().iter().map(state).collect();
         let id = self.backend.compile(&graph, self.weights).await?;
-        let program = Rc::new(Program { id, inputs, states });
+        let program = Rc::new(Program { id, inputs, states, rings: rings(&graph) });
         self.programs.insert(key, Rc::clone(&program));
         Ok(program)
     }

@@ -3,7 +3,7 @@
 //!
 //! A trace is a backend like any other run: the graph is the model's, with each node's result named as an
 //! output too. What changes is the memory plan, since no result's place can be used again: a fault that
-//! needs reuse does not show in a trace, and whoever reads one must say so.
+//! needs reuse does not show in a trace, and whoever reads one must say so. Nor do rings: caches are whole here.
 
 use crate::backend::{Backend, Held, ProgramId, Tally};
 use crate::error::Result;
@@ -59,7 +59,7 @@ pub async fn trace<B: Backend>(loaded: &Loaded, backend: B, options: Options) ->
         Exposed { inner: backend, programs: Vec::new(), kept: NamedTensors::new(), runs: 0, left: BUDGET };
     let mut runner = Runner::new(&*loaded.model, &loaded.weights, exposed, options);
     let mut outputs = runner.infer(&loaded.inputs).await?;
-    outputs.extend(runner.kept().await?);
+    outputs.extend(runner.kept(&loaded.inputs).await?);
     outputs.extend(runner.into_backend().kept);
     Ok(outputs)
 }

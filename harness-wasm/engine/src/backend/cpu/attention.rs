@@ -56,11 +56,18 @@ struct Problem<'t> {
     /// How many sequences take biases of their own, and the biases.
     bias: Option<(usize, &'t [f32])>,
     position: Option<usize>,
+    /// Where a ring's first key in anybody's reach stands: keys are counted from there, in the order of their places.
+    base: usize,
 }
 
 impl<'t> Problem<'t> {
     fn new(op: &'t Attention, inputs: &[&'t Tensor]) -> Self {
         let [q, k, v] = [inputs[0], inputs[1], inputs[2]];
+        let position = op.position_at().map(|at| inputs[at].as_i32()[0].max(0) as usize);
+        let base = match (op.ring, op.window, position) {
+            (Some(_), Some(window), Some(position)) => (position + 1).saturating_sub(window),
+            _ => 0,
+        };
         Self {
             op,
             n: op.dims(q.shape(), k.shape(), v.shape()),
@@ -69,13 +76,27 @@ impl<'t> Problem<'t> {
             v: v.as_f32(),
             mask: op.mask_at().map(|at| inputs[at].as_i32()),
             bias: op.bias_at().map(|at| (inputs[at].shape()[0], inputs[at].as_f32())),
-            position: op.position_at().map(|at| inputs[at].as_i32()[0].max(0) as usize),
+            position,
+            base,
         }
     }
 
     /// The keys that query `t` may see, masks aside.
     fn reach(&self, t: usize) -> Range<usize> {
-        self.position.map_or(0..self.n.keys, |p| self.op.reach(p + t, self.n.keys))
+        let Some(position) = self.position else { return 0..self.n.keys };
+        if self.op.ring.is_none() {
+            return self.op.reach(position + t, self.n.keys);
+        }
+        let reach = self.op.reach(position + t, usize::MAX);
+        reach.start - self.base..reach.end - self.base
+    }
+
+    /// The row of a key.
+    fn row(&self, key: usize) -> usize {
+        let (Some(ring), Some(position)) = (self.op.ring, self.position) else { return key };
+        let written = position + self.n.tokens - (self.n.keys - ring);
+        let place = self.base + key;
+        if place < written { place % ring } else { ring + place - written }
     }
 
     fn seen(&self, b: usize, s: usize) -> bool {
@@ -87,11 +108,11 @@ impl<'t> Problem<'t> {
     }
 
     fn key(&self, b: usize, s: usize, g: usize) -> &'t [f32] {
-        &self.k[((b * self.n.keys + s) * self.op.kv_heads + g) * self.n.d..][..self.n.d]
+        &self.k[((b * self.n.keys + self.row(s)) * self.op.kv_heads + g) * self.n.d..][..self.n.d]
     }
 
     fn value(&self, b: usize, s: usize, g: usize) -> &'t [f32] {
-        &self.v[((b * self.n.keys + s) * self.op.kv_heads + g) * self.n.e..][..self.n.e]
+        &self.v[((b * self.n.keys + self.row(s)) * self.op.kv_heads + g) * self.n.e..][..self.n.e]
     }
 
     /// What is added to a query's scores, by key.

@@ -177,16 +177,21 @@ fn gelu(x: F32x4) -> F32x4 {
     x.mul(z.if_less(F32x4::splat(0.84), near, far))
 }
 
-/// Writes `new [batch, tokens, width]` over `cache [batch, context, width]` from `position` on.
-pub(super) fn kv_append(cache: &mut Tensor, new: &Tensor, position: i32) {
+/// Writes `new [batch, tokens, width]` over `cache [batch, context, width]` from `position` on, in a ring round and round.
+pub(super) fn kv_append(ring: bool, cache: &mut Tensor, new: &Tensor, position: i32) {
     let &[batch, context, width] = cache.shape() else { unreachable!("rank 3: inferred") };
-    let start = (position.max(0) as usize).min(context);
-    let tokens = new.shape()[1];
-    let kept = tokens.min(context - start);
+    let (position, tokens) = (position.max(0) as usize, new.shape()[1]);
+    // Of more rows than a ring has, only the last stay.
+    let skipped = if ring { tokens.saturating_sub(context) } else { 0 };
+    let start = if ring { (position + skipped) % context } else { position.min(context) };
+    let ahead = (tokens - skipped).min(context - start);
+    let round = if ring { tokens - skipped - ahead } else { 0 };
     // Packed rows are copied bit by bit, like numbers.
     let (to, row) = (cache.bytes_mut(), 4 * width);
     for b in 0..batch {
-        to[(b * context + start) * row..][..kept * row]
-            .copy_from_slice(&new.bytes()[b * tokens * row..][..kept * row]);
+        for (place, from, rows) in [(start, skipped, ahead), (0, skipped + ahead, round)] {
+            to[(b * context + place) * row..][..rows * row]
+                .copy_from_slice(&new.bytes()[(b * tokens + from) * row..][..rows * row]);
+        }
     }
 }

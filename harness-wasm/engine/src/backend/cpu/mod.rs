@@ -168,7 +168,7 @@ fn writes_over_first(op: &Op) -> bool {
     matches!(
         op,
         Op::Binary(_)
-            | Op::KvAppend
+            | Op::KvAppend { .. }
             | Op::LayerNormalization { .. }
             | Op::Reshape { .. }
             | Op::RmsNormalization { .. }
@@ -181,9 +181,9 @@ fn writes_over_first(op: &Op) -> bool {
 fn write_over(crew: &Crew, op: &Op, x: Slot<'_>, rest: &[&Tensor]) -> Tensor {
     match (op, rest) {
         (Op::Binary(op), [b]) => elementwise::binary(crew, *op, x.into_tensor(), b),
-        (Op::KvAppend, [new, position]) => {
+        (Op::KvAppend { ring }, [new, position]) => {
             let mut cache = x.into_tensor();
-            elementwise::kv_append(&mut cache, new, position.as_i32()[0]);
+            elementwise::kv_append(*ring, &mut cache, new, position.as_i32()[0]);
             cache
         }
         (Op::LayerNormalization { epsilon }, [scale, bias]) => {
@@ -250,6 +250,11 @@ impl Backend for Cpu {
             states: bytes(&self.states),
             io: 0,
         }
+    }
+
+    /// The oracle keeps whole caches, so that its answer to a ring is that of a cache without one.
+    fn takes_rings(&self) -> bool {
+        self.kernels == Kernels::Simd
     }
 
     fn threads(&self) -> Option<usize> {

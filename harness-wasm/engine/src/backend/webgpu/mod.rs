@@ -10,7 +10,9 @@ mod kernels;
 mod known;
 #[cfg(feature = "native-gpu")]
 mod native;
+mod offload;
 mod pipelines;
+mod recorded;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,11 +21,13 @@ pub use kernels::{Extension, Kernel, Launch, Making, Operand, Tuning, Workgroup,
 pub use known::known_answer;
 #[cfg(feature = "native-gpu")]
 pub use native::NativeDevice;
-use pipelines::{Asked, Pipelines, Step};
+use offload::Offload;
+use pipelines::{Asked, Pipelines};
+use recorded::{Bound, Dispatch, Recorded, Step};
 
-use crate::backend::{Backend, Held, Made, ProgramId, Tally, checked_input};
+use crate::backend::{Backend, Held, Made, Moved, ProgramId, Tally, checked_input};
 use crate::error::{Error, Result};
-use crate::ir::{Graph, Source, ValueId};
+use crate::ir::{Graph, Source, TensorType, ValueId};
 use crate::ops::Op;
 use crate::plan::memory::{self, Place};
 use crate::tensor::{NamedTensors, Tensor};
@@ -41,14 +45,16 @@ pub struct WebGpu<D: Device> {
     dispatches: u64,
     held: Held,
     kernels: BTreeMap<String, u64>,
+    /// Where not all weights stay on the device.
+    offload: Option<Offload<D>>,
 }
 
 struct Program<D: Device> {
     inputs: Vec<(String, crate::ir::TensorType, D::Buffer)>,
     outputs: Vec<(String, crate::ir::TensorType, D::Buffer)>,
-    /// Dispatches whose pipelines the first run makes, before `work`.
-    lazy: Vec<Step<D>>,
-    work: Vec<Work<D>>,
+    /// Dispatches whose pipelines the first run makes, before `steps`.
+    lazy: Vec<Dispatch<D>>,
+    steps: Vec<Step<D>>,
     tally: Tally,
     dispatches: u64,
     /// Dispatches by kernel and variant.
@@ -74,7 +80,15 @@ impl<D: Device> WebGpu<D> {
             dispatches: 0,
             held: Held { activations: Some(0), ..Held::default() },
             kernels: BTreeMap::new(),
+            offload: None,
         }
+    }
+
+    /// Keeps within so many bytes of everything: weights are uploaded again where they are read, and those used longest ago
+    /// make room.
+    #[must_use]
+    pub fn offloading(self, limit: u64) -> Self {
+        Self { offload: Some(Offload::new(limit)), ..self }
     }
 
     /// The device.
@@ -83,6 +97,11 @@ impl<D: Device> WebGpu<D> {
     }
 
     fn allocate(&self, label: &str, size: usize) -> Result<D::Buffer> {
+        Ok(self.device.buffer(label, self.fits(label, size)?, Usage::Storage))
+    }
+
+    /// The size of a buffer for so many bytes.
+    fn fits(&self, label: &str, size: usize) -> Result<u64> {
         let (size, limits) = (size.max(4) as u64, self.device.limits());
         let most = limits.storage_binding.min(limits.buffer);
         if size > most {
@@ -91,13 +110,22 @@ impl<D: Device> WebGpu<D> {
                 reason: format!("{label} needs a buffer of {size} bytes, the device binds {most}"),
             });
         }
-        Ok(self.device.buffer(label, size, Usage::Storage))
+        Ok(size)
     }
 
     fn upload(&self, label: &str, tensor: &Tensor) -> Result<D::Buffer> {
         let buffer = self.allocate(label, tensor.bytes().len())?;
         self.device.write(&buffer, tensor.bytes());
         Ok(buffer)
+    }
+
+    /// Keeps a weight in the page's memory, for a device that can bind it.
+    fn keep(&mut self, name: &str, ty: &TensorType, weights: &Weights) -> Result<()> {
+        self.fits(name, ty.bytes())?;
+        if let Some(offload) = self.offload.as_mut().filter(|offload| !offload.has(name)) {
+            offload.keep(name, weights.load(name, &ty.shape)?);
+        }
+        Ok(())
     }
 
     /// A buffer for every value that has a place.
@@ -122,6 +150,11 @@ impl<D: Device> WebGpu<D> {
                 (_, Place::Nowhere) => None,
                 (_, Place::Slot(slot)) => Some(slots[*slot].clone()),
                 (_, Place::SameAs(other)) => buffers[other.index()].clone(),
+                // Wherever it lies when it is read.
+                (Source::Weight(name), Place::Own) if self.offload.is_some() => {
+                    self.keep(name, &value.ty, weights)?;
+                    None
+                }
                 (Source::Weight(name), Place::Own) => {
                     if !self.weights.contains_key(name) {
                         let buffer = self.upload(name, &weights.load(name, &value.ty.shape)?)?;
@@ -159,7 +192,7 @@ impl<D: Device> WebGpu<D> {
         let mut steps = Vec::new();
         for node in graph.nodes() {
             let types: Vec<_> = node.inputs.iter().map(|id| graph.ty(*id)).collect();
-            if node.op == Op::KvAppend && plan.root(node.output) == node.output {
+            if matches!(node.op, Op::KvAppend { .. }) && plan.root(node.output) == node.output {
                 // The kernel writes new rows only: where the old cache lives on, it is copied first.
                 steps.push((kernels::copy(&types[0].shape), node));
             }
@@ -179,6 +212,11 @@ impl<D: Device> WebGpu<D> {
 
         let buffers = self.place(graph, &plan, weights)?;
         let buffer = |id: ValueId| buffers[id.index()].clone().expect("every operand has a place");
+        let offloads = self.offload.is_some();
+        let bound = |id: ValueId| match &graph.value(plan.root(id)).source {
+            Source::Weight(name) if offloads => Bound::Weight(name.clone()),
+            _ => Bound::Buffer(buffer(id)),
+        };
         let alignment = self.device.limits().uniform_alignment as usize;
         let slot = |launch: &Launch| (launch.params.len() * 4).next_multiple_of(alignment);
         let mut parameters = Vec::new();
@@ -201,34 +239,45 @@ impl<D: Device> WebGpu<D> {
         let mut lazy = Vec::with_capacity(steps.len());
         for (launch, node) in steps {
             *kernels.entry(launch.name()).or_default() += 1;
-            let bytes = |id: ValueId| graph.ty(id).bytes() as u64;
+            let bytes = |id: ValueId| graph.ty(id).bytes();
             let operand = |operand: &Operand| match operand {
-                Operand::Input(i) => (buffer(node.inputs[*i]), bytes(node.inputs[*i])),
-                Operand::Output => (buffer(node.output), bytes(node.output)),
-                Operand::Scratch => (scratch(), room as u64),
+                Operand::Input(i) => (bound(node.inputs[*i]), bytes(node.inputs[*i])),
+                Operand::Output => (Bound::Buffer(buffer(node.output)), bytes(node.output)),
+                Operand::Scratch => (Bound::Buffer(scratch()), room),
             };
+            let uniform = (launch.params.len() * 4).next_multiple_of(16) as u64;
+            let mut bindings = vec![(Bound::Buffer(arena.clone()), offset, uniform)];
+            let operands = launch.operands.iter().map(operand);
+            bindings.extend(operands.map(|(bound, size)| (bound, 0, size.max(4) as u64)));
+            if let Some(offload) = &mut self.offload {
+                offload.note(&bindings);
+            }
+            let workgroups = launch.workgroups(self.device.limits().workgroups)?;
             let next = offset + slot(&launch) as u64;
-            lazy.push(Step {
-                operands: launch.operands.iter().map(operand).collect(),
-                workgroups: launch.workgroups(self.device.limits().workgroups)?,
-                parameters: (arena.clone(), offset),
-                launch,
-            });
+            lazy.push(Dispatch { launch, bindings, workgroups });
             offset = next;
         }
         let dispatches = lazy.len() as u64;
         self.pipelines.take(&self.device, asked).await?;
-        let mut work = Vec::new();
+        let mut recorded = Recorded::default();
         if making != Making::Lazily {
-            for step in std::mem::take(&mut lazy) {
-                let pipeline = self.pipelines.ahead(&self.device, &step.launch).await?;
-                work.push(step.with(&self.device, pipeline));
+            for dispatch in std::mem::take(&mut lazy) {
+                let pipeline = self.pipelines.ahead(&self.device, &dispatch.launch).await?;
+                recorded.dispatch(&self.device, pipeline, &dispatch);
             }
         }
         for state in graph.states() {
             if plan.root(state.after) != plan.root(state.before) {
                 let size = graph.ty(state.before).bytes() as u64;
-                work.push(Work::Copy { from: buffer(state.after), to: buffer(state.before), size });
+                recorded.ready([Work::Copy { from: buffer(state.after), to: buffer(state.before), size }]);
+            }
+        }
+        if let Some(offload) = &mut self.offload {
+            offload.check(self.held.total())?;
+            let lent = |(_, id): &(String, ValueId)| buffers[id.index()].is_none();
+            if graph.outputs().iter().any(lent) {
+                let reason = "an output that is a weight cannot be offloaded".to_owned();
+                return Err(Error::Unsupported { backend: D::NAME, reason });
             }
         }
         let named = |id: ValueId, name: &str| (name.to_owned(), graph.ty(id).clone(), buffer(id));
@@ -237,7 +286,7 @@ impl<D: Device> WebGpu<D> {
             inputs: graph.inputs().filter(|(_, id)| used(id)).map(|(name, id)| named(id, name)).collect(),
             outputs: graph.outputs().iter().map(|(name, id)| named(*id, name)).collect(),
             lazy,
-            work,
+            steps: recorded.steps,
             tally,
             dispatches,
             kernels,
@@ -261,22 +310,32 @@ impl<D: Device> Backend for WebGpu<D> {
 
     async fn run(&mut self, program: ProgramId, inputs: &NamedTensors) -> Result<NamedTensors> {
         let program = &mut self.programs[program.0];
+        let others = self.held.total();
+        let mut offload = self.offload.as_mut();
         self.device.begin_scope();
         let result = async {
             if !program.lazy.is_empty() {
-                let mut work = Vec::with_capacity(program.lazy.len() + program.work.len());
-                for step in &program.lazy {
-                    let pipeline = self.pipelines.within(&self.device, &step.launch)?;
-                    work.push(step.with(&self.device, pipeline));
+                let mut recorded = Recorded::default();
+                for dispatch in &program.lazy {
+                    let pipeline = self.pipelines.within(&self.device, &dispatch.launch)?;
+                    recorded.dispatch(&self.device, pipeline, dispatch);
                 }
                 program.lazy.clear();
-                work.append(&mut program.work);
-                program.work = work;
+                recorded.append(std::mem::take(&mut program.steps));
+                program.steps = recorded.steps;
             }
             for (name, ty, buffer) in &program.inputs {
                 self.device.write(buffer, checked_input(inputs, name, ty)?.bytes());
             }
-            self.device.submit(&program.work);
+            for step in &program.steps {
+                match (step, &mut offload) {
+                    (Step::Ready(work), _) => self.device.submit(work),
+                    (Step::Reading { .. }, None) => unreachable!("recorded where weights are offloaded"),
+                    (Step::Reading { pipeline, bindings, workgroups }, Some(offload)) => {
+                        offload.dispatch(&self.device, (pipeline, *workgroups), bindings, others)?;
+                    }
+                }
+            }
             let mut outputs = NamedTensors::new();
             for (name, ty, buffer) in &program.outputs {
                 let bytes = self.device.read(buffer, ty.bytes() as u64).await?;
@@ -293,6 +352,11 @@ impl<D: Device> Backend for WebGpu<D> {
         }
         for (kernel, count) in &program.kernels {
             *self.kernels.entry(kernel.clone()).or_default() += count;
+        }
+        let moved = self.offload.as_ref().map(Offload::moved);
+        if let Some(moved) = moved.filter(|moved| moved.uploads > 0) {
+            // No dispatch, and told among them: what a feature claims is looked for there.
+            self.kernels.insert("upload+offload".into(), moved.uploads);
         }
         Ok(outputs)
     }
@@ -312,7 +376,16 @@ impl<D: Device> Backend for WebGpu<D> {
     }
 
     fn held(&self) -> Held {
-        self.held
+        let lent = self.offload.as_ref().map_or(0, Offload::bytes);
+        Held { weights: self.held.weights + lent, ..self.held }
+    }
+
+    fn moved(&self) -> Option<Moved> {
+        self.offload.as_ref().map(Offload::moved)
+    }
+
+    fn takes_rings(&self) -> bool {
+        true
     }
 
     fn kernels(&self) -> &BTreeMap<String, u64> {

@@ -41,6 +41,8 @@ impl NativeDevice {
         let mut required_features = wgpu::Features::empty();
         for extension in &tuning.extensions {
             let feature = match extension {
+                // Of naga's language.
+                Extension::Dp4a => continue,
                 Extension::ShaderF16 => wgpu::Features::SHADER_F16,
                 Extension::Subgroups => wgpu::Features::SUBGROUP,
             };
@@ -94,7 +96,7 @@ impl Device for NativeDevice {
 
     fn enable(&self, extension: Extension) -> &'static str {
         match extension {
-            Extension::ShaderF16 => extension.enable(),
+            Extension::Dp4a | Extension::ShaderF16 => extension.enable(),
             // naga 30 knows the operations, and not the line.
             Extension::Subgroups => "",
         }

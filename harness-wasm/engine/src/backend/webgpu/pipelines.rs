@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::device::{Binding, Device, Work};
+use super::device::Device;
 use super::kernels::{Extension, Kernel, Launch, Workgroup};
 use crate::backend::Made;
 use crate::error::Result;
@@ -88,30 +88,4 @@ impl<D: Device> Pipelines<D> {
 fn wgsl<D: Device>(device: &D, launch: &Launch) -> String {
     let enable = launch.extension.map_or("", |extension| device.enable(extension));
     enable.to_owned() + &launch.wgsl()
-}
-
-/// A dispatch that lacks nothing but its pipeline.
-pub(super) struct Step<D: Device> {
-    pub(super) launch: Launch,
-    /// What holds its uniform block, and from which byte on.
-    pub(super) parameters: (D::Buffer, u64),
-    /// Its operands, with their bytes.
-    pub(super) operands: Vec<(D::Buffer, u64)>,
-    pub(super) workgroups: [u32; 3],
-}
-
-impl<D: Device> Step<D> {
-    /// The dispatch with its pipeline.
-    pub(super) fn with(&self, device: &D, pipeline: D::Pipeline) -> Work<D> {
-        let (buffer, offset) = &self.parameters;
-        let mut bindings = vec![Binding {
-            buffer,
-            offset: *offset,
-            size: (self.launch.params.len() * 4).next_multiple_of(16) as u64,
-        }];
-        let operands = self.operands.iter();
-        bindings.extend(operands.map(|(buffer, size)| Binding { buffer, offset: 0, size: (*size).max(4) }));
-        let group = device.group(&pipeline, &bindings);
-        Work::Dispatch { pipeline, group, workgroups: self.workgroups }
-    }
 }

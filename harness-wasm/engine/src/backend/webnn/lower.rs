@@ -202,7 +202,7 @@ impl<B: GraphBuilding> Lowering<'_, B> {
                 Err(Error::Unsupported { backend: "webnn", reason })
             }
             Op::Attention(_)
-            | Op::KvAppend
+            | Op::KvAppend { .. }
             | Op::Qgemm(_)
             | Op::RmsNormalization { .. }
             | Op::Rope { .. }

@@ -77,7 +77,7 @@ impl Cache {
             return Err(Error::shape("kvAppend", "new rows are [batch, tokens, width]"));
         };
         let before = b.state(name, DType::F32, [batch, self.context, width]);
-        let after = b.op(Op::KvAppend, &[before, new, self.position])?;
+        let after = b.op(Op::KvAppend { ring: false }, &[before, new, self.position])?;
         b.set_state(before, after)?;
         Ok(after)
     }

@@ -60,6 +60,17 @@ pub(super) fn add(cases: &mut Cases) {
         let picks = integers("picks", &[2, 3], 7);
         cases.add(&scheme.to_string(), Op::Qgather(w.packing()), [table, vec![picks]].concat());
     }
+    // Rows that end within four columns, whose neighbours are the next row's; one activation far above all others.
+    for scheme in ["fp16", "int8-g64", "int4-g32", "int3-g32-asym", "int2-g32-asym-super"] {
+        let w = matrix(7, 75, scheme.parse().expect("a scheme"));
+        for m in [2, 9] {
+            let mut x = floats("x", &[m, 75]);
+            x.as_f32_mut()[74] = 1e4;
+            let op = Qgemm { packing: w.packing(), activation: None };
+            let operands = vec![x, w.words().clone(), w.scales().clone()];
+            cases.add(&format!("{scheme} {m}x75x7"), Op::Qgemm(op), operands);
+        }
+    }
     for scheme in ["fp16", "int8-g32", "int4-g32", "int3-g32-asym", "int2-g32-asym", "int4-g32-asym"] {
         let known: Scheme = scheme.parse().expect("a scheme");
         for part in [Part::Words, Part::Scales] {

@@ -59,7 +59,7 @@ fn params(op: &Attention, n: AttentionDims, inputs: &[&TensorType]) -> Vec<u32> 
     // How many sequences take biases of their own.
     let bias_sets = op.bias_at().map_or(1, |at| inputs[at].shape[0]);
     // A window wider than the keys hides none.
-    params.extend([op.window.unwrap_or(0x7fff_ffff), bias_sets].map(|n| n as u32));
+    params.extend([op.window.unwrap_or(0x7fff_ffff), bias_sets, op.ring.unwrap_or(0)].map(|n| n as u32));
     params
 }
 
@@ -70,7 +70,12 @@ fn operands(op: &Attention, result: Operand) -> Vec<Operand> {
     [&operands[..], &[result]].concat()
 }
 
-fn flags(op: &Attention) -> [(&'static str, f64); 3] {
+fn flags(op: &Attention) -> [(&'static str, f64); 4] {
     let flag = |flag: bool| f64::from(u8::from(flag));
-    [("MASKED", flag(op.masked)), ("BIASED", flag(op.biased)), ("CAUSAL", flag(op.causal))]
+    [
+        ("MASKED", flag(op.masked)),
+        ("BIASED", flag(op.biased)),
+        ("CAUSAL", flag(op.causal)),
+        ("RING", flag(op.ring.is_some())),
+    ]
 }

@@ -9,7 +9,7 @@ override PARTIAL: bool;
 struct Params {
     batch: u32, tokens: u32, keys: u32, heads: u32,
     kv_heads: u32, d: u32, e: u32, scale: f32,
-    window: u32, bias_sets: u32, parts: u32, span: u32,
+    window: u32, bias_sets: u32, ring: u32, parts: u32, span: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -42,14 +42,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         query[i] = q[q_first + i] * p.scale;
     }
     var visible = p.keys;
+    // Places that the query sees, and how many were written to a ring.
     var earliest = 0u;
+    var end = p.keys;
+    var written = 0u;
+    var first_seen = 0u;
     if (CAUSAL) {
-        let end = u32(max(position[0], 0)) + token + 1u;
-        visible = min(p.keys, end);
+        let base = u32(max(position[0], 0));
+        end = base + token + 1u;
         earliest = end - min(end, p.window);
+        if (RING) {
+            written = base + p.tokens - (p.keys - p.ring);
+        } else {
+            visible = min(p.keys, end);
+            first_seen = earliest / 64u * 64u;
+        }
     }
     workgroupBarrier();
-    let first_key = max(number % p.parts * p.span, earliest / 64u * 64u);
+    let first_key = max(number % p.parts * p.span, first_seen);
     let last_key = min(number % p.parts * p.span + p.span, visible);
 
     var top = HIDDEN;
@@ -57,7 +67,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var mixed = vec4<f32>();
     for (var block = first_key; block < last_key; block += 64u) {
         let key = block + lane;
-        var seen = key >= earliest && key < last_key;
+        let place = place_of(key, p.ring, written);
+        var seen = key < last_key && place >= earliest && place < end;
         if (MASKED && seen) {
             seen = mask[batch * p.keys + key] != 0;
         }

@@ -16,7 +16,7 @@ const HIDDEN = -3.4028234e38;
 struct Params {
     batch: u32, tokens: u32, keys: u32, heads: u32,
     kv_heads: u32, d: u32, e: u32, scale: f32,
-    window: u32, bias_sets: u32, tiles: u32,
+    window: u32, bias_sets: u32, ring: u32, tiles: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -69,11 +69,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var base = 0u;
     var start = 0u;
     var end = p.keys;
+    var written = 0u;
     if (CAUSAL) {
         base = u32(max(position[0], 0));
-        end = min(p.keys, base + first + count);
-        let reach = base + first + 1u;
-        start = min(reach - min(reach, p.window), end) / KEYS * KEYS;
+        if (RING) {
+            written = base + p.tokens - (p.keys - p.ring);
+        } else {
+            end = min(p.keys, base + first + count);
+            let reach = base + first + 1u;
+            start = min(reach - min(reach, p.window), end) / KEYS * KEYS;
+        }
     }
     workgroupBarrier();
 
@@ -104,6 +109,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             workgroupBarrier();
         }
         let key = block + own_key;
+        let place = place_of(key, p.ring, written);
         var open = key < end;
         if (MASKED && open) {
             open = mask[batch * p.keys + key] != 0;
@@ -114,7 +120,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             var seen = open && query < count;
             if (CAUSAL && seen) {
                 let reach = base + token + 1u;
-                seen = key < reach && key >= reach - min(reach, p.window);
+                seen = place < reach && place >= reach - min(reach, p.window);
             }
             var x = HIDDEN;
             if (seen) {

@@ -5,6 +5,8 @@ use super::Workgroup;
 /// What a variant of a kernel uses beyond core WebGPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Extension {
+    /// Dot products of four bytes: a feature of the language rather than of an adapter.
+    Dp4a,
     /// Half-precision numbers in shaders.
     ShaderF16,
     /// Operations across the lanes that run together.
@@ -13,24 +15,34 @@ pub enum Extension {
 
 impl Extension {
     /// Every extension.
-    pub const ALL: [Self; 2] = [Self::ShaderF16, Self::Subgroups];
+    pub const ALL: [Self; 3] = [Self::Dp4a, Self::ShaderF16, Self::Subgroups];
 
     /// Those that have their names among these.
     pub fn named(names: &[String]) -> Vec<Self> {
         Self::ALL.into_iter().filter(|extension| names.iter().any(|name| name == extension.name())).collect()
     }
 
-    /// Its name among `GPUAdapter.features`.
+    /// Its name in features and kernels, which `GPUAdapter.features` shares unless it is of the language.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Dp4a => "dp4a",
             Self::ShaderF16 => "shader-f16",
             Self::Subgroups => "subgroups",
+        }
+    }
+
+    /// Its name among `navigator.gpu.wgslLanguageFeatures`, if it is there that it stands.
+    pub const fn language(self) -> Option<&'static str> {
+        match self {
+            Self::Dp4a => Some("packed_4x8_integer_dot_product"),
+            Self::ShaderF16 | Self::Subgroups => None,
         }
     }
 
     /// The line by which a shader says that it uses it. Compilers that do not know the line yet may take shaders without.
     pub const fn enable(self) -> &'static str {
         match self {
+            Self::Dp4a => "requires packed_4x8_integer_dot_product;\n",
             Self::ShaderF16 => "enable f16;\n",
             Self::Subgroups => "enable subgroups;\n",
         }
@@ -58,6 +70,8 @@ pub enum Kernel {
     Gemm,
     /// `gemm` for few rows.
     Gemv,
+    /// Rows of activations as whole numbers, for products of bytes.
+    Integers,
     /// `kvAppend`.
     KvAppend,
     /// `matmul`.
@@ -92,7 +106,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// Every kernel.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Attention,
         Self::AttentionMerge,
         Self::AttentionTiles,
@@ -102,6 +116,7 @@ impl Kernel {
         Self::Gather,
         Self::Gemm,
         Self::Gemv,
+        Self::Integers,
         Self::KvAppend,
         Self::Matmul,
         Self::MaxPool2d,
@@ -131,6 +146,7 @@ impl Kernel {
             Self::Gather => "gather",
             Self::Gemm => "gemm",
             Self::Gemv => "gemv",
+            Self::Integers => "integers",
             Self::KvAppend => "kv_append",
             Self::Matmul => "matmul",
             Self::MaxPool2d => "max_pool2d",
@@ -152,7 +168,7 @@ impl Kernel {
     /// Whether there is a variant of it that uses an extension.
     pub const fn has(self, extension: Extension) -> bool {
         match extension {
-            Extension::ShaderF16 => matches!(self, Self::Qgemm | Self::Qgemv),
+            Extension::Dp4a | Extension::ShaderF16 => matches!(self, Self::Qgemm | Self::Qgemv),
             Extension::Subgroups => self.reduces(),
         }
     }
@@ -168,6 +184,7 @@ impl Kernel {
     /// The shader's source for such workgroups, with the pieces it shares with others in front: of a variant, those that
     /// use its extension. The line that enables it is left to who knows the compiler.
     pub fn wgsl(self, extension: Option<Extension>, workgroup: Workgroup) -> String {
+        let bytes = extension == Some(Extension::Dp4a);
         let own = match self {
             Self::Attention => include_str!("attention.wgsl"),
             Self::AttentionMerge => include_str!("attention_merge.wgsl"),
@@ -176,8 +193,11 @@ impl Kernel {
             Self::Cast => include_str!("cast.wgsl"),
             Self::Conv2d => include_str!("conv2d.wgsl"),
             Self::Gather => include_str!("gather.wgsl"),
+            Self::Qgemm if bytes => include_str!("gemm_bytes.wgsl"),
+            Self::Qgemv if bytes => include_str!("gemv_bytes.wgsl"),
             Self::Gemm | Self::Qgemm => include_str!("gemm.wgsl"),
             Self::Gemv | Self::Qgemv => include_str!("gemv.wgsl"),
+            Self::Integers => include_str!("integers.wgsl"),
             Self::KvAppend => include_str!("kv_append.wgsl"),
             Self::Matmul => include_str!("matmul.wgsl"),
             Self::MaxPool2d => include_str!("max_pool2d.wgsl"),
@@ -195,6 +215,9 @@ impl Kernel {
         let weight = match (self, extension) {
             (Self::Gemm | Self::Gemv, _) => include_str!("weight_plain.wgsl"),
             (Self::Qgemm | Self::Qgemv, Some(Extension::ShaderF16)) => include_str!("weight_half.wgsl"),
+            (Self::Qgemm | Self::Qgemv, Some(Extension::Dp4a)) => {
+                concat!(include_str!("weight_packed.wgsl"), include_str!("weight_bytes.wgsl"))
+            }
             (Self::Qgemm | Self::Qgemv | Self::PackedRows, _) => include_str!("weight_packed.wgsl"),
             _ => "",
         };
@@ -209,6 +232,11 @@ impl Kernel {
             }
             _ => "",
         };
-        [&workgroup.constants(), include_str!("index.wgsl"), activation, weight, reduction, own].concat()
+        let ring = match self {
+            Self::Attention | Self::AttentionTiles => include_str!("ring.wgsl"),
+            _ => "",
+        };
+        [&workgroup.constants(), include_str!("index.wgsl"), activation, weight, reduction, ring, own]
+            .concat()
     }
 }

@@ -1,4 +1,7 @@
-// Writes new rows into their cache, in place: as words, for packed rows are no numbers.
+// Writes new rows into their cache, in place: as words, for packed rows are no numbers. In a ring they go round and
+// round; of more rows than it has, only the last stay, since others would be written at the same time.
+override RING: bool;
+
 struct Params { n: u32, tokens: u32, context: u32, width: u32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -15,8 +18,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let channel = i % p.width;
     let token = i / p.width % p.tokens;
     let batch = i / (p.width * p.tokens);
-    let at = u32(max(position[0], 0)) + token;
-    if (at < p.context) {
+    var at = u32(max(position[0], 0)) + token;
+    var stays = at < p.context;
+    if (RING) {
+        at %= p.context;
+        stays = token + p.context >= p.tokens;
+    }
+    if (stays) {
         cache[(batch * p.context + at) * p.width + channel] = rows[i];
     }
 }

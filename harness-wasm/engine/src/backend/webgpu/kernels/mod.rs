@@ -14,7 +14,7 @@ use crate::tensor::{DType, elements};
 
 use attention::attend;
 pub use kernel::{Extension, Kernel};
-use products::{halves, packed_rows, product, quantize};
+use products::{bytes, halves, packed_rows, product, quantize};
 use shape::{Axes, axes};
 pub use tuning::{Making, Tuning, Workgroup};
 
@@ -246,7 +246,11 @@ fn portable(
                 let launch = product(shape, bias, &[1], None, gemm.activation);
                 return one(halves(launch));
             }
-            one(product(shape, bias, &[1, 2], Some(gemm.packing), gemm.activation))
+            let launch = product(shape, bias, &[1, 2], Some(gemm.packing), gemm.activation);
+            if gemm.packing.scheme != Scheme::Half && extensions.contains(&Extension::Dp4a) {
+                return Ok(bytes(launch, shape));
+            }
+            one(launch)
         }
         Op::Dequantize(packing) => one(packed_rows(*packing, inputs[0].shape[0], None, output)),
         Op::Quantize(op) => one(quantize(*op, inputs[0], output)),
@@ -283,12 +287,12 @@ fn portable(
             let params = [n, tokens, width, width / heads, half, positions].map(word).to_vec();
             one(Launch::linear(Kernel::Rope, n, params, vec![Input(0), Input(1), Input(2), Input(3), Output]))
         }
-        Op::KvAppend => {
+        Op::KvAppend { ring } => {
             let (tokens, context, width) = (inputs[1].shape[1], output.shape[1], output.shape[2]);
             let params = [inputs[1].len(), tokens, context, width].map(word).to_vec();
             let append =
                 Launch::linear(Kernel::KvAppend, inputs[1].len(), params, vec![Input(1), Input(2), Output]);
-            one(append)
+            one(append.with(&[("RING", f64::from(u8::from(*ring)))]))
         }
         Op::Attention(attention) => {
             let dims = attention.dims(&inputs[0].shape, &inputs[1].shape, &inputs[2].shape);

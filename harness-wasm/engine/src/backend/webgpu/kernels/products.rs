@@ -5,7 +5,7 @@ use crate::ir::TensorType;
 use crate::ops::{Part, Quantize, Unary};
 use crate::quant::{Packing, Scheme};
 
-use Operand::{Input, Output};
+use Operand::{Input, Output, Scratch};
 
 /// `activation(a · wᵀ + c)`. `bias` is an operand's position; `weight` are those of the weight: one, or packed ones.
 pub(super) fn product(
@@ -44,6 +44,22 @@ pub(super) fn product(
 pub(super) fn halves(launch: Launch) -> Launch {
     let kernel = if launch.kernel == Kernel::Gemv { Kernel::Qgemv } else { Kernel::Qgemm };
     Launch { kernel, extension: Some(Extension::ShaderF16), ..launch }
+}
+
+/// Columns of a block of activations as bytes, and words of one: the shaders say the same.
+const BLOCK: [usize; 2] = [32, 34];
+
+/// The same product by grouped weights, of activations that are made whole numbers first.
+pub(super) fn bytes(mut launch: Launch, [m, _, k]: [usize; 3]) -> Vec<Launch> {
+    let [columns, words] = BLOCK;
+    let blocks = m * k.div_ceil(columns);
+    let params = [blocks, k].map(|n| n as u32).to_vec();
+    let integers = Launch::linear(Kernel::Integers, blocks, params, vec![Input(0), Scratch]);
+    launch.operands[0] = Scratch;
+    vec![
+        Launch { scratch: 4 * blocks * words, ..integers },
+        Launch { extension: Some(Extension::Dp4a), ..launch },
+    ]
 }
 
 /// Packed rows as float32: those that operand `picks` says, or all. Words and scales are the first operands.

@@ -39,6 +39,23 @@ fn affine(row: u32, at: u32, groups: u32) -> vec2<f32> {
     return vec2<f32>(scale, -zero * scale);
 }
 
+// Four neighbouring codes of a row, a byte each; `column` is a multiple of 4.
+fn code_quad(row: u32, column: u32, groups: u32) -> u32 {
+    let first = (row * (groups * GROUP / 32u) + column / 32u) * BITS;
+    let j = column % 32u / 4u;
+    if (BITS == 8u) {
+        return words[first + j];
+    }
+    if (BITS == 4u) {
+        return (words[first + j / 2u] >> (4u * (j & 1u))) & 0x0f0f0f0fu;
+    }
+    var quad = (words[first + j / 4u] >> (2u * (j & 3u))) & 0x03030303u;
+    if (BITS == 3u) {
+        quad |= ((words[first + 2u] >> j) & 0x01010101u) << 2u;
+    }
+    return quad;
+}
+
 // Four neighbours of a row, of which the caller leaves out those behind its end; `column` is a multiple of 4.
 fn weight_quad(row: u32, column: u32, columns: u32) -> vec4<f32> {
     if (BITS == 16u) {
@@ -46,19 +63,7 @@ fn weight_quad(row: u32, column: u32, columns: u32) -> vec4<f32> {
         return vec4<f32>(unpack2x16float(words[at]), unpack2x16float(words[at + 1u]));
     }
     let groups = (columns + GROUP - 1u) / GROUP;
-    let first = (row * (groups * GROUP / 32u) + column / 32u) * BITS;
-    let j = column % 32u / 4u;
-    var quad: u32;
-    if (BITS == 8u) {
-        quad = words[first + j];
-    } else if (BITS == 4u) {
-        quad = (words[first + j / 2u] >> (4u * (j & 1u))) & 0x0f0f0f0fu;
-    } else {
-        quad = (words[first + j / 4u] >> (2u * (j & 3u))) & 0x03030303u;
-        if (BITS == 3u) {
-            quad |= ((words[first + 2u] >> j) & 0x01010101u) << 2u;
-        }
-    }
+    let quad = code_quad(row, column, groups);
     let group = affine(row, column / GROUP, groups);
     let q = vec4<f32>(vec4<u32>(quad & 255u, (quad >> 8u) & 255u, (quad >> 16u) & 255u, quad >> 24u));
     return group.x * q + group.y;
