@@ -149,9 +149,7 @@ fn features_are_of_some_backends_and_precisions() {
     2 chromium not_applicable: subgroups is a feature of webgpu and native-gpu
     2 chromium run
     ");
-    insta::assert_snapshot!(of(&["dp4a"]), @r"
-    4 chromium not_applicable: dp4a is for quantised weights
-    ");
+    insta::assert_snapshot!(of(&["dp4a"]), @"4 chromium not_applicable: dp4a is for quantised weights");
     insta::assert_snapshot!(of(&["offload"]), @r"
     2 chromium not_applicable: offload is a feature of webgpu and native-gpu
     2 chromium not_applicable: offload keeps within a memory limit: say one by --memory-limit
