@@ -1,12 +1,13 @@
 //! One browser's turn: its probe, its cells one after another, retries in a fresh browser.
 
 mod alone;
+mod browser;
 mod ops;
 mod prepared;
+mod traced;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use webmatrix_wire::{AttemptId, CellJob, Job, JobKind, Precision, ProbeReport, Status, WIRE_VERSION};
@@ -17,27 +18,21 @@ use super::attempt::{self, Over, Place};
 use super::context::Context;
 use super::end::End;
 use super::material::Material;
-use super::native;
-use super::record::{AttemptEnded, AttemptStarted, CellDecided, Record, SessionStarted};
+use super::record::{AttemptEnded, AttemptStarted, CellDecided, Record};
 use super::stop::Total;
-use super::verdict::{Case, Cost, Reference, Verdict, is_unexpected};
+use super::verdict::{Case, Cost, Verdict, is_unexpected};
 use crate::event::RunEvent;
 use crate::plan::{Cell, ModelClass, NATIVE, OpsTarget};
 use crate::serve::Files;
-use crate::session::Session;
 
 /// Lines of the driver's last words that are kept with an attempt that did not end well.
 const LOG_TAIL: usize = 60;
 
-/// A browser that is running.
-struct Running {
-    session: Box<dyn Session>,
-    id: String,
-}
-
 pub use alone::PageSaid;
+use browser::Running;
 pub(super) use ops::never as never_ops;
 use prepared::Prepared;
+pub use traced::Traced;
 
 /// One browser's turn.
 pub(super) struct Lane<'a> {
@@ -91,39 +86,6 @@ impl<'a> Lane<'a> {
         let outcome = self.probe().await;
         self.close().await;
         outcome.map(|()| self.probe)
-    }
-
-    /// Runs a cell's model once more with every intermediate result kept.
-    pub(super) async fn trace_only(mut self, cell: &Cell) -> Result<Traced, CollectError> {
-        let outcome = self.trace(cell).await;
-        self.close().await;
-        outcome
-    }
-
-    async fn trace(&mut self, cell: &Cell) -> Result<Traced, CollectError> {
-        let material = match self.ctx.sources.material(cell, self.ctx.settings.run.seed) {
-            Ok(material) => material,
-            Err(error) => return Ok(Traced::not(&error.to_string())),
-        };
-        let work = self.work(cell, &material);
-        let session = if cell.is_native() { None } else { self.ensure_running().await? };
-        if session.is_none() && !cell.is_native() {
-            return Ok(Traced::not(self.hopeless.as_deref().unwrap_or("the run was stopped")));
-        }
-        let title = format!("trace of {cell}");
-        let job = self.job(title, self.ctx.settings.deadlines.attempt_s, JobKind::Trace(work.clone()))?;
-        self.started(&job, None, 1, session)?;
-        let over = self.send(&job, material.files.clone()).await;
-        let Judged { end, watch, .. } = self.ended(&job, over, None).await?;
-        let backend = match (end, watch.outputs) {
-            (End::Done(_), Some(outputs)) => Ok(outputs),
-            (End::Failed(failed), _) => Err(format!("{}: {}", failed.stage, failed.text)),
-            (end, _) => Err(format!("it came to no end: {end:?}")),
-        };
-        let reference = self.answer(cell, &work, &material).await;
-        let oracle = tokio::task::spawn_blocking(move || native::oracle_trace(&work, &material.files)).await;
-        let oracle = oracle.unwrap_or_else(|error| Err(format!("the oracle failed: {error}")));
-        Ok(Traced { backend, oracle, reference })
     }
 
     async fn all(&mut self, mut cells: VecDeque<Cell>, ops: &[OpsTarget]) -> Result<(), CollectError> {
@@ -394,77 +356,6 @@ impl<'a> Lane<'a> {
             self.close().await;
         }
         Ok(Judged { end, watch, wall, verdict, answer })
-    }
-
-    /// The id of the running session; starts a browser if none is running. None if it cannot be
-    /// started, which is then remembered.
-    async fn ensure_running(&mut self) -> Result<Option<String>, CollectError> {
-        if let Some(running) = &self.running {
-            return Ok(Some(running.id.clone()));
-        }
-        // How long a browser takes to start is measured too.
-        let _measuring = self.ctx.quiet.measuring().await;
-        let mut began = Instant::now();
-        let launcher = self.ctx.launcher.clone();
-        let twice = async {
-            match launcher.start(&self.browser).await {
-                // Now and then a driver loses its port to someone else, or a browser its profile's lock.
-                Err(_) => {
-                    began = Instant::now();
-                    launcher.start(&self.browser).await
-                }
-                started => started,
-            }
-        };
-        let started = tokio::select! {
-            started = twice => started,
-            () = self.ctx.stop.asked() => return Ok(None),
-        };
-        match started {
-            Ok(session) => {
-                let id = ulid::Ulid::generate().to_string();
-                self.ctx.recorder.record(Record::SessionStarted(SessionStarted {
-                    session: id.clone(),
-                    browser: self.browser.clone(),
-                    version: session.facts().browser_version.clone(),
-                    start_ms: began.elapsed().as_secs_f64() * 1000.0,
-                    facts: serde_json::to_value(session.facts()).unwrap_or_default(),
-                }))?;
-                self.hopeless = None;
-                self.running = Some(Running { session, id: id.clone() });
-                Ok(Some(id))
-            }
-            Err(error) => {
-                self.ctx.events.note(format!("{}: {error}", self.browser));
-                self.hopeless = Some(error);
-                Ok(None)
-            }
-        }
-    }
-
-    async fn close(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.session.close().await;
-        }
-    }
-}
-
-/// One inference of a cell's model with every intermediate result, on its backend and by the oracle; each
-/// with the outputs, named tensors, safetensors.
-#[derive(Debug)]
-pub struct Traced {
-    /// On the cell's backend, or why not.
-    pub backend: Result<Bytes, String>,
-    /// By the oracle on the host, or why not.
-    pub oracle: Result<Bytes, String>,
-    /// The independent answer that the cell was judged by.
-    pub reference: Arc<Result<Reference, String>>,
-}
-
-impl Traced {
-    fn not(why: &str) -> Self {
-        let not = || Err(why.to_owned());
-        Self { backend: not(), oracle: not(), reference: Arc::new(Err(why.to_owned())) }
     }
 }
 
