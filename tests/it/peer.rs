@@ -83,7 +83,10 @@ fn both_sides_are_right_and_timed_in_turn() {
     let db = duckdb::Connection::open(out.path().join("webmatrix-out/webmatrix.duckdb")).expect("a database");
     let one = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
     assert_eq!(one("SELECT count(*) FROM pair WHERE NOT warmup AND ours_ms > 0 AND peer_ms > 0"), 10);
-    assert_eq!(one("SELECT count(*) FROM pair WHERE ours_first = (\"index\" % 2 = 0)"), 13);
+    // Both warm up until they rest.
+    let pairs = one("SELECT count(*) FROM pair");
+    assert!(pairs >= 10 + 8, "{pairs}");
+    assert_eq!(one("SELECT count(*) FROM pair WHERE ours_first = (\"index\" % 2 = 0)"), pairs);
     let placed: String = db.query_row("SELECT placed FROM peer", [], |row| row.get(0)).expect("a peer");
     assert_eq!(placed, r#"[{"provider":"CPUExecutionProvider","nodes":1}]"#);
 }

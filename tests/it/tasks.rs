@@ -195,7 +195,7 @@ fn files_that_do_not_fit_are_refused_by_name() {
     65 error: weights of vit: nowhere.png: No such file or directory (os error 2)
     65 error: weights of vit: --audio: vit takes no sound
     65 error: weights of vit: --text: DIR/tokenizer.json is missing: it says how text is read
-    2 error: --image, --audio and --text are for the models of --weights, and native/bert@tiny/webmatrix/native-cpu/fp32/default is none: choose with --models
+    2 error: --image, --audio, --text and --corpus are for the models of --weights, and native/bert@tiny/webmatrix/native-cpu/fp32/default is none: choose with --models
     2 error: --temperature must be above 0 and at most 100; leave it out for the likeliest token each time
     ");
 }
