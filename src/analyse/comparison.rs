@@ -61,6 +61,13 @@ pub struct Measured<'a> {
     pub phases: Option<&'a Phases>,
 }
 
+impl<'a> Measured<'a> {
+    /// A cell of which nothing but its times is looked at.
+    pub const fn timed(view: &'a CellView, rounds: &'a [Vec<f64>]) -> Self {
+        Self { view, rounds, weights: None, outputs: None, texts: None, phases: None }
+    }
+}
+
 /// The parts of a start by their names (`load device compile first start`): a list for each time that the cell was run, of one
 /// number, or of none where it was not told.
 pub type Phases = HashMap<&'static str, Vec<Vec<f64>>>;

@@ -55,14 +55,7 @@ pub fn ratios(dossier: &Dossier) -> Vec<Beside> {
         .cells
         .iter()
         .filter(|view| view.is_green())
-        .map(|view| Measured {
-            view,
-            rounds: rounds.get(view.id.as_str()).map_or(&[], Vec::as_slice),
-            weights: None,
-            outputs: None,
-            texts: None,
-            phases: None,
-        })
+        .map(|view| Measured::timed(view, rounds.get(view.id.as_str()).map_or(&[], Vec::as_slice)))
         .collect();
     let places: HashMap<&str, usize> =
         dossier.view.cells.iter().enumerate().map(|(at, view)| (view.id.as_str(), at)).collect();

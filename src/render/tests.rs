@@ -343,12 +343,8 @@ fn compared() -> Comparison {
         .zip(&rounds)
         .zip([16.0, 4.5, 2.5])
         .map(|((view, rounds), bits)| Measured {
-            view,
-            rounds,
             weights: Some((100.0 * bits, bits)),
-            outputs: None,
-            texts: None,
-            phases: None,
+            ..Measured::timed(view, rounds)
         })
         .collect();
     comparison(Kind::Precisions, "R1", &cells)

@@ -280,7 +280,7 @@ impl<'a> Figures<'a> {
     fn measured<'m>(&'m self, at: usize, rounds: &'m [Vec<f64>]) -> Measured<'m> {
         let known = &self.cells[at];
         let outputs = self.uploaded.get(known.attempt).map(Vec::as_slice);
-        Measured { view: known.view, rounds, weights: None, outputs, texts: None, phases: None }
+        Measured { outputs, ..Measured::timed(known.view, rounds) }
     }
 
     /// Of outputs beside those that the same place uploaded at full precision without any feature.

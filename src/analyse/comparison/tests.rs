@@ -131,14 +131,7 @@ fn platforms_are_held_against_the_first_that_was_timed() {
     let cells: Vec<Measured<'_>> = views
         .iter()
         .zip(&rounds)
-        .map(|(view, rounds)| Measured {
-            view,
-            rounds,
-            weights: Some((64.0, 32.0)),
-            outputs: None,
-            texts: None,
-            phases: None,
-        })
+        .map(|(view, rounds)| Measured { weights: Some((64.0, 32.0)), ..Measured::timed(view, rounds) })
         .collect();
     let comparison = comparison(Kind::Platforms, "r", &cells);
     insta::assert_snapshot!(told(&comparison), @r"
@@ -157,18 +150,8 @@ fn few_samples_conclude_nothing() {
     let views =
         [view(&of("wasm", "fp16"), EvidenceGrade::Cpu), view(&of("wasm", "int4"), EvidenceGrade::Cpu)];
     let rounds = [2.0, 1.0].map(|ms| vec![vec![ms; 2]]);
-    let cells: Vec<Measured<'_>> = views
-        .iter()
-        .zip(&rounds)
-        .map(|(view, rounds)| Measured {
-            view,
-            rounds,
-            weights: None,
-            outputs: None,
-            texts: None,
-            phases: None,
-        })
-        .collect();
+    let cells: Vec<Measured<'_>> =
+        views.iter().zip(&rounds).map(|(view, rounds)| Measured::timed(view, rounds)).collect();
     let rows = comparison(Kind::Precisions, "r", &cells).rows;
     assert_eq!(
         (rows[0].latency.says.as_str(), rows[1].latency.says.as_str()),
@@ -188,18 +171,8 @@ fn cells_of_one_browser_that_took_turns_are_held_against_each_other_by_rounds() 
     let told = |browser: &str| {
         let mut views = views.clone();
         views[1].browser = browser.to_owned();
-        let cells: Vec<Measured<'_>> = views
-            .iter()
-            .zip(&rounds)
-            .map(|(view, rounds)| Measured {
-                view,
-                rounds,
-                weights: None,
-                outputs: None,
-                texts: None,
-                phases: None,
-            })
-            .collect();
+        let cells: Vec<Measured<'_>> =
+            views.iter().zip(&rounds).map(|(view, rounds)| Measured::timed(view, rounds)).collect();
         let comparison = comparison(Kind::Precisions, "r", &cells);
         (comparison.interleaved, comparison.rows[1].latency.in_turn, comparison.rows[1].latency.says.clone())
     };
