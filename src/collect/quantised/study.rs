@@ -35,6 +35,8 @@ pub(super) struct Studied {
     pub(super) inputs: NamedTensors,
     pub(super) shapes: BTreeMap<String, Vec<usize>>,
     pub(super) matrices: BTreeMap<String, Vec<usize>>,
+    /// Those of them that are tables of positions.
+    pub(super) tables: BTreeMap<String, Vec<usize>>,
     /// Weights of these matrices.
     pub(super) weights: usize,
     /// Weights of the whole model, and bytes of those that are no matrix's.
@@ -47,7 +49,7 @@ pub(super) struct Studied {
 impl Studied {
     pub(super) fn new(class: ModelClass, plain: &Material) -> Result<Self, Error> {
         let mut loaded = native::load(class.as_str(), &plain.model, &plain.files)?;
-        let (shapes, matrices) = (loaded.weight_shapes()?, loaded.matrices()?);
+        let (shapes, matrices, tables) = (loaded.weight_shapes()?, loaded.matrices()?, loaded.tables()?);
         let count = |shape: &Vec<usize>| shape.iter().product::<usize>();
         let weights = matrices.values().map(count).sum();
         let all = shapes.values().map(count).sum();
@@ -56,7 +58,7 @@ impl Studied {
         let (calibration, about) = calibration(&loaded, plain)?;
         let inputs = std::mem::replace(&mut loaded.inputs, calibration);
         let (activations, choices) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { loaded, about, inputs, shapes, matrices, weights, all, rest, activations, choices })
+        Ok(Self { loaded, about, inputs, shapes, matrices, tables, weights, all, rest, activations, choices })
     }
 
     /// Whether calibration is worth its time.

@@ -63,13 +63,14 @@ impl Wish {
                 let choices = studied.choices(schemes, recipe.fit, known, watch)?;
                 recipe.exceptions = allotted(studied, choices, &kept, bits, fewest)?;
             }
-            // A person who names a scheme gets it everywhere.
-            None if coarse && self.scheme.is_none() => {
-                let small = |shape: &[usize]| {
+            None if coarse => {
+                // A person who names a scheme gets it everywhere but for positions, which every token is told by.
+                let small = |(name, shape): &(&String, &Vec<usize>)| {
                     let columns: usize = shape[1..].iter().product();
-                    shape[0] * columns * SMALL < studied.weights && columns >= Group::Of128.size()
+                    let few = self.scheme.is_none() && shape[0] * columns * SMALL < studied.weights;
+                    (few || studied.tables.contains_key(*name)) && columns >= Group::Of128.size()
                 };
-                let small = studied.matrices.iter().filter(|(_, shape)| small(shape));
+                let small = studied.matrices.iter().filter(small);
                 recipe.exceptions = small.map(|(name, _)| (name.clone(), scheme(Precision::Int8))).collect();
             }
             None => {}

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::ir::{Graph, Node, ValueId};
 use crate::ops::{Attention, Binary, Gemm, Op, Qgemm, Reduce, Stft, Unary};
 use crate::plan::rewrite::Rewrite;
+use crate::plan::tidy::tidy;
 use crate::tensor::{DType, Tensor};
 
 /// Stands for minus infinity where infinities are not to be trusted: the lowest float32.
@@ -26,7 +27,7 @@ pub fn decompose(graph: &Graph) -> Result<Graph> {
         let result = rewrite.decomposed(node, &rewrite.operands(node))?;
         rewrite.put(node.output, result);
     }
-    Ok(rewrite.finish())
+    tidy(&rewrite.finish())
 }
 
 impl Rewrite<'_> {
@@ -195,45 +196,69 @@ impl Rewrite<'_> {
         let (q, k, v) = (inputs[0], inputs[1], inputs[2]);
         let n = op.dims(&self.shape(q), &self.shape(k), &self.shape(v));
         let rows = n.group * n.tokens;
-        let q = self.reshape(q, &[n.batch, n.tokens, op.kv_heads, n.group, n.d])?;
-        let q = self.transpose(q, &[0, 2, 3, 1, 4])?;
-        let q = self.reshape(q, &[n.batch, op.kv_heads, rows, n.d])?;
+        let q = if n.group == 1 {
+            let q = self.reshape(q, &[n.batch, n.tokens, op.heads, n.d])?;
+            self.transpose(q, &[0, 2, 1, 3])?
+        } else {
+            let q = self.reshape(q, &[n.batch, n.tokens, op.kv_heads, n.group, n.d])?;
+            let q = self.transpose(q, &[0, 2, 3, 1, 4])?;
+            self.reshape(q, &[n.batch, op.kv_heads, rows, n.d])?
+        };
         let scale = self.number(op.scale);
         let q = self.binary(Binary::Mul, q, scale)?;
         let k = self.reshape(k, &[n.batch, n.keys, op.kv_heads, n.d])?;
         let k = self.transpose(k, &[0, 2, 3, 1])?;
         let mut scores = self.op(Op::Matmul, &[q, k])?;
-        let lowest = self.number(LOWEST);
         if let Some(at) = op.bias_at() {
             scores = self.add_bias(op, scores, inputs[at], n.batch, rows)?;
         }
-        if let Some(at) = op.mask_at() {
-            let mask = self.reshape(inputs[at], &[n.batch, 1, 1, n.keys])?;
-            let zero = self.constant(Tensor::i32([1], vec![0]));
-            let hidden = self.binary(Binary::Equal, mask, zero)?;
-            scores = self.op(Op::Where, &[hidden, lowest, scores])?;
-        }
-        if let Some(at) = op.position_at() {
-            let position = self.op(Op::Cast(DType::F32), &[inputs[at]])?;
-            let queries = self.count([rows, 1], n.tokens);
-            let last = self.binary(Binary::Add, queries, position)?;
-            let keys = self.count([1, n.keys], n.keys);
-            let seen = self.binary(Binary::LesserOrEqual, keys, last)?;
-            scores = self.op(Op::Where, &[seen, scores, lowest])?;
-            if let Some(window) = op.window {
-                let width = self.number(window as f32);
-                let gone = self.binary(Binary::Sub, last, width)?;
-                let hidden = self.binary(Binary::LesserOrEqual, keys, gone)?;
-                scores = self.op(Op::Where, &[hidden, lowest, scores])?;
-            }
+        if let Some(hidden) = self.hidden(op, inputs, [n.batch, rows, n.tokens, n.keys])? {
+            scores = self.binary(Binary::Add, scores, hidden)?;
         }
         let weights = self.op(Op::Softmax { axis: 3 }, &[scores])?;
         let v = self.reshape(v, &[n.batch, n.keys, op.kv_heads, n.e])?;
         let v = self.transpose(v, &[0, 2, 1, 3])?;
         let mixed = self.op(Op::Matmul, &[weights, v])?;
-        let mixed = self.reshape(mixed, &[n.batch, op.kv_heads, n.group, n.tokens, n.e])?;
-        let mixed = self.transpose(mixed, &[0, 3, 1, 2, 4])?;
+        let mixed = if n.group == 1 {
+            self.transpose(mixed, &[0, 2, 1, 3])?
+        } else {
+            let mixed = self.reshape(mixed, &[n.batch, op.kv_heads, n.group, n.tokens, n.e])?;
+            self.transpose(mixed, &[0, 3, 1, 2, 4])?
+        };
         self.reshape(mixed, &[n.batch, n.tokens, op.heads * n.e])
+    }
+
+    /// What is added to scores: nothing where a key is seen, the lowest number where it is hidden; none if all are seen. Chosen on
+    /// one row for all heads, and the same for every layer, it costs them one addition each.
+    fn hidden(
+        &mut self,
+        op: &Attention,
+        inputs: &[ValueId],
+        [batch, rows, tokens, keys]: [usize; 4],
+    ) -> Result<Option<ValueId>> {
+        let (seen, lowest) = (self.number(0.0), self.number(LOWEST));
+        let mut hidden = None;
+        if let Some(at) = op.mask_at() {
+            let mask = self.reshape(inputs[at], &[batch, 1, 1, keys])?;
+            let zero = self.constant(Tensor::i32([1], vec![0]));
+            let masked = self.binary(Binary::Equal, mask, zero)?;
+            hidden = Some(self.op(Op::Where, &[masked, lowest, seen])?);
+        }
+        if let Some(at) = op.position_at() {
+            let position = self.op(Op::Cast(DType::F32), &[inputs[at]])?;
+            let queries = self.count([rows, 1], tokens);
+            let last = self.binary(Binary::Add, queries, position)?;
+            let places = self.count([1, keys], keys);
+            let before = self.binary(Binary::LesserOrEqual, places, last)?;
+            hidden = Some(self.op(Op::Where, &[before, hidden.unwrap_or(seen), lowest])?);
+            if let Some(window) = op.window {
+                let width = self.number(window as f32);
+                let gone = self.binary(Binary::Sub, last, width)?;
+                let gone = self.binary(Binary::LesserOrEqual, places, gone)?;
+                hidden = Some(self.op(Op::Where, &[gone, lowest, hidden.unwrap_or(seen)])?);
+            }
+        }
+        Ok(hidden)
     }
 
     /// `scores [batch, kv_heads, group * tokens, keys]` plus `bias [n, heads, tokens, keys]`, where sequence `b`

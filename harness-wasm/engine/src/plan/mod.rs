@@ -8,3 +8,4 @@ pub mod memory;
 pub mod quantise;
 mod rewrite;
 pub mod split;
+mod tidy;

@@ -28,6 +28,21 @@ pub fn weights_of(graph: &Graph) -> BTreeMap<String, Vec<usize>> {
     found
 }
 
+/// The tables of which nothing but some rows, known from shapes alone, is read, with their shapes: positions. In a graph that is
+/// folded they stand as constants, made of what the packed rows say; so it is the graph before that is asked for.
+pub fn tables_of(graph: &Graph) -> BTreeMap<String, Vec<usize>> {
+    let tables = graph.values().iter().enumerate().filter_map(|(at, value)| {
+        let (Source::Weight(name), &[_, columns]) = (&value.source, &value.ty.shape[..]) else { return None };
+        let id = ValueId(at as u32);
+        let whole_rows =
+            |op: &Op| matches!(op, Op::Slice { starts, sizes } if starts[1] == 0 && sizes[1] == columns);
+        let mut readers = graph.nodes().iter().filter(|node| node.inputs.contains(&id)).peekable();
+        let read = readers.peek().is_some() && graph.outputs().iter().all(|(_, output)| *output != id);
+        (read && readers.all(|node| whole_rows(&node.op))).then(|| (name.clone(), value.ty.shape.clone()))
+    });
+    tables.collect()
+}
+
 /// Whether operand `i` of `op` can be a quantised matrix.
 fn takes(op: &Op, i: usize) -> bool {
     matches!((op, i), (Op::Gemm(_) | Op::Conv2d(_), 1) | (Op::Gather { axis: 0 }, 0))

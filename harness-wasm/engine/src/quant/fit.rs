@@ -202,7 +202,7 @@ fn error(bits: Bits, x: &[f32], group: Affine) -> f32 {
 }
 
 /// As the file will hold it.
-fn stored(x: f32) -> f32 {
+pub(super) fn stored(x: f32) -> f32 {
     let most = f16::MAX.to_f32();
     f16::from_f32(x.clamp(-most, most)).to_f32()
 }

@@ -9,6 +9,7 @@ mod fit;
 mod gptq;
 mod matrix;
 mod recipe;
+mod refine;
 mod scales;
 mod scheme;
 

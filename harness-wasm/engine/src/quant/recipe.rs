@@ -25,6 +25,8 @@ pub struct Recipe {
     pub scheme: Scheme,
     /// How scales are chosen.
     pub fit: Fit,
+    /// Whether calibrated codes and scales are gone through again: better, and about as long once more.
+    pub refines: bool,
     /// By the names of their weights.
     pub exceptions: BTreeMap<String, Scheme>,
 }
@@ -32,7 +34,7 @@ pub struct Recipe {
 impl Recipe {
     /// The same scheme for every matrix.
     pub fn uniform(scheme: Scheme) -> Self {
-        Self { scheme, fit: Fit::default(), exceptions: BTreeMap::new() }
+        Self { scheme, fit: Fit::default(), refines: true, exceptions: BTreeMap::new() }
     }
 
     /// What a matrix of rows that long gets: smaller groups where its rows would not fill one, and half precision where they
@@ -97,7 +99,7 @@ impl Recipe {
         let tensor = weights.load(name, shape)?;
         let scheme = self.scheme_of(name, columns);
         match activations.get(name) {
-            Some(x) => Matrix::calibrated(name, tensor.as_f32(), shape, scheme, self.fit, x),
+            Some(x) => Matrix::calibrated(name, tensor.as_f32(), shape, scheme, self.fit, x, self.refines),
             None => Matrix::quantise(name, tensor.as_f32(), shape, scheme, self.fit),
         }
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::ir::Graph;
 use crate::models::{Config, Model, model, twin_batch, twin_config};
 use crate::plan::fold::fold;
-use crate::plan::quantise::weights_of;
+use crate::plan::quantise::{tables_of, weights_of};
 use crate::quant::{Activations, Recipe, unwatched};
 use crate::tensor::{NamedTensors, read_safetensors};
 use crate::weights::Weights;
@@ -60,14 +61,28 @@ impl Loaded {
         Ok(Self { model, weights: Weights::Twin { seed }, inputs })
     }
 
-    /// The matrices that can be quantised, with their shapes: those that the forward pass multiplies by or looks up in.
+    /// The matrices that can be quantised, with their shapes: those that the forward pass multiplies by or looks up in, and
+    /// [`Self::tables`].
     ///
     /// # Errors
     /// If the inputs or the weights do not fit the model.
     pub fn matrices(&self) -> Result<BTreeMap<String, Vec<usize>>> {
-        let types = super::types(&self.model.prepare(&self.inputs)?);
-        let graph = self.model.forward(&self.weights, &types)?;
-        Ok(weights_of(&fold(&graph, &self.weights)?))
+        let graph = self.forward()?;
+        let mut matrices = weights_of(&fold(&graph, &self.weights)?);
+        matrices.extend(tables_of(&graph));
+        Ok(matrices)
+    }
+
+    /// Those of the matrices that the forward pass reads some rows of, known from shapes alone: tables of positions.
+    ///
+    /// # Errors
+    /// As [`Self::matrices`].
+    pub fn tables(&self) -> Result<BTreeMap<String, Vec<usize>>> {
+        Ok(tables_of(&self.forward()?))
+    }
+
+    fn forward(&self) -> Result<Graph> {
+        self.model.forward(&self.weights, &super::types(&self.model.prepare(&self.inputs)?))
     }
 
     /// The same model with its weights quantised, with regard to `activations` where they are given.

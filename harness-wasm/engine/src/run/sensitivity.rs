@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::calibrate::seen;
 use super::{Loaded, Options, Runner};
 use crate::backend::cpu::{Cpu, Kernels};
 use crate::error::Result;
@@ -31,7 +32,8 @@ pub async fn sensitivities(
         let mut of_matrix: Vec<Choice> = Vec::with_capacity(schemes.len());
         for &scheme in schemes {
             watch(name)?;
-            let recipe = Recipe { fit, ..Recipe::uniform(scheme) };
+            // What refining gains is alike everywhere: it says nothing of which matrix to spend bits on.
+            let recipe = Recipe { fit, refines: false, ..Recipe::uniform(scheme) };
             let scheme = recipe.scheme_of(name, columns);
             if of_matrix.iter().any(|known| known.scheme == scheme) {
                 continue;
@@ -50,7 +52,9 @@ pub async fn sensitivities(
 }
 
 async fn outputs(loaded: &Loaded, weights: &Weights, inputs: &NamedTensors) -> Result<NamedTensors> {
-    Runner::new(&*loaded.model, weights, Cpu::new(Kernels::Simd), Options::default()).infer(inputs).await
+    let mut runner = Runner::new(&*loaded.model, weights, Cpu::new(Kernels::Simd), Options::default());
+    let outputs = runner.infer(inputs).await?;
+    Ok(outputs.into_iter().map(|(name, tensor)| (name, seen(tensor, inputs))).collect())
 }
 
 /// The error's part of the energy, averaged over outputs of floats.

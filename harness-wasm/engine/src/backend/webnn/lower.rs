@@ -1,5 +1,7 @@
 //! From a decomposed graph to calls of `MLGraphBuilder`, one a node.
 
+use std::collections::HashSet;
+
 use crate::backend::Tally;
 use crate::backend::webnn::context::{Attribute, Context, ElementType, GraphBuilding};
 use crate::backend::webnn::names;
@@ -44,11 +46,11 @@ pub(super) async fn lower<C: Context>(
         lowering.values[node.output.index()] = Some(lowered);
     }
     let mut outputs = Vec::new();
-    for (name, id) in graph.outputs() {
-        outputs.push((names::output(name), lowering.result(*id)?));
-    }
-    for state in graph.states() {
-        outputs.push((names::after(&state.name), lowering.result(state.after)?));
+    let mut given = HashSet::new();
+    let results = graph.outputs().iter().map(|(name, id)| (names::output(name), *id));
+    let states = graph.states().iter().map(|state| (names::after(&state.name), state.after));
+    for (name, id) in results.chain(states) {
+        outputs.push((name, lowering.result(id, !given.insert(id))?));
     }
     let tally = lowering.tally;
     Ok((builder.build(&outputs).await?, tally))
@@ -110,11 +112,12 @@ impl<B: GraphBuilding> Lowering<'_, B> {
         }
     }
 
-    /// What an output is built from: an input or a constant cannot be one, so it goes through `identity`.
-    fn result(&mut self, id: ValueId) -> Result<B::Operand> {
+    /// What an output is built from: an input, a constant or what is `given` by another name cannot be one, so it goes through
+    /// `identity`.
+    fn result(&mut self, id: ValueId, given: bool) -> Result<B::Operand> {
         let operand = self.typed(id)?;
         match self.graph.value(id).source {
-            Source::Node(_) => Ok(operand),
+            Source::Node(_) if !given => Ok(operand),
             _ => self.call("identity", &[Operand(operand)], &[]),
         }
     }
