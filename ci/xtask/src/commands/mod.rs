@@ -3,7 +3,6 @@
 mod bench;
 mod build;
 mod clean;
-mod other_systems;
 mod run;
 mod test;
 

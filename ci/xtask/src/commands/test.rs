@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::other_systems;
 use crate::harness::toolchain::Toolchain;
 use crate::harness::{self, variant::Variant};
 use crate::process;
@@ -18,14 +17,13 @@ use crate::workspace::Workspace;
 type Check = (&'static str, fn(&Workspace) -> Result<()>);
 
 /// In the order that tells a person most the soonest.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 9] = [
     ("setup", |ws| setup::set_up(ws, Scope::Test, true)),
     ("rustfmt", rustfmt),
     ("workflows", workflows),
     ("harness", |ws| harness::build(ws, &Variant::defaults())),
     ("clippy", clippy),
     ("clippy for wasm", clippy_wasm),
-    ("other systems", other_systems::check),
     ("tests", tests),
     ("docs", docs),
     ("licences", licences),
