@@ -1,5 +1,6 @@
 //! The journal and the database of one run, opened and closed together.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,15 @@ pub(super) struct Recording {
 impl Recording {
     /// Begins the record of a new run.
     pub(super) fn begin(places: &Places, plan: &Plan) -> Result<Self, Failure> {
+        Self::begin_with(places, plan, BTreeMap::new())
+    }
+
+    /// The same, with these facts beside those of the machine.
+    pub(super) fn begin_with(
+        places: &Places,
+        plan: &Plan,
+        facts: BTreeMap<String, String>,
+    ) -> Result<Self, Failure> {
         // A database that cannot be had is told before the run leaves any trace.
         let writer = Writer::start(&places.db).exit(ExitStatus::BadData)?;
         let run = ulid::Ulid::generate().to_string();
@@ -30,7 +40,7 @@ impl Recording {
             .recorder
             .record(Record::RunStarted(Box::new(RunStarted {
                 plan: plan.clone(),
-                environment: super::machine::facts(),
+                environment: super::machine::facts().into_iter().chain(facts).collect(),
                 versions: Versions {
                     webmatrix: env!("CARGO_PKG_VERSION").to_owned(),
                     wire: webmatrix_wire::WIRE_VERSION,

@@ -1,12 +1,16 @@
 //! What the machine is doing while it measures: whatever makes times say less than they seem to.
 //!
-//! Read from Linux's files; elsewhere nothing is seen, and nothing is claimed.
+//! Read from Linux's files, and elsewhere by the system's own calls. What cannot be seen is not claimed.
+
+#[cfg(any(test, not(target_os = "linux")))]
+mod elsewhere;
 
 use std::collections::{BTreeMap, BTreeSet};
+#[cfg(any(test, target_os = "linux"))]
 use std::path::Path;
 
-/// Programs that are browsers, as the kernel shortens their names.
-const BROWSERS: [&str; 9] = [
+/// Programs that are browsers, as Linux shortens their names, as Windows calls them without `.exe`, and as macOS does.
+const BROWSERS: [&str; 14] = [
     "chrome",
     "chromium",
     "msedge",
@@ -16,6 +20,11 @@ const BROWSERS: [&str; 9] = [
     "MiniBrowser",
     "epiphany",
     "brave",
+    "Google Chrome",
+    "Chromium",
+    "Microsoft Edge",
+    "Safari",
+    "Brave Browser",
 ];
 /// Processes that want to run, by core, above which times are those of a queue.
 const BUSY: f64 = 0.5;
@@ -25,7 +34,7 @@ const HOT: f64 = 85.0;
 /// What the machine is doing; what cannot be seen is none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conditions {
-    /// Processes that wanted to run over the last minute, on average.
+    /// Processes that wanted to run over the last minute, on average; on Windows, cores that were busy just now.
     pub load: Option<f64>,
     /// Cores to run them.
     pub cores: usize,
@@ -43,10 +52,21 @@ impl Conditions {
     /// Of this machine, before any browser of ours is started.
     pub fn here() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { cores, ..Self::under(Path::new("/")) }
+        Self { cores, ..Self::seen() }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn seen() -> Self {
+        Self::under(Path::new("/"))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn seen() -> Self {
+        elsewhere::seen()
     }
 
     /// As the files under a folder tell.
+    #[cfg(any(test, target_os = "linux"))]
     fn under(root: &Path) -> Self {
         let read = |path: &Path| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
         let inside = |folder: &str| -> Vec<std::path::PathBuf> {
@@ -62,13 +82,7 @@ impl Conditions {
         let discharging = status.iter().any(|status| status == "Discharging");
         let zones = inside("sys/class/thermal").into_iter().filter_map(|zone| read(&zone.join("temp")));
         let degrees = zones.filter_map(|text| Some(text.parse::<f64>().ok()? / 1000.0));
-        let mut browsers = BTreeMap::new();
-        for process in inside("proc") {
-            let Some(name) = read(&process.join("comm")) else { continue };
-            if BROWSERS.contains(&name.as_str()) {
-                *browsers.entry(name).or_default() += 1;
-            }
-        }
+        let names = inside("proc").into_iter().filter_map(|process| read(&process.join("comm")));
         Self {
             load: load.and_then(|text| text.split_whitespace().next()?.parse().ok()),
             cores: 1,
@@ -78,7 +92,7 @@ impl Conditions {
                 .collect(),
             on_battery: (!status.is_empty() || !mains.is_empty()).then_some(discharging),
             temperature: degrees.filter(|degrees| (0.0..200.0).contains(degrees)).reduce(f64::max),
-            browsers,
+            browsers: browsers(names),
         }
     }
 
@@ -124,6 +138,15 @@ impl Conditions {
         add("concerns", list(self.concerns()));
         facts
     }
+}
+
+/// How many of these programs are browsers, by program.
+fn browsers(names: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut browsers = BTreeMap::new();
+    for name in names.filter(|name| BROWSERS.contains(&name.as_str())) {
+        *browsers.entry(name).or_default() += 1;
+    }
+    browsers
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ pub struct Compared {
     pub cool_down_s: Option<u32>,
 }
 
+/// Seconds that warming up may take at most, each time that a cell is run: a page's engine runs its code in haste at first.
+const WARM_UP_S: f64 = 2.0;
+
 /// Plans what is asked.
 ///
 /// # Errors
@@ -44,6 +47,7 @@ pub fn compared(asked: &Compared, found: &[Found]) -> Result<Plan, PlanError> {
         samples: asked.samples,
         interval_width: asked.interval_width,
         time_budget_s: asked.time_budget_s,
+        warm_up_s: Some(WARM_UP_S),
         cool_down_s: asked.cool_down_s.unwrap_or_default(),
         // What a browser keeps of one cell's module or shaders would be the next one's start, and not every other's alike.
         fresh_browsers: are_of_start(&asked.features),
@@ -236,6 +240,26 @@ mod tests {
             "{}",
             lines(&packed)
         );
+    }
+
+    #[test]
+    fn cells_warm_up_until_times_rest_whatever_ends_them() {
+        let asked = Compared {
+            name: "compare platforms",
+            chosen: chosen(&["bert"], &[Backend::NativeCpu]),
+            precisions: vec![Precision::Fp32],
+            samples: 4,
+            ..Compared::default()
+        };
+        let found = [Found { label: "chromium".to_owned(), problem: None }];
+        let until = |asked: &Compared| {
+            let plan = compared(asked, &found).unwrap_or_else(|error| panic!("{error}"));
+            plan.run.until().map(|until| (until.width, until.budget_ms))
+        };
+        // Of no such width: all four are taken.
+        assert_eq!(until(&asked), Some((0.0, 6_000.0)));
+        let auto = Compared { interval_width: Some(0.05), time_budget_s: Some(1.5), ..asked };
+        assert_eq!(until(&auto), Some((0.05, 1_500.0)));
     }
 
     #[test]

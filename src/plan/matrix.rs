@@ -169,6 +169,11 @@ pub struct RunSettings {
     #[schemars(range(min = 0))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_budget_s: Option<f64>,
+    /// Warming up goes on until times rest, for 0.3 s at least and so many seconds at most, and all samples are taken. With
+    /// `interval_width` or `time_budget_s`, a third of the budget is for it.
+    #[schemars(range(min = 0))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_up_s: Option<f64>,
     /// Seconds of rest before each try at a cell.
     #[schemars(range(max = 3600))]
     #[serde(skip_serializing_if = "is_none")]
@@ -194,12 +199,16 @@ const WIDTH: f64 = 0.05;
 const BUDGET_S: f64 = 10.0;
 
 impl RunSettings {
-    /// When fewer inferences than `samples` are enough; none where all are taken.
+    /// When fewer inferences than `samples` are enough, and warming up goes on until times rest; none where the numbers alone
+    /// say how often. No interval is of width 0: then all samples are taken.
     pub fn until(&self) -> Option<Until> {
-        (self.interval_width.is_some() || self.time_budget_s.is_some()).then(|| Until {
-            width: self.interval_width.unwrap_or(WIDTH),
-            budget_ms: 1000.0 * self.time_budget_s.unwrap_or(BUDGET_S),
-        })
+        let ends = self.interval_width.is_some() || self.time_budget_s.is_some();
+        let of = |width: f64, seconds: f64| Until { width, budget_ms: 1000.0 * seconds };
+        if ends {
+            return Some(of(self.interval_width.unwrap_or(WIDTH), self.time_budget_s.unwrap_or(BUDGET_S)));
+        }
+        // A third of the budget is what warming up may take.
+        self.warm_up_s.map(|seconds| of(0.0, 3.0 * seconds))
     }
 }
 
@@ -213,6 +222,7 @@ impl Default for RunSettings {
             memory_limit: None,
             interval_width: None,
             time_budget_s: None,
+            warm_up_s: None,
             cool_down_s: 0,
             fresh_browsers: false,
         }
@@ -385,6 +395,9 @@ impl Matrix {
         {
             return refuse("run.time_budget_s", format!("must be above 0, not {seconds}"));
         }
+        if let Some(seconds) = self.run.warm_up_s.filter(|seconds| !(*seconds > 0.0 && seconds.is_finite())) {
+            return refuse("run.warm_up_s", format!("must be above 0, not {seconds}"));
+        }
         for (field, value) in [
             ("run.samples", self.run.samples),
             ("deadlines.attempt_s", self.deadlines.attempt_s),
@@ -443,7 +456,7 @@ mod tests {
           |
         7 | sample = 3
           | ^^^^^^
-        unknown field `sample`, expected one of `warmup`, `samples`, `retries`, `seed`, `memory_limit`, `interval_width`, `time_budget_s`, `cool_down_s`, `fresh_browsers`
+        unknown field `sample`, expected one of `warmup`, `samples`, `retries`, `seed`, `memory_limit`, `interval_width`, `time_budget_s`, `warm_up_s`, `cool_down_s`, `fresh_browsers`
         ");
         insta::assert_snapshot!(error(&GOOD.replace("wasm", "gpu")), @r#"
         matrix m.toml: TOML parse error at line 5, column 13

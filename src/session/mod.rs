@@ -10,6 +10,8 @@
 mod capabilities;
 mod display;
 mod driver;
+#[cfg(any(test, not(target_os = "linux")))]
+mod elsewhere;
 mod error;
 mod facts;
 mod flags;

@@ -95,7 +95,7 @@ impl Group {
     /// The group's running processes, where they can be seen.
     pub(super) fn processes(&self) -> Vec<Process> {
         let ids = lock(&self.members).ids.clone();
-        procfs::running().into_iter().filter(|process| ids.contains(&process.group)).collect()
+        procfs::of_groups(&ids)
     }
 
     /// Kills everything and waits until it is gone; `false` if something outlives the deadline.

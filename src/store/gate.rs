@@ -22,8 +22,11 @@ rows! {
     }
 }
 
-/// Runs of which a gate made its own: they tell nothing of what was normal before.
+/// Runs of which a gate made its own: they are no part of what was normal before, and tell which alarms were none.
 pub const CONFIRMATION: &str = "gate-confirmation";
+
+/// The fact of such a run that names the one whose alarms it tried again.
+pub const CONFIRMS: &str = "confirms";
 
 impl Database {
     /// The numbers of a run's cells, an attempt that passed a row.
@@ -54,6 +57,17 @@ impl Database {
              ORDER BY run"
         );
         self.rows(&sql, params![up_to, branch], |row| row.get(0))
+    }
+
+    /// The complete runs that tried another one's alarms again, oldest first.
+    pub fn confirmations(&self, of: &str) -> Result<Vec<String>, StoreError> {
+        let sql = format!(
+            "SELECT run FROM run JOIN environment USING (run)
+             WHERE matrix = '{CONFIRMATION}' AND ended_at IS NOT NULL AND NOT interrupted
+                AND name = '{CONFIRMS}' AND value = $1
+             ORDER BY run"
+        );
+        self.rows(&sql, params![of], |row| row.get(0))
     }
 
     /// The branches of which there are runs.

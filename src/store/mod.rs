@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use duckdb::{AccessMode, Config, Connection};
 
-pub use gate::{CONFIRMATION, FigureRow};
+pub use gate::{CONFIRMATION, CONFIRMS, FigureRow};
 pub use history::HistoryRow;
 pub use memory::{CacheRow, MemoryRow};
 pub use parquet::{ParquetCell, ParquetError};

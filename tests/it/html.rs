@@ -1,37 +1,24 @@
 //! The report in real browsers: no error, no request, nothing that is not accessible, and everything where a link says.
 #![expect(clippy::print_stderr, reason = "tells what was measured, and what is missing")]
 
+mod made;
+mod reader;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use webmatrix::analyse::TimingView;
-use webmatrix::analyse::dossier::Dossier;
-use webmatrix::analyse::run_view::RunView;
 use webmatrix::analyse::view::CellView;
-use webmatrix::discover::{ThisMachine, UserBrowsers, discover, select};
 use webmatrix::plan::Claims;
 use webmatrix::render::{Reading, page};
-use webmatrix::session::{LaunchSpec, Session, start};
-use webmatrix::store::{CellRow, MetricRow, RunRow, SampleRow};
-use webmatrix_wire::{Backend, EvidenceGrade, Precision, Status};
 
 use crate::command::{code, folder, stderr, stdout, webmatrix};
+use made::{HOSTILE, synthetic};
+use reader::{Reader, axe, browser, listened};
 
 const BROWSERS: [&str; 2] = ["chromium", "firefox"];
 const VIEWS: [&str; 9] =
     ["overview", "matrix", "capabilities", "ops", "performance", "precision", "memory", "claims", "history"];
-/// A name that would do harm where text is taken for something else: `\u{202e}` turns what follows around.
-const HOSTILE: &str = "</script><script>document.title='x'</script>\"'&\u{202e}gpj";
-
-/// What a page would complain of, told from its first line on.
-const LISTENERS: &str = "window.complaints = [];
-const complain = (kind, text) => window.complaints.push(kind + ': ' + text);
-addEventListener('error', (event) => complain('error', event.message));
-addEventListener('unhandledrejection', (event) => complain('rejection', event.reason));
-addEventListener('securitypolicyviolation', (event) => complain('policy', event.violatedDirective + ' ' + event.blockedURI));
-for (const level of ['error', 'warn']) console[level] = (...words) => complain(level, words.join(' '));
-";
 
 /// What stands behind the cells of a page, as JSON.
 pub(crate) fn behind(page: &str) -> String {
@@ -46,118 +33,6 @@ pub(crate) fn behind(page: &str) -> String {
         unpacked.unwrap_or_else(|error| panic!("{error}"));
     }
     text
-}
-
-/// The page with its listeners: the policy lets this script run as well, and is otherwise what it was.
-fn listened(html: &str) -> String {
-    use base64::Engine;
-    use sha2::{Digest, Sha256};
-    let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(LISTENERS));
-    let allowed = html.replacen("script-src ", &format!("script-src 'sha256-{hash}' "), 1);
-    let with = allowed.replacen("<title>", &format!("<script>{LISTENERS}</script>\n<title>"), 1);
-    assert!(with.contains(&hash) && with.contains(LISTENERS), "the page has both places");
-    with
-}
-
-/// A browser; none where it is not on this machine and need not be.
-async fn browser(label: &str, logs: &Path) -> Option<Box<dyn Session>> {
-    let file = UserBrowsers::file(&ThisMachine)?;
-    let user = UserBrowsers::load(&file).unwrap_or_else(|error| panic!("{error}"));
-    let selection = select(&[label], &discover(&ThisMachine, &user, &[]));
-    let Some(found) = selection.found.first() else {
-        let required = std::env::var("WEBMATRIX_REQUIRE_BROWSERS").is_ok_and(|value| value == "1");
-        assert!(!required, "{label} is missing");
-        eprintln!("not run: {label} is missing");
-        return None;
-    };
-    let mut spec = LaunchSpec::new(found.browser.clone(), logs.to_owned());
-    (spec.webgpu, spec.webnn) = (false, false);
-    Some(start(&spec).await.unwrap_or_else(|error| panic!("{label}: {error}")))
-}
-
-/// A page in a browser.
-struct Reader {
-    label: &'static str,
-    session: Box<dyn Session>,
-    url: String,
-}
-
-impl Reader {
-    async fn ask(&mut self, script: &str) -> Value {
-        self.session.execute(script).await.unwrap_or_else(|error| panic!("{}: {script}: {error}", self.label))
-    }
-
-    /// Goes where a link would, in the page that is open, and waits until it is shown.
-    async fn go(&mut self, hash: &str) {
-        let hash = json!(hash);
-        self.ask(&format!("performance.clearMarks('shown'); location.hash = {hash}")).await;
-        self.wait().await;
-    }
-
-    /// Waits until what the address names is shown.
-    async fn wait(&mut self) {
-        let shown = "return new Promise((done) => { const look = (times) => { \
-                     const seen = performance.getEntriesByName('shown').length > 0; \
-                     if (seen || times === 0) done(seen); else setTimeout(() => look(times - 1), 20); }; look(1000); })";
-        assert_eq!(self.ask(shown).await, json!(true), "{}: nothing is shown", self.label);
-    }
-
-    /// Opens the page anew at a link.
-    async fn open(&mut self, hash: &str) {
-        // Two addresses that differ behind # only are one document, which a browser would not load again.
-        self.session.open("about:blank").await.unwrap_or_else(|error| panic!("{}: {error}", self.label));
-        let url = format!("{}#{hash}", self.url);
-        self.session.open(&url).await.unwrap_or_else(|error| panic!("{}: {error}", self.label));
-        self.wait().await;
-    }
-
-    async fn text(&mut self, selector: &str) -> String {
-        let selector = json!(selector);
-        let found =
-            self.ask(&format!("return document.querySelector({selector})?.textContent ?? '(none)'")).await;
-        found.as_str().unwrap_or_default().to_owned()
-    }
-
-    async fn count(&mut self, selector: &str) -> u64 {
-        let selector = json!(selector);
-        self.ask(&format!("return document.querySelectorAll({selector}).length")).await.as_u64().unwrap_or(0)
-    }
-
-    /// Neither complaint nor request.
-    async fn is_quiet(&mut self, place: &str) {
-        let said = self.ask("return window.complaints").await;
-        assert_eq!(said, json!([]), "{} {place}", self.label);
-        let asked = self.ask("return performance.getEntriesByType('resource').map((one) => one.name)").await;
-        assert_eq!(asked, json!([]), "{} {place}", self.label);
-    }
-
-    /// Nothing that axe-core knows to keep people out, on light paper and on dark.
-    async fn is_accessible(&mut self, axe: &str, place: &str) {
-        for scheme in ["light", "dark"] {
-            self.ask(&format!("document.documentElement.style.colorScheme = '{scheme}'")).await;
-            self.is_accessible_so(axe, &format!("{place}, {scheme}")).await;
-        }
-        self.ask("document.documentElement.style.colorScheme = ''").await;
-    }
-
-    async fn is_accessible_so(&mut self, axe: &str, place: &str) {
-        let run = "return axe.run(document, { resultTypes: ['violations'] }).then((found) => found.violations.flatMap(\
-                   (one) => one.nodes.map((node) => one.id + ': ' + node.target.join(' ') + ': ' + node.failureSummary)))";
-        let found = self.ask(&format!("{axe}\n{run}")).await;
-        assert_eq!(found, json!([]), "{} {place}", self.label);
-    }
-}
-
-/// axe-core; none where set-up was not asked to bring it.
-fn axe() -> Option<String> {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/.tools/npm/node_modules/axe-core/axe.min.js");
-    let found = std::fs::read_to_string(file).ok();
-    if found.is_none() {
-        let required = std::env::var("WEBMATRIX_REQUIRE_BROWSERS").is_ok_and(|value| value == "1");
-        assert!(!required, "axe-core is missing: cargo xtask setup brings it");
-        eprintln!("not checked: axe-core is missing");
-    }
-    found
 }
 
 /// A run of models and precisions on the host, one before it, and one of op cases; the report of all three.
@@ -175,136 +50,6 @@ fn stored(folder: &Path) -> PathBuf {
     let output = webmatrix(folder, &["report", "--run", "all"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     folder.join(stdout(&output).trim())
-}
-
-/// How the samples of a cell that nobody ran are spread; the last lies beyond the fences.
-fn timing(at: usize) -> TimingView {
-    let p50 = 1.0 + at as f64 / 100.0;
-    TimingView {
-        samples: 4,
-        p50,
-        p75: p50,
-        p90: p50,
-        p95: p50,
-        p99: p50,
-        mad: 0.1,
-        outliers: 1,
-        fences: [0.0, p50 + 0.5],
-        warmups: 1,
-        rested: Some(false),
-        timer_step_us: Some(100.0),
-        cpu_ms: Some(1234.0),
-    }
-}
-
-const fn is_doubted(at: usize, status: Status) -> bool {
-    matches!(status, Status::Pass) && at.is_multiple_of(500)
-}
-
-/// So many cells that nobody ran.
-fn synthetic(cells: usize) -> Dossier {
-    let browsers = ["chromium", "firefox", "edge", "safari"];
-    let models = ["bert", "t5", "llama", "vit", "clip", HOSTILE];
-    let mut views = Vec::with_capacity(cells);
-    for at in 0..cells {
-        let (browser, rest) = (browsers[at % 4], at / 4);
-        let (backend, rest) = (Backend::NAMES[rest % 3], rest / 3);
-        let (precision, rest) = (Precision::NAMES[rest % 7], rest / 7);
-        let (model, rest) = (models[rest % 6], rest / 6);
-        let size = format!("tiny+t{}", rest + 1);
-        let (status, evidence) = match (browser, at % 17) {
-            ("safari", _) => (Status::Unavailable, EvidenceGrade::None),
-            (_, 3) => (Status::Wrong, EvidenceGrade::Cpu),
-            (_, 5) => (Status::Unsupported, EvidenceGrade::None),
-            _ if backend == "webgpu" => (Status::Pass, EvidenceGrade::Software),
-            _ => (Status::Pass, EvidenceGrade::Cpu),
-        };
-        views.push(CellView {
-            id: format!("{browser}/{model}@{size}/webmatrix/{backend}/{precision}/default"),
-            browser: browser.into(),
-            browser_version: "1.0".into(),
-            model: model.into(),
-            size,
-            runtime: "webmatrix".into(),
-            backend: backend.into(),
-            precision: precision.into(),
-            profile: "default".into(),
-            status: Some(status),
-            flaky: at % 101 == 7,
-            evidence,
-            implementation: None,
-            agreement: None,
-            accuracy: None,
-            perplexity: None,
-            median_ms: (status == Status::Pass).then_some(1.0 + at as f64 / 100.0),
-            error: (status != Status::Pass).then(|| format!("reason {} {HOSTILE}", at % 5)),
-            answer: Vec::new(),
-            timing: (status == Status::Pass).then(|| timing(at)),
-            doubt: is_doubted(at, status).then(|| format!("the CPU was busy {HOSTILE}")),
-            run: "R1".into(),
-        });
-    }
-    let attempt = |at: usize| format!("attempt-{at}");
-    let row = |(at, view): (usize, &CellView)| CellRow {
-        run: view.run.clone(),
-        cell: view.id.clone(),
-        browser: view.browser.clone(),
-        browser_version: view.browser_version.clone(),
-        model: view.model.clone(),
-        size: view.size.clone(),
-        runtime: view.runtime.clone(),
-        backend: view.backend.clone(),
-        precision: view.precision.clone(),
-        profile: view.profile.clone(),
-        status: view.status.map(|status| status.to_string()),
-        flaky: Some(view.flaky),
-        evidence: Some(view.evidence.to_string()),
-        implementation: None,
-        reason: view.error.clone(),
-        agreement: None,
-        accuracy: None,
-        perplexity: None,
-        attempt: Some(attempt(at)),
-        wall_ms: Some(10.0),
-        page_ms: Some(5.0),
-        median_ms: view.median_ms,
-    };
-    let rows: Vec<CellRow> = views.iter().enumerate().map(row).collect();
-    let sample = |at: usize| {
-        (0..5).map(move |index| SampleRow {
-            attempt: attempt(at),
-            index,
-            warmup: index == 0,
-            ms: 1.0 + f64::from(index) / 7.0 + at as f64 / 100.0,
-        })
-    };
-    let metric = |at: usize| MetricRow {
-        attempt: attempt(at),
-        name: "weight_bytes".into(),
-        value: 1000.0 + at as f64,
-        unit: "B".into(),
-    };
-    let view = RunView {
-        run: RunRow {
-            run: "R1".into(),
-            matrix: HOSTILE.into(),
-            started_at: "2026-01-01T00:00:00.000Z".into(),
-            ended_at: None,
-            exit_code: None,
-            interrupted: None,
-            arguments: json!(["run", HOSTILE]).to_string(),
-            webmatrix_version: "0.1.0".into(),
-            harness: "h".into(),
-        },
-        environment: vec![],
-        browsers: vec![],
-        cells: views,
-        costs: Vec::new(),
-        claims: Vec::new(),
-        ops: None,
-    };
-    let (samples, metrics) = ((0..cells).flat_map(sample).collect(), (0..cells).map(metric).collect());
-    Dossier { rows, samples, metrics, ..Dossier::from(view) }
 }
 
 fn put(folder: &Path, html: &str) -> String {

@@ -2,10 +2,13 @@
 //!
 //! A status is compared with the baseline's. A number is compared with the level that the baseline and the runs before it stand
 //! at; it has changed if that is significant among all numbers of the run, matters, and lies outside of what earlier runs kept
-//! within. An alarm is one only after it was seen again in fresh browsers.
+//! within. An alarm is one only after it was seen again in fresh browsers. A step is told once: what earlier gates told is found
+//! by asking them again, with what their fresh browsers gave.
 
 mod figures;
+mod judgement;
 mod noise;
+mod series;
 mod snapshot;
 mod statuses;
 #[cfg(test)]
@@ -17,7 +20,8 @@ use jiff::civil::Date;
 use serde::Serialize;
 use webmatrix_wire::Status;
 
-pub use figures::{Conclusion, FigureLine, POWER};
+pub use figures::{Conclusion, FigureLine};
+pub use judgement::POWER;
 pub use snapshot::{Baseline, Figure, Snapshot, TakenCell, VERSION};
 pub use statuses::{Change, Meaning, StatusLine};
 

@@ -134,6 +134,11 @@ impl Level {
         Some(Self { centre, runs: members.len(), fence: fence(&members, centre, noise), before })
     }
 
+    /// Where it stood before the latest runs, if each of these alone stands elsewhere; else the level itself.
+    pub(super) fn origin(&self) -> &Self {
+        self.before.as_deref().map_or(self, Self::origin)
+    }
+
     /// The standard error of a run's distance from the level, of a run that knows its own value to `own`.
     pub(super) fn error(&self, noise: Noise, own: f64) -> f64 {
         let level =

@@ -10,8 +10,8 @@ use crate::analyse::stats::median;
 use crate::collect::is_real;
 use crate::store::{CellRow, EnvironmentRow, FigureRow, RunRow};
 
-/// The version of baseline files.
-pub const VERSION: u32 = 1;
+/// The version of baseline files. Older ones are read: they only know less of what was tried again.
+pub const VERSION: u32 = 2;
 
 /// The facts of a machine that make times comparable.
 const MACHINE: [&str; 4] = ["os", "arch", "cpu", "cores"];
@@ -66,6 +66,9 @@ pub struct TakenCell {
     pub browser_version: String,
     /// By metric.
     pub figures: BTreeMap<String, Figure>,
+    /// What fresh browsers gave by metric, one after another, where a gate over this run raised an alarm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<BTreeMap<String, Figure>>,
 }
 
 /// One number of a cell in a run.
@@ -114,6 +117,7 @@ impl Snapshot {
                 reason: row.reason.clone().filter(|_| status != Some(Status::Pass)),
                 browser_version: row.browser_version.clone(),
                 figures: taken.remove(row.cell.as_str()).unwrap_or_default(),
+                again: Vec::new(),
             }
         };
         Self {
@@ -125,6 +129,16 @@ impl Snapshot {
             machine,
             cells: cells.iter().map(cell).collect(),
         }
+    }
+
+    /// Takes in what a gate over this run had fresh browsers do: later gates know by it which alarms were none.
+    #[must_use]
+    pub fn tried_again(mut self, fresh: &Self) -> Self {
+        for cell in fresh.cells.iter().filter(|cell| cell.is_green()) {
+            let own = self.cells.iter_mut().find(|own| own.cell == cell.cell);
+            own.into_iter().for_each(|own| own.again.push(cell.figures.clone()));
+        }
+        self
     }
 
     /// A cell by its id.

@@ -105,7 +105,7 @@ pub(in crate::cli) struct ComparedArgs {
     /// Times that every cell is run, in turn with the others of its browser, so that what changes on the machine falls on all
     #[arg(long, default_value_t = 6, env = "WEBMATRIX_ROUNDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(in crate::cli) rounds: u16,
-    /// Without: 24 inferences a cell, over all rounds, and `auto` for features of the start
+    /// Without: 24 inferences a cell, over all rounds, after warming up until times rest, and `auto` for features of the start
     #[command(flatten)]
     pub(in crate::cli) measure: MeasureArgs,
     /// Seconds for everything

@@ -1,5 +1,6 @@
 //! `webmatrix gate`: whether a run is worse than its baseline.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::run::{Ran, SetUp, run_in_turn};
@@ -12,7 +13,7 @@ use crate::error::{Exit, ExitStatus, Failure};
 use crate::plan::{GateRules, KnownFailures, NATIVE, Plan};
 use crate::render::render_gate;
 use crate::serve;
-use crate::store::{CONFIRMATION, Database, RunRow, RunSelection, StoreError};
+use crate::store::{CONFIRMATION, CONFIRMS, Database, RunRow, RunSelection, StoreError};
 
 /// What stands for the complete run before.
 const PREVIOUS: &str = "previous";
@@ -25,7 +26,7 @@ pub(in crate::cli) async fn run(args: GateArgs) -> Result<ExitStatus, Failure> {
     let row = one(&database, &args.run)?;
     let candidate = snapshot(&database, &row.run).exit(ExitStatus::BadData)?;
     if let Some(file) = &args.save {
-        save(&database, candidate.clone(), rules.history, file)?;
+        save(&database, settled(&database, &row.run).exit(ExitStatus::BadData)?, rules.history, file)?;
     }
     let Some(wanted) = &args.baseline else { return Ok(ExitStatus::AsExpected) };
     let Baseline { run: baseline, history, .. } = baseline(&database, wanted, &candidate, rules.history)?;
@@ -49,7 +50,7 @@ pub(in crate::cli) async fn run(args: GateArgs) -> Result<ExitStatus, Failure> {
                     if plan.runnable().next().is_none() {
                         break;
                     }
-                    let confirmed = confirm(&args, &places, &plan, &machine).await?;
+                    let confirmed = confirm(&args, &places, &row.run, &plan, &machine).await?;
                     verdict.confirm(&confirmed, &rules);
                 }
             }
@@ -95,12 +96,20 @@ fn snapshot(database: &Database, run: &str) -> Result<Snapshot, StoreError> {
     Ok(Snapshot::of(row, &database.environment(run)?, &database.cells(run)?, &database.figures(run)?))
 }
 
+/// The same, with what gates over it had fresh browsers do.
+fn settled(database: &Database, run: &str) -> Result<Snapshot, StoreError> {
+    let fresh = database.confirmations(run)?;
+    fresh
+        .iter()
+        .try_fold(snapshot(database, run)?, |run, fresh| Ok(run.tried_again(&snapshot(database, fresh)?)))
+}
+
 /// A run of a database with the runs before it: of its branch, where it has one.
 fn with_history(database: &Database, run: Snapshot, most: u32) -> Result<Baseline, StoreError> {
     let mut earlier = database.complete_runs(Some(&run.run), run.branch.as_deref())?;
     earlier.retain(|id| *id != run.run);
     let from = earlier.len().saturating_sub(most as usize);
-    let history = earlier[from..].iter().map(|id| snapshot(database, id)).collect::<Result<_, _>>()?;
+    let history = earlier[from..].iter().map(|id| settled(database, id)).collect::<Result<_, _>>()?;
     Ok(Baseline { version: VERSION, run, history })
 }
 
@@ -129,7 +138,7 @@ fn baseline(database: &Database, wanted: &str, candidate: &Snapshot, most: u32) 
                 std::fs::read_to_string(file).map_err(|error| bad(format!("baseline {wanted}: {error}")))?;
             let kept: Baseline =
                 serde_json::from_str(&text).map_err(|error| bad(format!("baseline {wanted}: {error}")))?;
-            if kept.version != VERSION {
+            if !(1..=VERSION).contains(&kept.version) {
                 return Err(bad(format!(
                     "baseline {wanted}: version {} is not this program's {VERSION}: write it again with --save",
                     kept.version
@@ -141,7 +150,7 @@ fn baseline(database: &Database, wanted: &str, candidate: &Snapshot, most: u32) 
             let other = Database::open_read_only(file).exit(ExitStatus::BadData)?;
             let latest = other.complete_runs(None, None).exit(ExitStatus::BadData)?.pop();
             let run = latest.ok_or_else(|| bad(format!("baseline {wanted}: it has no complete run")))?;
-            let run = snapshot(&other, &run).exit(ExitStatus::BadData)?;
+            let run = settled(&other, &run).exit(ExitStatus::BadData)?;
             return with_history(&other, run, most).exit(ExitStatus::BadData);
         }
         _ => {}
@@ -156,7 +165,7 @@ fn baseline(database: &Database, wanted: &str, candidate: &Snapshot, most: u32) 
     if run == candidate.run {
         return Err(Failure::text(ExitStatus::Usage, format!("run {run} cannot be its own baseline")));
     }
-    let run = snapshot(database, &run).exit(ExitStatus::BadData)?;
+    let run = settled(database, &run).exit(ExitStatus::BadData)?;
     with_history(database, run, most).exit(ExitStatus::BadData)
 }
 
@@ -232,20 +241,19 @@ fn alarming_alone(plan: &mut Plan, verdict: &Gate) {
     plan.cells.retain(|planned| cells.contains(planned.cell.to_string().as_str()));
 }
 
-/// Runs the alarming cells once more, in fresh browsers.
+/// Runs the alarming cells of a run once more, in fresh browsers.
 async fn confirm(
     args: &GateArgs,
     places: &Places,
+    of: &str,
     plan: &Plan,
     machine: &Machine,
 ) -> Result<Snapshot, Failure> {
-    let set_up = SetUp::new(
-        machine,
-        plan,
-        places,
-        &args.launch,
-        Sources::new(config::weights(&args.weights, plan)?, Given::default()),
-    );
+    let sources = Sources::new(config::weights(&args.weights, plan)?, Given::default());
+    let set_up = SetUp {
+        facts: BTreeMap::from([(CONFIRMS.to_owned(), of.to_owned())]),
+        ..SetUp::new(machine, plan, places, &args.launch, sources)
+    };
     let Ran { run, status, .. } = run_in_turn(set_up, 1, &[], args.quiet).await?;
     if status == ExitStatus::Interrupted {
         return Err(Failure::text(status, "stopped while alarms were tried again".to_owned()));

@@ -150,6 +150,8 @@ pub(super) struct SetUp<'a> {
     pub(super) attempts: Attempts,
     /// Shared with whoever works between attempts.
     pub(super) quiet: Quiet,
+    /// What is kept with the run beside the machine's facts.
+    pub(super) facts: BTreeMap<String, String>,
 }
 
 impl<'a> SetUp<'a> {
@@ -169,6 +171,7 @@ impl<'a> SetUp<'a> {
             sources,
             attempts: Attempts::default(),
             quiet: Quiet::default(),
+            facts: BTreeMap::new(),
         }
     }
 }
@@ -189,7 +192,7 @@ pub(super) async fn run_in_turn(
     quiet: bool,
 ) -> Result<Ran, Failure> {
     ready(set_up.plan, &set_up.sources)?;
-    let recording = Recording::begin(set_up.places, set_up.plan)?;
+    let recording = Recording::begin_with(set_up.places, set_up.plan, set_up.facts.clone())?;
     let run = recording.run.clone();
     let reporting = reporter::start(&PrintArgs { format: None, quiet });
     notes.iter().for_each(|note| reporting.events().note(note.as_str()));
@@ -277,7 +280,7 @@ pub(super) async fn context(
     events: Events,
     stop: Stop,
 ) -> Result<Context, Failure> {
-    let SetUp { machine, plan, places, launch, sources, attempts, quiet } = set_up;
+    let SetUp { machine, plan, places, launch, sources, attempts, quiet, .. } = set_up;
     for seen in seen(machine, plan) {
         recording.recorder.record(Record::BrowserSeen(seen)).exit(ExitStatus::BadData)?;
     }

@@ -218,6 +218,10 @@ impl Pace {
             // A third of the time for warming up, so that most of it is left for what counts.
             return Some(!self.warm.is_over() && self.spent_ms < until.budget_ms / 3.0);
         }
+        // No interval is of that width: all samples are wanted, and the time is for warming up alone.
+        if until.width <= 0.0 {
+            return Some(false);
+        }
         let enough = steady::width(&self.timed).is_some_and(|width| width <= until.width);
         (!enough && self.spent_ms < until.budget_ms).then_some(false)
     }
@@ -280,5 +284,14 @@ mod tests {
         assert!(warm == 8 && (600..700).contains(&timed), "{warm} {timed}");
         // Slow as it is, it is warmed up and timed once each.
         assert_eq!(taken(schedule, |_| 125_000.0), (1, 1));
+    }
+
+    #[test]
+    fn where_all_samples_are_wanted_only_warming_up_depends_on_times() {
+        let until = Until { width: 0.0, budget_ms: 6_000.0 };
+        let schedule = Schedule { warmup: 2, samples: 4, until: Some(until), memory_limit: None };
+        assert_eq!(taken(schedule, |_| 2.0), (150, 4), "0.3 s at least");
+        assert_eq!(taken(schedule, |_| 1_500.0), (2, 4), "2 s at most");
+        assert_eq!(taken(schedule, |_| 125_000.0), (2, 4));
     }
 }

@@ -20,7 +20,7 @@ const LEAST_MS: f64 = 300.0;
 /// When measuring ends before all samples are taken, and warm-ups go on until times rest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Until {
-    /// The median's 95 % interval is no wider than this part of it.
+    /// The median's 95 % interval is no wider than this part of it; 0 for all samples that are asked for.
     pub width: f64,
     /// So many milliseconds were spent on inferences, warm-ups included.
     pub budget_ms: f64,
