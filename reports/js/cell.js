@@ -77,7 +77,7 @@ function memory(told) {
     table(["what", "at the end", "at most"], rows.filter(([, values]) => values.length).map(([name, values]) => [name, bytes(values[values.length - 1]), bytes(Math.max(...values))]), { label: "Memory by what it is for" }),
     facts([
       ["backend", bytes(told.total) + (told.partial ? ", without what the browser does not tell" : "")],
-      ["caches", cache && `${bytes(Math.round(cache.bytes_per_token))} a token, ${cache.positions} positions${cache.ring ? `; behind a window ${bytes(cache.ring.bytes)} from ${cache.ring.positions} positions on` : ""}`],
+      ["caches", cache && `${bytes(Math.round(cache.bytes_per_token))} a token, ${cache.positions} positions${cache.ring ? `; behind a window ${bytes(cache.ring.bytes)} from ${cache.ring.positions} positions on` : ""}${cache.encoded ? `; ${bytes(cache.encoded)} of the encoder's` : ""}`],
       ["heap grows", growth !== null ? `${growth} B an inference` : null],
     ]),
   ];

@@ -46,6 +46,8 @@ pub struct Cache {
     pub bytes_per_token: f64,
     /// What does not grow with the context.
     pub ring: Option<Ring>,
+    /// Bytes of an encoder's keys and values, which do not grow with the context either.
+    pub encoded: u64,
 }
 
 /// Caches behind a sliding window, which are written round and round.
@@ -60,16 +62,18 @@ pub struct Ring {
 impl Cache {
     fn of(states: u64, row: &CacheRow) -> Option<Self> {
         let ring = Ring { positions: row.ring_positions as u64, bytes: row.ring_bytes as u64 };
-        let growing = states.checked_sub(ring.bytes).filter(|_| row.positions >= 1.0 && states > 0)?;
+        let encoded = row.encoded_bytes as u64;
+        let growing =
+            states.checked_sub(ring.bytes + encoded).filter(|_| row.positions >= 1.0 && states > 0)?;
         let bytes_per_token = growing as f64 / row.positions;
         let ring = Some(ring).filter(|ring| ring.positions > 0);
-        Some(Self { positions: row.positions as u64, bytes_per_token, ring })
+        Some(Self { positions: row.positions as u64, bytes_per_token, ring, encoded })
     }
 
     /// How many positions so many bytes hold; none where a longer context takes no more. As long as a context is shorter than a
     /// window, its rings would have as many rows as it has.
     pub fn longest(&self, budget: u64) -> Option<u64> {
-        let budget = budget as f64;
+        let budget = budget.saturating_sub(self.encoded) as f64;
         let (width, bytes) = self.ring.map_or((0.0, 0.0), |ring| (ring.positions as f64, ring.bytes as f64));
         let within = if width > 0.0 { bytes / width } else { 0.0 };
         if budget < bytes + self.bytes_per_token * width {
@@ -172,7 +176,19 @@ mod tests {
     }
 
     fn row(positions: f64, [ring_positions, ring_bytes]: [f64; 2]) -> CacheRow {
-        CacheRow { cell: "c".into(), positions, ring_positions, ring_bytes }
+        CacheRow { cell: "c".into(), positions, ring_positions, ring_bytes, encoded_bytes: 0.0 }
+    }
+
+    #[test]
+    fn what_an_encoder_leaves_does_not_grow() {
+        let row = CacheRow { encoded_bytes: 500.0, ..row(100.0, [0.0, 0.0]) };
+        let cache = Cache::of(800 + 500, &row).unwrap();
+        assert_eq!((cache.bytes_per_token, cache.encoded), (8.0, 500));
+        assert_eq!(
+            (cache.longest(499), cache.longest(515), cache.longest(1300)),
+            (Some(0), Some(1), Some(100))
+        );
+        assert_eq!(Cache::of(499, &row), None);
     }
 
     #[test]

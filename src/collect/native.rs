@@ -361,9 +361,7 @@ pub(super) fn oracle(
         if let Some(kept) = kept {
             runner = runner.adopting(&read_safetensors("the outputs", kept)?);
         }
-        let mut outputs = block_on(runner.infer(&loaded.inputs))?;
-        outputs.extend(block_on(runner.kept(&loaded.inputs))?);
-        write_safetensors(&outputs).map(Bytes::from)
+        write_safetensors(&block_on(runner.infer_kept(&loaded.inputs))?).map(Bytes::from)
     };
     answer().map_err(|error| format!("the native-cpu oracle: {error}"))
 }

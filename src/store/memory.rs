@@ -31,6 +31,8 @@ rows! {
         ring_positions: f64,
         /// Bytes of all rings.
         ring_bytes: f64,
+        /// Bytes of what an encoder's result is kept as.
+        encoded_bytes: f64,
     }
 }
 
@@ -46,7 +48,8 @@ impl Database {
     pub fn caches(&self, run: &str) -> Result<Vec<CacheRow>, StoreError> {
         let sql = "SELECT c.cell, max(m.value) FILTER (m.name = 'cache_positions') AS positions,
                      coalesce(max(m.value) FILTER (m.name = 'cache_ring_positions'), 0),
-                     coalesce(max(m.value) FILTER (m.name = 'cache_ring_bytes'), 0)
+                     coalesce(max(m.value) FILTER (m.name = 'cache_ring_bytes'), 0),
+                     coalesce(max(m.value) FILTER (m.name = 'cache_encoded_bytes'), 0)
                    FROM cell c JOIN metric m USING (attempt)
                    WHERE c.run = ? GROUP BY c.cell, c.ordinal HAVING positions IS NOT NULL ORDER BY c.ordinal";
         self.rows(sql, params![run], CacheRow::read)

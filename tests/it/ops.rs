@@ -11,6 +11,7 @@ use webmatrix::discover::{ThisMachine, UserBrowsers, discover, select};
 use webmatrix::serve::{Attempts, Files, Inbox, Server, has_harness};
 use webmatrix::session::{LaunchSpec, start};
 use webmatrix_engine::ops::cases::{Case, all};
+use webmatrix_engine::ops::{Attention, Op};
 use webmatrix_engine::tensor::read_safetensors;
 use webmatrix_wire::{AttemptId, Backend, Challenge, Envelope, Job, JobKind, Message, WIRE_VERSION};
 
@@ -149,15 +150,22 @@ async fn webgpu_in_firefox() {
     all_right("firefox", Backend::WebGpu, &[]).await;
 }
 
-/// WebNN has no ops on bits, and rings mean nothing in its ops: what packs bits and what goes round is refused, and nothing else.
+/// WebNN has no ops on bits, and rings mean nothing in its ops: what packs bits, what reads
+/// rows packed meanwhile and what goes round is refused, and nothing else.
 #[tokio::test]
 async fn webnn_in_chromium() {
     let Some((wrong, refused)) = run("chromium-webnn", Backend::WebNn, &[]).await else { return };
-    let packs = |case: &str| case.starts_with("quantize ") && case.contains("WebNN has no ops on bits");
+    let packs = |case: &str| {
+        let is_packed = case.starts_with("quantize ") || case.starts_with("attention ");
+        is_packed && case.contains("WebNN has no ops on bits")
+    };
     let rings = |case: &str| case.contains(" ring") && case.contains("rings of keys and values");
     let others: Vec<&String> = refused.iter().filter(|case| !packs(case) && !rings(case)).collect();
     assert!(wrong.is_empty() && others.is_empty(), "{wrong:#?} {others:#?}");
-    let must = |case: &Case| case.op.name() == "quantize" || case.name.contains(" ring");
+    let must = |case: &Case| {
+        let packed = matches!(case.op, Op::Quantize(_) | Op::Attention(Attention { packed: Some(_), .. }));
+        packed || case.name.contains(" ring")
+    };
     assert_eq!(refused.len(), all().iter().filter(|case| must(case)).count());
 }
 

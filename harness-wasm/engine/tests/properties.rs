@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use webmatrix_engine::backend::Backend;
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::ir::GraphBuilder;
-use webmatrix_engine::ops::cases::Case;
+use webmatrix_engine::ops::cases::{Case, packed};
 use webmatrix_engine::ops::{Attention, Binary, Conv2d, Gemm, Op, Unary, broadcast_shape};
 use webmatrix_engine::tensor::{DType, NamedTensors, Tensor};
 use webmatrix_engine::weights::{Weights, twin::Draw};
@@ -111,6 +111,7 @@ proptest! {
         batch in 1_usize..3, tokens in 1_usize..11, keys in 1_usize..19, kv in 1_usize..3, group in 1_usize..3,
         d in 1_usize..9, e in 1_usize..11, seed: u64, masked: bool, biased: bool,
         position in prop::option::of(0_usize..12), window in prop::option::of(1_usize..5),
+        scheme in prop::sample::select(vec!["fp16", "int8-g32", "int4-g32", "int3-g32-asym", "int2-g32-asym"]),
     ) {
         let (heads, causal) = (kv * group, position.is_some());
         let window = window.filter(|_| causal);
@@ -129,6 +130,10 @@ proptest! {
         }
         if let Some(position) = position {
             inputs.push(Tensor::i32([1], vec![position as i32]));
+        }
+        if !(masked && biased) {
+            let (op, inputs) = packed(op, scheme.parse().unwrap(), &inputs);
+            agrees(op, inputs);
         }
         agrees(Op::Attention(op), inputs);
     }

@@ -59,6 +59,9 @@ fn text(cells: &[CellMemory], args: &MemoryArgs) -> String {
             let (bytes, positions) = (size(ring.bytes), ring.positions);
             text.push_str(&format!(" and, in layers behind a window, {bytes} from {positions} tokens on"));
         }
+        if cache.encoded > 0 {
+            text.push_str(&format!(" beside {} of the encoder's", size(cache.encoded)));
+        }
         if let Some(budget) = args.cache_budget {
             let tokens =
                 cache.longest(budget.0).map_or_else(|| "any number of".to_owned(), |n| n.to_string());

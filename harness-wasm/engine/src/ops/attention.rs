@@ -1,8 +1,10 @@
 //! `attention`: scaled dot-product attention with grouped heads, masks and a KV cache.
 
+use super::dequantize;
 use super::{operands, require};
 use crate::error::{Error, Result};
 use crate::ir::TensorType;
+use crate::quant::{Packing, Scheme};
 use crate::tensor::{DType, Tensor};
 
 /// `softmax(scale · q kᵀ + masks) v`, head by head.
@@ -12,6 +14,7 @@ use crate::tensor::{DType, Tensor};
 /// to the scaled scores; sequence `b` reads `b % n`, so that one set of windows serves every image) and
 /// `position [1]` (where `tokens` start among `keys`; query `t` sees keys `0..=position + t`, of these only the
 /// last `window`, if there is one).
+/// Packed keys and values are words, and scales behind them where there are any: `q k v [k scales] [v scales]`, then as above.
 /// Query head `h` reads key head `h / (heads / kv_heads)`. The result is `[batch, tokens, heads * e]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
@@ -32,6 +35,29 @@ pub struct Attention {
     /// How many of the keys, from the first, are a ring that was written round and round by `kvAppend`; needs a `window`,
     /// and neither mask nor bias. If there are others behind, they are those of `tokens`, not yet in the ring.
     pub ring: Option<usize>,
+    /// Keys and values are packed rows, which `dequantize` would read; then there are not both mask and bias.
+    pub packed: Option<PackedPair>,
+}
+
+/// How keys and values are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PackedPair {
+    /// How rows are stored.
+    pub scheme: Scheme,
+    /// Numbers in a row of keys, and in one of values.
+    pub columns: [usize; 2],
+}
+
+impl PackedPair {
+    /// How keys (0) or values (1) are stored.
+    pub fn packing(self, which: usize) -> Packing {
+        Packing { scheme: self.scheme, columns: self.columns[which] }
+    }
+
+    /// Whether there are operands of scales.
+    pub fn has_scales(self) -> bool {
+        self.scheme != Scheme::Half
+    }
 }
 
 /// The numbers that every implementation of attention needs.
@@ -55,34 +81,54 @@ impl Attention {
     /// Plain attention of heads `d` wide: scores divided by `sqrt(d)`, no mask, no bias.
     pub fn new(heads: usize, kv_heads: usize, d: usize) -> Self {
         let scale = (1.0 / (d as f64).sqrt()) as f32;
-        Self { heads, kv_heads, scale, masked: false, biased: false, causal: false, window: None, ring: None }
+        Self {
+            heads,
+            kv_heads,
+            scale,
+            masked: false,
+            biased: false,
+            causal: false,
+            window: None,
+            ring: None,
+            packed: None,
+        }
     }
 
-    /// The operands' dimensions.
+    /// The operands' dimensions, by the shapes of the first three.
     pub fn dims(&self, q: &[usize], k: &[usize], v: &[usize]) -> AttentionDims {
         AttentionDims {
             batch: q[0],
             tokens: q[1],
             keys: k[1],
             d: q[2] / self.heads,
-            e: v[2] / self.kv_heads,
+            e: self.packed.map_or(v[2], |packed| packed.columns[1]) / self.kv_heads,
             group: self.heads / self.kv_heads,
         }
     }
 
+    /// Where the scales of packed keys and values stand among the operands.
+    pub fn scales_at(&self) -> Option<[usize; 2]> {
+        self.packed.filter(|packed| packed.has_scales()).map(|_| [3, 4])
+    }
+
+    /// How many operands stand before `mask`.
+    pub(crate) fn rows(&self) -> usize {
+        3 + self.scales_at().map_or(0, |at| at.len())
+    }
+
     /// Where `mask` stands among the operands.
     pub fn mask_at(&self) -> Option<usize> {
-        self.masked.then_some(3)
+        self.masked.then_some(self.rows())
     }
 
     /// Where `bias` stands among the operands.
     pub fn bias_at(&self) -> Option<usize> {
-        self.biased.then_some(3 + usize::from(self.masked))
+        self.biased.then_some(self.rows() + usize::from(self.masked))
     }
 
     /// Where `position` stands among the operands.
     pub fn position_at(&self) -> Option<usize> {
-        self.causal.then_some(3 + usize::from(self.masked) + usize::from(self.biased))
+        self.causal.then_some(self.rows() + usize::from(self.masked) + usize::from(self.biased))
     }
 
     /// The keys that the query at `place` may see, masks aside.
@@ -112,15 +158,20 @@ impl Attention {
 
     pub(super) fn infer(&self, inputs: &[&TensorType]) -> Result<TensorType> {
         let fault = |reason: String| Error::shape("attention", reason);
-        let count = 3 + usize::from(self.masked) + usize::from(self.biased) + usize::from(self.causal);
+        let flags = usize::from(self.masked) + usize::from(self.biased) + usize::from(self.causal);
+        let count = self.rows() + flags;
         if self.window.is_some_and(|window| window == 0 || !self.causal) {
             return Err(fault("a window needs causal attention and at least one key".into()));
         }
         if inputs.len() != count {
             return Err(fault(format!("takes {count} operands, not {}", inputs.len())));
         }
-        let [q, k, v] = operands("attention", &inputs[..3])?;
-        for (what, ty) in [("q", q), ("k", k), ("v", v)] {
+        if self.packed.is_some() && self.masked && self.biased {
+            return Err(fault("packed keys take a mask or a bias".into()));
+        }
+        let [q, ..] = operands::<3>("attention", &inputs[..3])?;
+        let (k, v) = (self.numbers(0, inputs)?, self.numbers(1, inputs)?);
+        for (what, ty) in [("q", q), ("k", &k), ("v", &v)] {
             require("attention", what, ty, DType::F32)?;
         }
         let (&[b, t, wq], &[b2, s, wk], &[b3, s2, wv]) = (&q.shape[..], &k.shape[..], &v.shape[..]) else {
@@ -170,7 +221,31 @@ impl Attention {
         Ok(TensorType::f32([b, t, wv / self.kv_heads * self.heads]))
     }
 
+    /// The type of the keys (0) or values (1) that operands stand for.
+    fn numbers(&self, which: usize, inputs: &[&TensorType]) -> Result<TensorType> {
+        let words = inputs[1 + which];
+        let Some(packed) = self.packed else { return Ok(words.clone()) };
+        let packing = packed.packing(which);
+        let &[batch, keys, width] = &words.shape[..] else {
+            return Err(Error::shape("attention", "packed rows need rank 3"));
+        };
+        require("attention", "packed rows", words, DType::I32)?;
+        let scales = self.scales_at().map(|at| inputs[at[which]]);
+        if let Some(scales) = scales {
+            require("attention", "their scales", scales, DType::I32)?;
+        }
+        let fits = scales.is_none_or(|scales| scales.shape == [batch, keys, packing.scale_words()]);
+        if width != packing.words() || !fits {
+            let reason = format!("{:?} are no rows of {} × {}", words.shape, packing.columns, packed.scheme);
+            return Err(Error::shape("attention", reason));
+        }
+        Ok(TensorType::f32([batch, keys, packing.columns]))
+    }
+
     pub(super) fn eval(&self, inputs: &[&Tensor]) -> Tensor {
+        if let Some(packed) = self.packed {
+            return self.eval_packed(packed, inputs);
+        }
         let (q, k, v) = (inputs[0], inputs[1], inputs[2]);
         let n = self.dims(q.shape(), k.shape(), v.shape());
         let mask = self.mask_at().map(|at| inputs[at].as_i32());
@@ -227,5 +302,23 @@ impl Attention {
             }
         }
         Tensor::f32([n.batch, n.tokens, self.heads * n.e], out)
+    }
+
+    /// What packed rows mean: the numbers that `dequantize` makes of them.
+    fn eval_packed(&self, packed: PackedPair, inputs: &[&Tensor]) -> Tensor {
+        let [k, v] = [0, 1].map(|which| {
+            let words = inputs[1 + which];
+            let (batch, keys) = (words.shape()[0], words.shape()[1]);
+            let packing = packed.packing(which);
+            let rows = |part: &Tensor, width: usize| part.clone().reshaped([batch * keys, width]);
+            let scales = match self.scales_at() {
+                Some(at) => rows(inputs[at[which]], packing.scale_words()),
+                None => Tensor::i32([batch * keys, 0], Vec::new()),
+            };
+            let numbers = dequantize::eval(packing, &rows(words, packing.words()), &scales);
+            numbers.reshaped([batch, keys, packing.columns])
+        });
+        let operands = [&[inputs[0], &k, &v][..], &inputs[self.rows()..]].concat();
+        Self { packed: None, ..*self }.eval(&operands)
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Shapes are odd on purpose: most kernel faults live in the last, partly filled tile.
 
+mod packed;
 mod quantised;
+
+pub use packed::packed;
 
 use crate::error::Result;
 use crate::ir::{Graph, GraphBuilder, TensorType};
@@ -99,6 +102,9 @@ impl Case {
         let data = match &self.op {
             Op::Dequantize(packing) | Op::Qgather(packing) => return quantised::dtype(*packing),
             Op::Qgemm(op) => return quantised::dtype(op.packing),
+            Op::Attention(Attention { packed: Some(packed), .. }) => {
+                return quantised::dtype(packed.packing(0));
+            }
             // The condition of a choice is no data of it.
             op => usize::from(*op == Op::Where),
         };
@@ -195,6 +201,7 @@ pub fn all() -> Vec<Case> {
     attention(&mut cases);
     images_and_signals(&mut cases);
     quantised::add(&mut cases);
+    packed::add(&mut cases);
     cases.0
 }
 

@@ -30,7 +30,7 @@ mod softmax;
 mod stft;
 mod unary;
 
-pub use attention::{Attention, AttentionDims};
+pub use attention::{Attention, AttentionDims, PackedPair};
 pub use binary::Binary;
 pub use broadcast::{broadcast_shape, broadcast_strides};
 pub use conv2d::Conv2d;

@@ -1,5 +1,5 @@
-//! How graphs keep keys and values. Packed: a cache's rows are packed as they are written, and read again through
-//! `dequantize`.
+//! How graphs keep keys and values. Packed: a cache's rows are packed as they are written, and `attention` reads them as they
+//! are.
 //!
 //! With few bits an outlier in one channel costs all others of its group their precision. Keys and queries may be turned
 //! alike without changing a product, and values may be turned back after they are mixed: by Hadamard's matrix, which spreads an
@@ -8,15 +8,19 @@
 //! Where attention sees no further than a window, a cache need not have more rows than that: it becomes a ring, whose oldest row
 //! the next one is written over.
 
+mod readers;
+
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Node, Source, State, TensorType, ValueId};
-use crate::ops::{Attention, Gemm, Op, Part, Quantize};
+use crate::ops::{Attention, Gemm, Op, PackedPair, Part, Quantize};
 use crate::plan::rewrite::Rewrite;
 use crate::quant::{Bits, Group, Packing, Scheme};
 use crate::tensor::Tensor;
 use crate::weights::parts;
+
+use readers::{Memory, cache, memories, window};
 
 /// How caches are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +54,12 @@ impl Caches {
         features.iter().find_map(|feature| Self::of_feature(feature))
     }
 
+    /// Words and scales of rows `[batch, rows, columns]`.
+    fn types(self, [batch, rows, columns]: [usize; 3]) -> [TensorType; 2] {
+        let packing = Packing { scheme: self.scheme, columns };
+        [packing.words(), packing.scale_words()].map(|width| TensorType::i32([batch, rows, width]))
+    }
+
     fn parts(self) -> &'static [Part] {
         if self.scheme == Scheme::Half { &[Part::Words] } else { &[Part::Words, Part::Scales] }
     }
@@ -71,6 +81,24 @@ pub fn told(state: &str) -> String {
     format!("told {state}")
 }
 
+/// The state whose rows an output tells, if it is one of those that [`told`] names.
+pub fn untold(output: &str) -> Option<&str> {
+    output.strip_prefix("told ")
+}
+
+/// The name by which rows are given and told that a later graph writes over: a state's, as it is after the forward pass.
+pub fn apart(state: &str) -> String {
+    format!("{APART}{state}")
+}
+
+/// What the names that [`apart`] makes begin with.
+const APART: &str = "forward/";
+
+/// Whether [`apart`] made this name.
+pub fn is_apart(state: &str) -> bool {
+    state.starts_with(APART)
+}
+
 /// How a graph keeps keys and values.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Keeping {
@@ -78,8 +106,12 @@ pub struct Keeping {
     pub caches: Option<Caches>,
     /// Caches that a window reads are rings of as many rows as it has, in a graph that so begins; none for whole ones.
     pub rings: Option<Entry>,
-    /// What happens to packed rows besides.
-    pub packs: Packs,
+    /// Packed rows become those of the inputs that [`given`] names, where these are right: for the oracle.
+    pub adopts: bool,
+    /// Packed rows are outputs, which [`told`] names: for caches that are written over.
+    pub tells: bool,
+    /// Rows are given and told by the names that [`apart`] makes, and are those of this graph alone.
+    pub apart: bool,
 }
 
 /// Where in a sequence a graph begins.
@@ -89,18 +121,6 @@ pub enum Entry {
     Start,
     /// Anywhere.
     Later,
-}
-
-/// What happens to packed rows besides being written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Packs {
-    /// Nothing.
-    #[default]
-    Only,
-    /// They become those of the inputs that [`given`] names, where these are right: for the oracle.
-    Adopting,
-    /// They are outputs, which [`told`] names: for caches that write over them.
-    Telling,
 }
 
 /// The same graph with its caches kept so.
@@ -114,18 +134,29 @@ pub fn keep(graph: &Graph, keeping: Keeping) -> Result<Graph> {
     };
     let appended: HashSet<ValueId> =
         graph.nodes().iter().filter(|node| kept(node)).map(|node| node.inputs[0]).collect();
-    if appended.is_empty() {
+    let memories = if keeping.caches.is_some() { memories(graph) } else { Vec::new() };
+    if appended.is_empty() && memories.is_empty() {
         return Ok(graph.clone());
     }
+    let is_kept = |id: ValueId| appended.contains(&id) || memories.iter().any(|memory| memory.before == id);
     let mut pass = Pass {
-        graph: Rewrite::new(graph, |id, _| !appended.contains(&id)),
+        graph: Rewrite::new(graph, |id, _| !is_kept(id)),
         keeping,
         rings: HashMap::new(),
+        turned: HashSet::new(),
+        packed: HashMap::new(),
         appended,
     };
+    for memory in memories.iter().filter(|memory| memory.read == memory.before) {
+        let rows = pass.remembered(memory)?;
+        pass.graph.put(memory.read, rows);
+    }
     for node in graph.nodes() {
         pass.graph.enter(node);
-        let result = pass.node(node)?;
+        let mut result = pass.node(node)?;
+        if let Some(memory) = memories.iter().find(|memory| memory.read == node.output) {
+            result = pass.remember(memory, result)?;
+        }
         pass.graph.put(node.output, result);
     }
     Ok(pass.graph.finish())
@@ -138,6 +169,16 @@ pub fn rings(graph: &Graph) -> Option<(usize, usize)> {
     sizes.reduce(|(rows, bytes), (more, others)| (rows.max(more), bytes + others))
 }
 
+/// Bytes of the states that a graph gives as a whole: what an encoder's result is kept as, which does not grow with the context.
+pub fn encoded(graph: &Graph) -> usize {
+    let appended = |id: ValueId| match graph.value(id).source {
+        Source::Node(at) => matches!(graph.nodes()[at].op, Op::KvAppend { .. }),
+        _ => false,
+    };
+    let whole = graph.states().iter().filter(|state| !appended(state.after));
+    whole.map(|state| graph.ty(state.after).bytes()).sum()
+}
+
 struct Pass<'g> {
     graph: Rewrite<'g>,
     keeping: Keeping,
@@ -145,43 +186,38 @@ struct Pass<'g> {
     appended: HashSet<ValueId>,
     /// By a cache of the old graph: rows of the ring that stands for it, first among the keys that are read.
     rings: HashMap<ValueId, usize>,
+    /// What of the old graph attention reads with its heads turned.
+    turned: HashSet<ValueId>,
+    /// By a value of the old graph that attention reads: the parts of the packed rows that stand for it.
+    packed: HashMap<ValueId, Vec<ValueId>>,
 }
 
 impl Pass<'_> {
-    fn rotates(&self) -> bool {
-        self.keeping.caches.is_some_and(|caches| caches.rotates)
-    }
-
     fn node(&mut self, node: &Node) -> Result<ValueId> {
-        let from = self.graph.from;
         if node.inputs.first().is_some_and(|id| self.appended.contains(id))
-            && let Some((name, attention)) = cache(from, node)
+            && let Some((name, attention)) = cache(self.graph.from, node)
         {
             return self.append(node, name, attention);
         }
-        let mut inputs = self.graph.operands(node);
-        let Op::Attention(op) = node.op else { return self.graph.op(node.op.clone(), &inputs) };
-        let turned = |i: usize| {
-            let source = from.nodes().iter().find(|writer| writer.output == node.inputs[i]);
-            self.rotates() && source.is_some_and(|writer| cache(from, writer).is_some())
+        let Op::Attention(mut op) = node.op else {
+            return self.graph.op(node.op.clone(), &self.graph.operands(node));
         };
-        let (keys, values) = (turned(1), turned(2));
+        let (packed, mut inputs) = self.rows(&op, node)?;
+        let [keys, values] = [1, 2].map(|i| self.turned.contains(&node.inputs[i]));
         if keys {
             inputs[0] = self.turn(inputs[0], op.heads)?;
         }
-        let ring = self.rings.get(&node.inputs[1]).copied();
-        let mixed = self.graph.op(Op::Attention(Attention { ring, ..op }), &inputs)?;
+        (op.packed, op.ring) = (packed, self.rings.get(&node.inputs[1]).copied());
+        let mixed = self.graph.op(Op::Attention(op), &inputs)?;
         // Turned twice is turned back.
         if values { self.turn(mixed, op.heads) } else { Ok(mixed) }
     }
 
-    /// New rows packed and appended; the result is what is read of the cache, as numbers: all of it, or a ring, with the
-    /// rows before it that are still to be seen.
+    /// New rows packed and appended; the result is what is read of the cache: all of it, or a ring, with the rows before it
+    /// that are still to be seen.
     fn append(&mut self, node: &Node, name: &str, attention: Attention) -> Result<ValueId> {
-        let (mut new, position) = (self.graph.mapped(node.inputs[1]), self.graph.mapped(node.inputs[2]));
-        if self.rotates() {
-            new = self.turn(new, attention.kv_heads)?;
-        }
+        let (new, position) = (self.graph.mapped(node.inputs[1]), self.graph.mapped(node.inputs[2]));
+        let new = self.spread(node.output, new, attention)?;
         let cache = &self.graph.from.ty(node.output).shape;
         let &[batch, context, columns] = &cache[..] else {
             return Err(Error::shape("kvAppend", "a cache has rank 3"));
@@ -191,7 +227,7 @@ impl Pass<'_> {
             Some(caches) => self.packed(new, position, name, [batch, context, columns], caches)?,
             None => vec![(name.to_owned(), new)],
         };
-        let (mut read, mut keys) = (Vec::new(), context);
+        let mut read = Vec::new();
         for (name, rows) in rows {
             let ty = self.graph.to.ty(rows);
             let (dtype, tokens, width) = (ty.dtype, ty.shape[1], ty.shape[2]);
@@ -212,24 +248,114 @@ impl Pass<'_> {
                 None => None,
             };
             let after = self.graph.op(Op::KvAppend { ring: ring.is_some() }, &[before, rows, position])?;
-            if self.keeping.packs == Packs::Telling {
-                self.graph.to.outputs.push((told(&name), rows));
-            }
+            self.tell(&name, rows);
             self.graph.to.states.push(State { name, before, after });
             read.push(seen.unwrap_or(after));
-            keys = self.graph.to.ty(seen.unwrap_or(after)).shape[1];
         }
-        let Some(caches) = self.keeping.caches else { return Ok(read[0]) };
-        for part in &mut read {
+        Ok(self.reads(node.output, read))
+    }
+
+    /// Rows as attention reads them; the result stands for the old graph's value.
+    fn reads(&mut self, old: ValueId, parts: Vec<ValueId>) -> ValueId {
+        let first = parts[0];
+        if self.keeping.caches.is_some() {
+            self.packed.insert(old, parts);
+        }
+        first
+    }
+
+    /// The operands of an attention of the old graph, and how its keys and values are packed, if they are: where only one of
+    /// them is, or there are both mask and bias, it becomes numbers first.
+    fn rows(&mut self, op: &Attention, node: &Node) -> Result<(Option<PackedPair>, Vec<ValueId>)> {
+        let mut inputs = self.graph.operands(node);
+        let Some(caches) = self.keeping.caches else { return Ok((None, inputs)) };
+        let parts = [1, 2].map(|at| self.packed.get(&node.inputs[at]).cloned());
+        let columns = [1, 2].map(|at| self.graph.from.ty(node.inputs[at]).shape[2]);
+        if let [Some(keys), Some(values)] = &parts
+            && !(op.masked && op.biased)
+        {
+            let scales = keys[1..].iter().chain(&values[1..]).copied();
+            inputs.splice(3..3, scales);
+            return Ok((Some(PackedPair { scheme: caches.scheme, columns }), inputs));
+        }
+        for (at, parts) in parts.into_iter().enumerate() {
+            if let Some(parts) = parts {
+                inputs[1 + at] = self.unpacked(parts, columns[at], caches)?;
+            }
+        }
+        Ok((None, inputs))
+    }
+
+    /// Packed rows as numbers.
+    fn unpacked(&mut self, mut parts: Vec<ValueId>, columns: usize, caches: Caches) -> Result<ValueId> {
+        let shape = self.graph.to.ty(parts[0]).shape.clone();
+        let rows = shape[0] * shape[1];
+        for part in &mut parts {
             let width = self.graph.to.ty(*part).shape[2];
-            *part = self.graph.reshape(*part, &[batch * keys, width])?;
+            *part = self.graph.reshape(*part, &[rows, width])?;
         }
-        if read.len() == 1 {
-            read.push(self.nothing(&[batch * keys, 0]));
+        if parts.len() == 1 {
+            parts.push(self.nothing(&[rows, 0]));
         }
         let packing = Packing { scheme: caches.scheme, columns };
-        let rows = self.graph.op(Op::Dequantize(packing), &read)?;
-        self.graph.reshape(rows, &[batch, keys, columns])
+        let numbers = self.graph.op(Op::Dequantize(packing), &parts)?;
+        self.graph.reshape(numbers, &[shape[0], shape[1], columns])
+    }
+
+    /// Keys or values that this graph makes of an encoder's result, packed for the steps to come, and read so by this
+    /// graph too.
+    fn remember(&mut self, memory: &Memory<'_>, new: ValueId) -> Result<ValueId> {
+        let Some(caches) = self.keeping.caches else { return Ok(new) };
+        let new = self.spread(memory.read, new, memory.attention)?;
+        let shape = memory.shape(self.graph.from)?;
+        let start = self.graph.constant(Tensor::i32([1], vec![0]));
+        let mut parts = Vec::new();
+        for (name, rows) in self.packed(new, start, memory.name, shape, caches)? {
+            let ty = self.graph.to.ty(rows).clone();
+            let before = self.graph.to.push_value(ty, Source::State(name.clone()));
+            self.tell(&name, rows);
+            self.graph.to.states.push(State { name, before, after: rows });
+            parts.push(rows);
+        }
+        Ok(self.reads(memory.read, parts))
+    }
+
+    /// What [`Self::remember`] left.
+    fn remembered(&mut self, memory: &Memory<'_>) -> Result<ValueId> {
+        let Some(caches) = self.keeping.caches else {
+            return Err(Error::shape("state", "only what is packed is read otherwise"));
+        };
+        if caches.rotates {
+            self.turned.insert(memory.read);
+        }
+        let shape = memory.shape(self.graph.from)?;
+        let types = caches.types(shape);
+        let names = parts(memory.name).into_iter().take(caches.parts().len());
+        let states = names.zip(types).map(|(name, ty)| self.graph.to.push_value(ty, Source::State(name)));
+        let states = states.collect();
+        Ok(self.reads(memory.read, states))
+    }
+
+    /// Rows that the old graph's attention reads as `read`, turned if they are kept so.
+    fn spread(&mut self, read: ValueId, new: ValueId, attention: Attention) -> Result<ValueId> {
+        if !self.keeping.caches.is_some_and(|caches| caches.rotates) {
+            return Ok(new);
+        }
+        self.turned.insert(read);
+        self.turn(new, attention.kv_heads)
+    }
+
+    /// Names rows that are written into a state as an output, if they are to be told.
+    fn tell(&mut self, state: &str, rows: ValueId) {
+        if self.keeping.tells && self.keeping.caches.is_some() {
+            let name = told(&self.name(state));
+            self.graph.to.outputs.push((name, rows));
+        }
+    }
+
+    /// The name by which a state's rows are given and told.
+    fn name(&self, state: &str) -> String {
+        if self.keeping.apart { apart(state) } else { state.to_owned() }
     }
 
     /// New rows as the parts that are kept of them, by their states' names.
@@ -241,23 +367,24 @@ impl Pass<'_> {
         [batch, context, columns]: [usize; 3],
         caches: Caches,
     ) -> Result<Vec<(String, ValueId)>> {
-        let packing = Packing { scheme: caches.scheme, columns };
         let names = parts(name);
-        let types =
-            [packing.words(), packing.scale_words()].map(|width| TensorType::i32([batch, context, width]));
-        let theirs = if self.keeping.packs == Packs::Adopting {
+        let given_rows = if self.keeping.apart { self.graph.to.ty(new).shape[1] } else { context };
+        let theirs = if self.keeping.adopts {
             // Half precision has no scales.
-            let input = |(name, ty): (&String, &TensorType)| match ty.is_empty() {
+            let input = |(name, ty): (&String, TensorType)| match ty.is_empty() {
                 true => self.nothing(&ty.shape),
-                false => self.graph.to.push_value(ty.clone(), Source::Input(given(name))),
+                false => {
+                    let given = given(&self.name(name));
+                    self.graph.to.push_value(ty, Source::Input(given))
+                }
             };
-            names.iter().zip(&types).map(input).collect()
+            names.iter().zip(caches.types([batch, given_rows, columns])).map(input).collect()
         } else {
             Vec::new()
         };
         let mut kept = Vec::new();
         for (&part, name) in caches.parts().iter().zip(names) {
-            let quantize = Quantize { scheme: packing.scheme, part };
+            let quantize = Quantize { scheme: caches.scheme, part };
             let rows = match theirs[..] {
                 [words, scales] => self.graph.op(Op::Adopt(quantize), &[new, words, scales, position])?,
                 _ => self.graph.op(Op::Quantize(quantize), &[new])?,
@@ -283,41 +410,6 @@ impl Pass<'_> {
         let turned = self.graph.op(Op::Gemm(Gemm::default()), &[rows, matrix])?;
         self.graph.reshape(turned, &shape)
     }
-}
-
-/// The state that a node appends to and the attention that reads it, if nothing else does.
-fn cache<'g>(graph: &'g Graph, node: &Node) -> Option<(&'g str, Attention)> {
-    let (Op::KvAppend { .. }, Source::State(name)) = (&node.op, &graph.value(*node.inputs.first()?).source)
-    else {
-        return None;
-    };
-    let mut readers = graph.nodes().iter().filter(|reader| reader.inputs.contains(&node.output));
-    let attention = |reader: &Node| match reader.op {
-        Op::Attention(op) if reader.inputs[1..3].contains(&node.output) => Some(op),
-        _ => None,
-    };
-    let first = readers.next().and_then(attention)?;
-    readers.all(|reader| attention(reader) == Some(first)).then_some((name.as_str(), first))
-}
-
-/// The window through which a cache is read, if that hides some of it: then a ring of so many rows does as well. Keys and
-/// values go round together, from the same place on.
-fn window(graph: &Graph, node: &Node) -> Option<usize> {
-    let (_, attention) = cache(graph, node)?;
-    let context = graph.ty(node.output).shape[1];
-    let window = attention.window.filter(|&window| window < context)?;
-    let place = attention.position_at()?;
-    let writes = |id: &ValueId| {
-        let writer = graph.nodes().iter().find(|writer| writer.output == *id);
-        writer.is_some_and(|writer| {
-            let same = cache(graph, writer).is_some() && writer.inputs[2] == node.inputs[2];
-            same && graph.ty(writer.output).shape[1] == context
-        })
-    };
-    let mut readers = graph.nodes().iter().filter(|reader| reader.inputs.contains(&node.output));
-    let fits = readers
-        .all(|reader| reader.inputs[1..3].iter().all(writes) && reader.inputs[place] == node.inputs[2]);
-    (fits && !attention.masked && !attention.biased).then_some(window)
 }
 
 /// Sylvester's matrix of this size, a power of two, divided by its root: symmetric, and its own inverse.

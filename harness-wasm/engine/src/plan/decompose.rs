@@ -8,7 +8,7 @@
 
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Node, ValueId};
-use crate::ops::{Attention, Binary, Gemm, Op, Qgemm, Reduce, Stft, Unary};
+use crate::ops::{Attention, Binary, Gemm, Op, PackedPair, Qgemm, Reduce, Stft, Unary};
 use crate::plan::rewrite::Rewrite;
 use crate::plan::tidy::tidy;
 use crate::tensor::{DType, Tensor};
@@ -83,7 +83,10 @@ impl Rewrite<'_> {
                 let reason = "rings of keys and values are not said in WebNN's ops".to_owned();
                 Err(Error::Unsupported { backend: "webnn", reason })
             }
-            Op::Attention(op) => self.attention(op, inputs),
+            Op::Attention(op) => match op.packed {
+                Some(packed) => self.packed_attention(op, packed, inputs),
+                None => self.attention(op, inputs),
+            },
             Op::Stft(op) => self.stft(*op, inputs[0], inputs[1]),
             op => {
                 debug_assert_eq!(
@@ -188,6 +191,29 @@ impl Rewrite<'_> {
         let open = self.binary(Binary::LesserOrEqual, rows, last)?;
         let inner = self.op(Op::Where, &[open, moved, cache])?;
         self.op(Op::Where, &[begun, inner, cache])
+    }
+
+    /// Keys and values as numbers, then attention.
+    fn packed_attention(
+        &mut self,
+        op: &Attention,
+        packed: PackedPair,
+        inputs: &[ValueId],
+    ) -> Result<ValueId> {
+        let mut operands = vec![inputs[0]];
+        for which in [0, 1] {
+            let shape = self.shape(inputs[1 + which]);
+            let (rows, packing) = (shape[0] * shape[1], packed.packing(which));
+            let words = self.reshape(inputs[1 + which], &[rows, packing.words()])?;
+            let scales = match op.scales_at() {
+                Some(at) => self.reshape(inputs[at[which]], &[rows, packing.scale_words()])?,
+                None => self.constant(Tensor::i32([rows, 0], Vec::new())),
+            };
+            let numbers = self.op(Op::Dequantize(packing), &[words, scales])?;
+            operands.push(self.reshape(numbers, &[shape[0], shape[1], packing.columns])?);
+        }
+        operands.extend(&inputs[op.rows()..]);
+        self.attention(&Attention { packed: None, ..*op }, &operands)
     }
 
     /// Query heads that share a key head are stacked along the token axis, so that no key is copied.

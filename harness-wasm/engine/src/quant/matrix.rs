@@ -136,8 +136,12 @@ pub(crate) struct Rows<'t> {
 impl<'t> Rows<'t> {
     /// Those of the words and scales that an op has for operands.
     pub(crate) fn new(packing: Packing, words: &'t Tensor, scales: &'t Tensor) -> Self {
-        let (count, words) = (words.shape()[0], bytemuck::cast_slice(words.as_i32()));
-        Self { packing, count, words, scales: bytemuck::cast_slice(scales.as_i32()) }
+        Self::of(packing, words.shape()[0], words.as_i32(), scales.as_i32())
+    }
+
+    /// So many rows one after another.
+    pub(crate) fn of(packing: Packing, count: usize, words: &'t [i32], scales: &'t [i32]) -> Self {
+        Self { packing, count, words: bytemuck::cast_slice(words), scales: bytemuck::cast_slice(scales) }
     }
 
     /// A row's bits.
@@ -148,6 +152,48 @@ impl<'t> Rows<'t> {
     /// A row's scales and minimums.
     pub(crate) fn scales(&self, row: usize) -> &'t [u32] {
         &self.scales[row * self.packing.scale_words()..][..self.packing.scale_words()]
+    }
+
+    /// What some columns of a row stand for, from `first` on: the numbers that [`Self::dequantise`] gives for them.
+    pub(crate) fn dequantise_part(&self, row: usize, first: usize, out: &mut [f32]) {
+        let (words, scales) = (self.words(row), self.scales(row));
+        match self.packing.scheme {
+            Scheme::Half => scales::halves_from(words, first, out),
+            Scheme::Grouped { bits: Bits::Two, .. } => self.part::<2>(Bits::Two, words, scales, first, out),
+            Scheme::Grouped { bits: Bits::Three, .. } => {
+                self.part::<3>(Bits::Three, words, scales, first, out)
+            }
+            Scheme::Grouped { bits: Bits::Four, .. } => self.part::<4>(Bits::Four, words, scales, first, out),
+            Scheme::Grouped { bits: Bits::Eight, .. } => {
+                self.part::<8>(Bits::Eight, words, scales, first, out)
+            }
+        }
+    }
+
+    /// `bits` is a constant where this is inlined.
+    #[inline(always)]
+    fn part<const BITS: usize>(
+        &self,
+        bits: Bits,
+        words: &[u32],
+        scales: &[u32],
+        first: usize,
+        mut out: &mut [f32],
+    ) {
+        let words = words.as_chunks::<BITS>().0;
+        let mut column = first;
+        while !out.is_empty() {
+            let block = column / BLOCK;
+            // To the end of the block, or of what is asked for.
+            let count = (BLOCK - column % BLOCK).min(out.len());
+            let (to, rest) = std::mem::take(&mut out).split_at_mut(count);
+            let Affine { scale, min } = scales::read(self.packing, scales, column / self.packing.group());
+            let codes = bits::unpack(bits, &words[block]);
+            for (to, &q) in to.iter_mut().zip(&codes[column % BLOCK..]) {
+                *to = scale * f32::from(q) + min;
+            }
+            (column, out) = (column + to.len(), rest);
+        }
     }
 
     /// The weights that a row stands for. `room` is of the same packing.
@@ -294,6 +340,23 @@ mod tests {
             };
             for (got, want) in matrix.dequantised().iter().zip(&weights) {
                 prop_assert!((got - want).abs() <= step * most * 1.01, "{} {} {}", scheme, got, want);
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_row_is_what_it_is_of_the_whole() {
+        let weights = drawn(2, 150);
+        for scheme in Scheme::all() {
+            let matrix = Matrix::quantise("w", &weights, &[2, 150], scheme, Fit::Nearest).unwrap();
+            let rows = Rows::new(matrix.packing(), matrix.words(), matrix.scales());
+            let whole = matrix.dequantised();
+            for (first, count) in [(0, 150), (0, 1), (1, 2), (31, 2), (40, 80), (33, 0), (149, 1), (15, 17)] {
+                let mut part = vec![f32::NAN; count];
+                rows.dequantise_part(1, first, &mut part);
+                for (part, whole) in part.iter().zip(&whole[150 + first..]) {
+                    assert!((part - whole).abs() <= 1e-7, "{scheme} {first} {count}: {part} {whole}");
+                }
             }
         }
     }

@@ -140,6 +140,18 @@ pub(super) fn halves(words: &[u32], out: &mut [f32]) {
     }
 }
 
+/// The float16 numbers of a row from `first` on.
+pub(super) fn halves_from(words: &[u32], first: usize, out: &mut [f32]) {
+    let words = &words[first / 2..];
+    match out {
+        [odd, rest @ ..] if first % 2 == 1 => {
+            *odd = half(words[0], true);
+            halves(&words[1..], rest);
+        }
+        out => halves(words, out),
+    }
+}
+
 /// The 6-bit numbers with these low and high bits. They are masked where they stand and multiplied, since vectors have
 /// no shift by another amount in each lane.
 #[inline(always)]

@@ -7,7 +7,7 @@ use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, GraphBuilder};
 use crate::models::{Model, Prompt};
-use crate::plan::caches::{given, told};
+use crate::plan::caches::{given, is_apart, untold};
 use crate::run::{Key, Program, Runner};
 use crate::tensor::{NamedTensors, Tensor};
 
@@ -35,15 +35,15 @@ impl<B: Backend> Runner<'_, B> {
     }
 
     /// What was written into packed caches at the last inference, which these were the inputs of, by `cache/` and the state's
-    /// name; nothing of caches that are not packed. Rings have written over some of it: then the inference is made once more, by
-    /// programs that tell.
+    /// name; nothing of caches that are not packed. Where some of it was written over, in a ring or by the generation of an
+    /// encoder-decoder, the inference is made once more, by programs that tell.
     ///
     /// # Errors
     /// If the device refuses.
     pub async fn kept(&mut self, inputs: &NamedTensors) -> Result<NamedTensors> {
         match self.last.clone().filter(|_| self.options.caches.is_some()) {
             None => Ok(NamedTensors::new()),
-            Some(last) if last.rings.is_some() => self.tell(inputs).await,
+            Some(_) if self.overwrites() => Ok(self.tell(inputs).await?.1),
             Some(last) => {
                 let program = self.kept_program(&last).await?;
                 self.backend.run(program.id, &NamedTensors::new()).await
@@ -51,9 +51,32 @@ impl<B: Backend> Runner<'_, B> {
         }
     }
 
+    /// An inference, with what [`Self::kept`] tells of it.
+    ///
+    /// # Errors
+    /// If an input, a weight or the device refuses.
+    pub async fn infer_kept(&mut self, inputs: &NamedTensors) -> Result<NamedTensors> {
+        // Telling from the first saves whoever computes slowly an inference.
+        let (mut outputs, kept) = if self.writes_twice() {
+            self.tell(inputs).await?
+        } else {
+            (self.infer(inputs).await?, self.kept(inputs).await?)
+        };
+        outputs.extend(kept);
+        Ok(outputs)
+    }
+
     /// Whether caches write over what [`Self::kept`] tells, so that it takes an inference of its own.
     pub fn overwrites(&self) -> bool {
-        self.options.caches.is_some() && self.last.as_ref().is_some_and(|last| last.rings.is_some())
+        let rings = self.last.as_ref().is_some_and(|last| last.rings.is_some());
+        self.writes_twice() || self.options.caches.is_some() && rings
+    }
+
+    /// Whether generation writes over the rows of packed caches that the forward pass wrote: that of an encoder-decoder
+    /// begins anew.
+    pub(super) fn writes_twice(&self) -> bool {
+        let begins = |prompt| matches!(prompt, Prompt::Start(_));
+        self.options.caches.is_some() && self.generates().is_some_and(|decoder| begins(decoder.prompt()))
     }
 
     /// Rows of the widest cache that is a ring, and bytes that all rings take together, whatever the context; none where no
@@ -62,9 +85,17 @@ impl<B: Backend> Runner<'_, B> {
         self.last.as_ref().and_then(|last| last.rings)
     }
 
+    /// Bytes of states that an encoder's result is kept as, of as many as the backend holds now: some hold every state twice.
+    pub fn encoded_bytes(&self) -> u64 {
+        let Some(last) = &self.last else { return 0 };
+        let all: usize = last.states.iter().map(|(_, ty)| ty.bytes()).sum();
+        let held = u128::from(self.backend.held().states);
+        (held * last.encoded as u128).checked_div(all as u128).map_or(0, |bytes| bytes as u64)
+    }
+
     /// Compiles what [`Self::kept`] runs after this program. What tells is left for later: it belongs to no inference.
     pub(super) async fn compile_kept(&mut self, left: &Program) -> Result<()> {
-        if self.options.caches.is_some() && left.rings.is_none() {
+        if self.options.caches.is_some() && left.rings.is_none() && !self.writes_twice() {
             self.kept_program(left).await?;
         }
         Ok(())
@@ -74,24 +105,24 @@ impl<B: Backend> Runner<'_, B> {
     pub(super) async fn run(&mut self, program: &Program, inputs: &NamedTensors) -> Result<NamedTensors> {
         let mut outputs = self.backend.run(program.id, inputs).await?;
         if let Some(gathered) = &mut self.told {
-            for (name, _) in &program.states {
-                if let Some(rows) = outputs.remove(&told(name)) {
-                    gathered.entry(name.clone()).or_default().push(rows);
-                }
+            for (name, rows) in outputs.extract_if(.., |name, _| untold(name).is_some()) {
+                gathered.entry(untold(&name).unwrap_or_default().to_owned()).or_default().push(rows);
             }
         }
         Ok(outputs)
     }
 
-    /// An inference that tells the rows that it writes, put together as a whole cache has them.
-    async fn tell(&mut self, inputs: &NamedTensors) -> Result<NamedTensors> {
+    /// The outputs of an inference, and the rows that it writes, put together as a whole cache has them.
+    async fn tell(&mut self, inputs: &NamedTensors) -> Result<(NamedTensors, NamedTensors)> {
         let positions = self.cache_positions(inputs)?;
         self.told = Some(Told::new());
         let inferred = self.infer(inputs).await;
         let gathered = self.told.take().unwrap_or_default();
-        inferred?;
-        let whole = |(name, rows): (String, Vec<Tensor>)| (format!("{KEPT}{name}"), joined(&rows, positions));
-        Ok(gathered.into_iter().map(whole).collect())
+        let whole = |(name, rows): (String, Vec<Tensor>)| {
+            let positions = if is_apart(&name) { 0 } else { positions };
+            (format!("{KEPT}{name}"), joined(&rows, positions))
+        };
+        Ok((inferred?, gathered.into_iter().map(whole).collect()))
     }
 
     async fn kept_program(&mut self, left: &Program) -> Result<Rc<Program>> {
@@ -101,21 +132,16 @@ impl<B: Backend> Runner<'_, B> {
         }
         let graph = kept(self.weights, left);
         let id = self.backend.compile(&graph, self.weights).await?;
-        let program = Rc::new(Program { id, inputs: Vec::new(), states: Vec::new(), rings: None });
+        let program =
+            Rc::new(Program { id, inputs: Vec::new(), states: Vec::new(), rings: None, encoded: 0 });
         self.programs.insert(key, Rc::clone(&program));
         Ok(program)
     }
 }
 
-/// Why a model's caches cannot be packed, if they cannot: rows that are written twice could not be told apart afterwards.
+/// Why a model's caches cannot be packed, if they cannot.
 pub fn no_packed_caches(model: &dyn Model) -> Option<&'static str> {
-    match model.decoder().map(|decoder| decoder.prompt()) {
-        Some(Prompt::Given) => None,
-        None => Some("the class has no caches of keys and values"),
-        Some(Prompt::Start(_)) => {
-            Some("forward pass and generation of an encoder-decoder write the same rows of its caches")
-        }
-    }
+    model.decoder().is_none().then_some("the class has no caches of keys and values")
 }
 
 /// Rows `[batch, tokens, width]` one after another, with zeros behind them up to as many `positions` as all sequences have

@@ -158,6 +158,10 @@ pub async fn measure<B: Backend, W: Witness>(
     if positions > 0 {
         witness.metric("cache_positions", positions as f64, "1");
     }
+    let encoded = runner.encoded_bytes();
+    if encoded > 0 {
+        witness.metric("cache_encoded_bytes", encoded as f64, "B");
+    }
     if let Some((rows, bytes)) = runner.rings().filter(|_| positions > 0) {
         witness.metric("cache_ring_positions", rows as f64, "1");
         witness.metric("cache_ring_bytes", bytes as f64, "B");

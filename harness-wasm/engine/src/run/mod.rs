@@ -31,7 +31,7 @@ use crate::backend::{Backend, ProgramId};
 use crate::error::Result;
 use crate::ir::{Graph, State, TensorType};
 use crate::models::{Decoder, InputTypes, Model, Prompt};
-use crate::plan::caches::{Caches, Entry, Keeping, Packs, keep, rings};
+use crate::plan::caches::{Caches, Entry, Keeping, encoded, keep, rings};
 use crate::plan::fold::fold;
 use crate::plan::quantise::quantise;
 use crate::tensor::NamedTensors;
@@ -104,6 +104,8 @@ struct Program {
     states: Vec<(String, TensorType)>,
     /// Rows of its widest ring and bytes of all, if it has any.
     rings: Option<(usize, usize)>,
+    /// Bytes of its states that are given as a whole.
+    encoded: usize,
 }
 
 impl<'m, B: Backend> Runner<'m, B> {
@@ -234,19 +236,18 @@ impl<'m, B: Backend> Runner<'m, B> {
     ) -> Result<Rc<Program>> {
         // Forward pass and prefill take all tokens from the first on.
         let entry = if matches!(key, Key::Step { .. }) { Entry::Later } else { Entry::Start };
-        let packs = match (&self.told, &self.adopted) {
-            (Some(_), _) => Packs::Telling,
-            (None, Some(_)) => Packs::Adopting,
-            (None, None) => Packs::Only,
-        };
-        let key = if packs == Packs::Telling { Key::Telling(Box::new(key)) } else { key };
+        let (adopts, tells) = (self.adopted.is_some(), self.told.is_some());
+        let apart = entry == Entry::Start && self.writes_twice();
+        let key = if tells { Key::Telling(Box::new(key)) } else { key };
         if let Some(program) = self.programs.get(&key) {
             return Ok(Rc::clone(program));
         }
         let keeping = Keeping {
             caches: self.options.caches,
             rings: self.backend.takes_rings().then_some(entry),
-            packs,
+            adopts,
+            tells,
+            apart,
         };
         let graph = keep(&build(self.weights)?, keeping)?;
         let graph = quantise(&fold(&graph, self.weights)?, self.weights)?;
@@ -254,7 +255,8 @@ impl<'m, B: Backend> Runner<'m, B> {
         let state = |state: &State| (state.name.clone(), graph.ty(state.before).clone());
         let states = graph.states().iter().map(state).collect();
         let id = self.backend.compile(&graph, self.weights).await?;
-        let program = Rc::new(Program { id, inputs, states, rings: rings(&graph) });
+        let (rings, encoded) = (rings(&graph), encoded(&graph));
+        let program = Rc::new(Program { id, inputs, states, rings, encoded });
         self.programs.insert(key, Rc::clone(&program));
         Ok(program)
     }

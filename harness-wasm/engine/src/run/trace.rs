@@ -58,8 +58,7 @@ pub async fn trace<B: Backend>(loaded: &Loaded, backend: B, options: Options) ->
     let exposed =
         Exposed { inner: backend, programs: Vec::new(), kept: NamedTensors::new(), runs: 0, left: BUDGET };
     let mut runner = Runner::new(&*loaded.model, &loaded.weights, exposed, options);
-    let mut outputs = runner.infer(&loaded.inputs).await?;
-    outputs.extend(runner.kept(&loaded.inputs).await?);
+    let mut outputs = runner.infer_kept(&loaded.inputs).await?;
     outputs.extend(runner.into_backend().kept);
     Ok(outputs)
 }

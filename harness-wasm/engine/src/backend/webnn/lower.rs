@@ -107,7 +107,7 @@ impl<B: GraphBuilding> Lowering<'_, B> {
             Source::Constant(tensor) => Ok(Tensor::clone(tensor)),
             Source::Input(_) | Source::State(_) | Source::Node(_) => Err(Error::Unsupported {
                 backend: "webnn",
-                reason: "packed weights that are computed".into(),
+                reason: "WebNN has no ops on bits: packed rows that are no constants cannot be read".into(),
             }),
         }
     }

@@ -1,5 +1,6 @@
 //! Launches of `attention`: by tiles of queries, by single queries, or by single queries and parts of the keys.
 
+use super::products::constants;
 use super::{Kernel, Launch, Operand};
 use crate::ir::TensorType;
 use crate::ops::{Attention, AttentionDims};
@@ -36,8 +37,10 @@ pub(super) fn attend(op: &Attention, inputs: &[&TensorType]) -> Vec<Launch> {
 fn by_tiles(op: &Attention, n: AttentionDims, inputs: &[&TensorType]) -> Launch {
     let tiles = n.tokens.div_ceil(QUERIES);
     let params = [params(op, n, inputs), vec![tiles as u32]].concat();
-    Launch::groups(Kernel::AttentionTiles, n.batch * op.heads * tiles, params, operands(op, Output))
+    let kernel = if op.packed.is_some() { Kernel::AttentionTilesPacked } else { Kernel::AttentionTiles };
+    Launch::groups(kernel, n.batch * op.heads * tiles, params, operands(op, Output))
         .with(&flags(op))
+        .with(&widths(op))
         .with(&[("CHANNELS", n.e.div_ceil(64) as f64)])
 }
 
@@ -46,8 +49,10 @@ fn by_rows(op: &Attention, n: AttentionDims, inputs: &[&TensorType], parts: usiz
     let (rows, span) = (n.batch * n.tokens * op.heads, if parts > 1 { PART } else { n.keys });
     let params = [params(op, n, inputs), vec![parts as u32, span as u32]].concat();
     let operands = operands(op, if parts > 1 { Scratch } else { Output });
-    let launch = Launch::groups(Kernel::Attention, rows * parts, params, operands)
+    let kernel = if op.packed.is_some() { Kernel::AttentionPacked } else { Kernel::Attention };
+    let launch = Launch::groups(kernel, rows * parts, params, operands)
         .with(&flags(op))
+        .with(&widths(op))
         .with(&[("PARTIAL", f64::from(u8::from(parts > 1)))]);
     Launch { scratch: if parts > 1 { 4 * rows * parts * (n.e + 2) } else { 0 }, ..launch }
 }
@@ -66,8 +71,21 @@ fn params(op: &Attention, n: AttentionDims, inputs: &[&TensorType]) -> Vec<u32> 
 fn operands(op: &Attention, result: Operand) -> Vec<Operand> {
     // What is absent is bound to `q`, which the shader then never reads as such.
     let optional = |at: Option<usize>| Input(at.unwrap_or(0));
+    if op.packed.is_some() {
+        // One of mask and bias, and scales on both sides of what every attention has.
+        let scales = |which: usize| op.scales_at().map_or(1 + which, |at| at[which]);
+        let operands =
+            [Some(0), Some(1), Some(2), op.mask_at().or(op.bias_at()), Some(scales(0)), op.position_at()];
+        return [&operands.map(optional)[..], &[result, Input(scales(1))]].concat();
+    }
     let operands = [Some(0), Some(1), Some(2), op.mask_at(), op.bias_at(), op.position_at()].map(optional);
     [&operands[..], &[result]].concat()
+}
+
+/// What `keys_packed.wgsl` is specialised by.
+fn widths(op: &Attention) -> Vec<(&'static str, f64)> {
+    let packed = op.packed.map(|packed| constants(packed.packing(0)));
+    packed.map_or(Vec::new(), |[bits, _, asymmetric, _]| vec![bits, asymmetric])
 }
 
 fn flags(op: &Attention) -> [(&'static str, f64); 4] {

@@ -14,14 +14,9 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> k: array<f32>;
-@group(0) @binding(3) var<storage, read> v: array<f32>;
-@group(0) @binding(4) var<storage, read> mask: array<i32>;
-@group(0) @binding(5) var<storage, read> bias: array<f32>;
 @group(0) @binding(6) var<storage, read> position: array<i32>;
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;
 
-var<workgroup> query: array<f32, 256>;
 var<workgroup> weights: array<f32, 64>;
 
 const HIDDEN = -3.4028234e38;
@@ -70,17 +65,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let place = place_of(key, p.ring, written);
         var seen = key < last_key && place >= earliest && place < end;
         if (MASKED && seen) {
-            seen = mask[batch * p.keys + key] != 0;
+            seen = open_at(batch * p.keys + key);
         }
         var score = HIDDEN;
         if (seen) {
-            let first = ((batch * p.keys + key) * p.kv_heads + kv_head) * p.d;
-            score = 0.0;
-            for (var i = 0u; i < p.d; i++) {
-                score += query[i] * k[first + i];
-            }
+            score = dot_key(batch * p.keys + key, kv_head * p.d);
             if (BIASED) {
-                score += bias[((batch % p.bias_sets * p.heads + head) * p.tokens + token) * p.keys + key];
+                score += bias_at(((batch % p.bias_sets * p.heads + head) * p.tokens + token) * p.keys + key);
             }
         }
         let higher = max(top, workgroup_max(lane, score));
@@ -95,11 +86,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             let w = weights[s];
             // A hidden key's value may be anything, infinities included.
             if (w != 0.0) {
-                let first = ((batch * p.keys + block + s) * p.kv_heads + kv_head) * p.e;
                 for (var c = 0u; c < 4u; c++) {
                     let channel = lane + 64u * c;
                     if (channel < p.e) {
-                        mixed[c] += w * v[first + channel];
+                        mixed[c] += w * value_at(batch * p.keys + block + s, kv_head * p.e + channel);
                     }
                 }
             }

@@ -21,10 +21,6 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> k: array<f32>;
-@group(0) @binding(3) var<storage, read> v: array<f32>;
-@group(0) @binding(4) var<storage, read> mask: array<i32>;
-@group(0) @binding(5) var<storage, read> bias: array<f32>;
 @group(0) @binding(6) var<storage, read> position: array<i32>;
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;
 
@@ -95,7 +91,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
                 let channel = c0 + i % DEPTH;
                 var x = 0.0;
                 if (key < end && channel < p.d) {
-                    x = k[((batch * p.keys + key) * p.kv_heads + kv_head) * p.d + channel];
+                    x = key_at(batch * p.keys + key, kv_head * p.d + channel);
                 }
                 k_block[i / DEPTH * STRIDE + i % DEPTH] = x;
             }
@@ -112,7 +108,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let place = place_of(key, p.ring, written);
         var open = key < end;
         if (MASKED && open) {
-            open = mask[batch * p.keys + key] != 0;
+            open = open_at(batch * p.keys + key);
         }
         for (var i = 0u; i < 4u; i++) {
             let query = own_first + i;
@@ -126,7 +122,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             if (seen) {
                 x = score[i];
                 if (BIASED) {
-                    x += bias[((batch % p.bias_sets * p.heads + head) * p.tokens + token) * p.keys + key];
+                    x += bias_at(((batch % p.bias_sets * p.heads + head) * p.tokens + token) * p.keys + key);
                 }
             }
             weights[query * KEYS + own_key] = x;
@@ -172,11 +168,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             let high = four(4u, s);
             // The value of a key that nobody sees may be anything, infinities included.
             if (any(low != vec4<f32>()) || any(high != vec4<f32>())) {
-                let place = ((batch * p.keys + block + s) * p.kv_heads + kv_head) * p.e;
                 for (var c = 0u; c < CHANNELS; c++) {
                     let channel = lane + 64u * c;
                     if (channel < p.e) {
-                        let x = v[place + channel];
+                        let x = value_at(batch * p.keys + block + s, kv_head * p.e + channel);
                         mixed[2u * c] += low * x;
                         mixed[2u * c + 1u] += high * x;
                     }

@@ -56,8 +56,12 @@ pub enum Kernel {
     Attention,
     /// `attention`, of parts of the keys: puts them together.
     AttentionMerge,
+    /// `attention` over packed keys and values, a query at a time.
+    AttentionPacked,
     /// `attention`, a tile of queries at a time.
     AttentionTiles,
+    /// `attention` over packed keys and values, a tile of queries at a time.
+    AttentionTilesPacked,
     /// Elementwise functions of two operands.
     Binary,
     /// `cast`.
@@ -106,10 +110,12 @@ pub enum Kernel {
 
 impl Kernel {
     /// Every kernel.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Attention,
         Self::AttentionMerge,
+        Self::AttentionPacked,
         Self::AttentionTiles,
+        Self::AttentionTilesPacked,
         Self::Binary,
         Self::Cast,
         Self::Conv2d,
@@ -139,7 +145,9 @@ impl Kernel {
         match self {
             Self::Attention => "attention",
             Self::AttentionMerge => "attention_merge",
+            Self::AttentionPacked => "attention_packed",
             Self::AttentionTiles => "attention_tiles",
+            Self::AttentionTilesPacked => "attention_tiles_packed",
             Self::Binary => "binary",
             Self::Cast => "cast",
             Self::Conv2d => "conv2d",
@@ -177,7 +185,13 @@ impl Kernel {
     const fn reduces(self) -> bool {
         matches!(
             self,
-            Self::Attention | Self::Gemv | Self::Normalization | Self::Qgemv | Self::Reduce | Self::Softmax
+            Self::Attention
+                | Self::AttentionPacked
+                | Self::Gemv
+                | Self::Normalization
+                | Self::Qgemv
+                | Self::Reduce
+                | Self::Softmax
         )
     }
 
@@ -186,9 +200,9 @@ impl Kernel {
     pub fn wgsl(self, extension: Option<Extension>, workgroup: Workgroup) -> String {
         let bytes = extension == Some(Extension::Dp4a);
         let own = match self {
-            Self::Attention => include_str!("attention.wgsl"),
+            Self::Attention | Self::AttentionPacked => include_str!("attention.wgsl"),
             Self::AttentionMerge => include_str!("attention_merge.wgsl"),
-            Self::AttentionTiles => include_str!("attention_tiles.wgsl"),
+            Self::AttentionTiles | Self::AttentionTilesPacked => include_str!("attention_tiles.wgsl"),
             Self::Binary => include_str!("binary.wgsl"),
             Self::Cast => include_str!("cast.wgsl"),
             Self::Conv2d => include_str!("conv2d.wgsl"),
@@ -232,11 +246,16 @@ impl Kernel {
             }
             _ => "",
         };
-        let ring = match self {
-            Self::Attention | Self::AttentionTiles => include_str!("ring.wgsl"),
+        let keys = match self {
+            Self::Attention | Self::AttentionTiles => {
+                concat!(include_str!("ring.wgsl"), include_str!("keys_plain.wgsl"))
+            }
+            Self::AttentionPacked | Self::AttentionTilesPacked => {
+                concat!(include_str!("ring.wgsl"), include_str!("keys_packed.wgsl"))
+            }
             _ => "",
         };
-        [&workgroup.constants(), include_str!("index.wgsl"), activation, weight, reduction, ring, own]
+        [&workgroup.constants(), include_str!("index.wgsl"), activation, weight, reduction, keys, own]
             .concat()
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn packed_rows(
 }
 
 /// What `weight_packed.wgsl` is specialised by.
-fn constants(packing: Packing) -> [(&'static str, f64); 4] {
+pub(super) fn constants(packing: Packing) -> [(&'static str, f64); 4] {
     let flag = |flag: bool| f64::from(u8::from(flag));
     let [bits, group, asymmetric, nested] = match packing.scheme {
         Scheme::Half => [16.0, 1.0, 0.0, 0.0],

@@ -61,7 +61,11 @@ impl Tuning {
         match kernel {
             Kernel::Gemm | Kernel::Qgemm => Workgroup::Tile(self.tile.unwrap_or(Workgroup::TILE)),
             // A lane for each key of a block, and for some channels.
-            Kernel::Attention | Kernel::AttentionMerge | Kernel::AttentionTiles => Workgroup::USUAL,
+            Kernel::Attention
+            | Kernel::AttentionMerge
+            | Kernel::AttentionPacked
+            | Kernel::AttentionTiles
+            | Kernel::AttentionTilesPacked => Workgroup::USUAL,
             _ => Workgroup::Lanes(self.lanes.unwrap_or(Workgroup::LANES)),
         }
     }
