@@ -12,6 +12,9 @@ use crate::ops::Op;
 use crate::plan::rewrite::Rewrite;
 use crate::tensor::DType;
 
+/// Ops of one name on the same operands, and their results.
+type Made<'g> = Vec<(&'g Op, ValueId)>;
+
 /// The same graph, without what is there already. What nothing reads any more is left for [`super::fold`] to leave out.
 ///
 /// # Errors
@@ -35,7 +38,7 @@ pub(super) fn tidy(graph: &Graph) -> Result<Graph> {
     // By what a reshape gives: what it was made from.
     let mut origins: HashMap<ValueId, ValueId> = HashMap::new();
     // By name and operands: what is left to compare are an op's few numbers.
-    let mut known: HashMap<(&str, Vec<ValueId>), Vec<(&Op, ValueId)>> = HashMap::new();
+    let mut known: HashMap<(&str, Vec<ValueId>), Made<'_>> = HashMap::new();
     for node in graph.nodes() {
         rewrite.enter(node);
         let mut inputs = rewrite.operands(node);
