@@ -221,9 +221,9 @@ mod tests {
         error none right result, but nothing proves what made it: the page never said what ran
         error none right result, but nothing proves what made it: no known-answer computation was done
         error software neither a result nor a reason came
-        unsupported none op case: no (after qgemm int2-g32-asym-super 40x520x36 bias gelu)
+        unsupported none op case: no (after attention int2-g32-asym ring by parts)
         crash none run: the page died: trap (after erf)
-        timeout software run: not done by the deadline, no sign of life (after qgemm int2-g32-asym-super 40x520x36 bias gelu)
+        timeout software run: not done by the deadline, no sign of life (after attention int2-g32-asym ring by parts)
         ");
     }
 
