@@ -33,7 +33,7 @@ fn costs(browser: &str, model: &str, backends: &str) -> BTreeMap<(String, String
     let report = stdout(&webmatrix(folder.path(), &["report", "--format", "jsonl"]));
     let mut costs = BTreeMap::new();
     for cell in report.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        if cell["status"] == "unavailable" {
+        if cell["status"] == "unavailable" || cell["status"] == "not_applicable" {
             continue;
         }
         assert_eq!(cell["status"], "pass", "{cell}");
@@ -55,12 +55,14 @@ const WIDE: [f64; 6] = [1024.0, 512.0, 272.0, 144.0, 128.0, 96.0];
 
 /// A token takes what it must, and fewer bits keep less.
 fn check(costs: &BTreeMap<(String, String), (f64, f64)>, backend: &str, want: [f64; 6], place: &str) {
+    // T5's scores are not divided by the root of a head's width: what a key is off by counts that much more.
+    let least = if place.contains("t5") { 0.97 } else { 0.98 };
     let of = |profile: &&str| costs[&(backend.to_owned(), (*profile).to_owned())];
     let bytes: Vec<f64> = PROFILES.iter().map(|profile| of(profile).0).collect();
     assert_eq!(bytes, want, "{place}");
     let cosines: Vec<f64> = PROFILES[1..].iter().map(|profile| of(profile).1).collect();
     assert!(cosines.is_sorted_by(|a, b| a >= b), "{place} {cosines:?}");
-    assert!(cosines[0] > 0.99999 && cosines[1] > 0.999 && cosines[2] > 0.98, "{place} {cosines:?}");
+    assert!(cosines[0] > 0.99999 && cosines[1] > 0.999 && cosines[2] > least, "{place} {cosines:?}");
 }
 
 #[test]
