@@ -156,10 +156,10 @@ fn fitted(bits: Bits, asymmetric: bool, group: &[f32]) -> (f16, Option<f16>) {
     if asymmetric {
         let (low, high) = extremes(group);
         let scale = (f64::from(high) - f64::from(low)) / f64::from(bits.most());
-        return (half(scale), Some(f16::from_f32(low)));
+        return (narrowed(scale), Some(f16::from_f32(low)));
     }
     let widest = group.iter().copied().fold(0.0_f32, |a, b| if b.abs() > a.abs() { b } else { a });
-    (half(f64::from(widest) / -f64::from(bits.zero())), None)
+    (narrowed(f64::from(widest) / -f64::from(bits.zero())), None)
 }
 
 fn extremes(group: &[f32]) -> (f32, f32) {
@@ -178,7 +178,7 @@ fn among([scale, min]: [f64; 2], bits: Bits, x: f32) -> f64 {
 
 /// By way of float32: straight from float64, processors with such an instruction and those without round differently, and a page
 /// and its host would make other bits of the same rows.
-fn half(x: f64) -> f16 {
+fn narrowed(x: f64) -> f16 {
     f16::from_f32(x as f32)
 }
 
