@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use webmatrix_engine::backend::cpu::{Cpu, Kernels};
 use webmatrix_engine::ir::TensorType;
-use webmatrix_engine::run::{Loaded, Options, Runner};
+use webmatrix_engine::quant::{Recipe, unwatched};
+use webmatrix_engine::run::{Loaded, Options, Runner, loss};
+use webmatrix_engine::weights::Weights;
 use webmatrix_engine::{DType, NamedTensors};
 
 fn run(class: &str, size: &str, seed: u64) -> NamedTensors {
@@ -43,4 +45,26 @@ fn base_twins_type_check() {
             decoder.step(&loaded.weights, &types, 1, decoder.max_context().min(64)).unwrap();
         }
     }
+}
+
+/// Positions are folded into constants, which are made of what their packed rows say.
+#[test]
+fn tables_of_positions_are_packed_and_read() {
+    let loaded = Loaded::twin("bert", "tiny", 1).unwrap();
+    let tables = loaded.tables().unwrap();
+    let names: Vec<&str> = tables.keys().map(String::as_str).collect();
+    assert!(names.len() == 1 && names[0].ends_with("position_embeddings.weight"), "{names:?}");
+    assert!(loaded.matrices().unwrap().contains_key(names[0]));
+    let outputs = |weights: &Weights| {
+        let mut runner = Runner::new(&*loaded.model, weights, Cpu::new(Kernels::Simd), Options::default());
+        pollster::block_on(runner.infer(&loaded.inputs)).unwrap()
+    };
+    let packed = |scheme: &str| {
+        let recipe = Recipe::uniform(scheme.parse().unwrap());
+        recipe.apply(loaded.weights.clone(), &tables, &BTreeMap::new(), &unwatched).unwrap()
+    };
+    let plain = outputs(&loaded.weights);
+    let (fine, coarse) = (outputs(&packed("int8-g32")), outputs(&packed("int2-g32")));
+    let losses = [loss(&plain, &fine), loss(&plain, &coarse)];
+    assert!(losses[0] > 0.0 && losses[0] < 1e-3 && losses[1] > 20.0 * losses[0], "{losses:?}");
 }
