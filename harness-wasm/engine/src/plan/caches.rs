@@ -280,26 +280,11 @@ impl Pass<'_> {
         }
         for (at, parts) in parts.into_iter().enumerate() {
             if let Some(parts) = parts {
-                inputs[1 + at] = self.unpacked(parts, columns[at], caches)?;
+                let packing = Packing { scheme: caches.scheme, columns: columns[at] };
+                inputs[1 + at] = self.graph.unpacked(parts[0], parts.get(1).copied(), packing)?;
             }
         }
         Ok((None, inputs))
-    }
-
-    /// Packed rows as numbers.
-    fn unpacked(&mut self, mut parts: Vec<ValueId>, columns: usize, caches: Caches) -> Result<ValueId> {
-        let shape = self.graph.to.ty(parts[0]).shape.clone();
-        let rows = shape[0] * shape[1];
-        for part in &mut parts {
-            let width = self.graph.to.ty(*part).shape[2];
-            *part = self.graph.reshape(*part, &[rows, width])?;
-        }
-        if parts.len() == 1 {
-            parts.push(self.nothing(&[rows, 0]));
-        }
-        let packing = Packing { scheme: caches.scheme, columns };
-        let numbers = self.graph.op(Op::Dequantize(packing), &parts)?;
-        self.graph.reshape(numbers, &[shape[0], shape[1], columns])
     }
 
     /// Keys or values that this graph makes of an encoder's result, packed for the steps to come, and read so by this
@@ -372,7 +357,7 @@ impl Pass<'_> {
         let theirs = if self.keeping.adopts {
             // Half precision has no scales.
             let input = |(name, ty): (&String, TensorType)| match ty.is_empty() {
-                true => self.nothing(&ty.shape),
+                true => self.graph.constant(Tensor::i32(ty.shape, Vec::new())),
                 false => {
                     let given = given(&self.name(name));
                     self.graph.to.push_value(ty, Source::Input(given))
@@ -392,11 +377,6 @@ impl Pass<'_> {
             kept.push((name, rows));
         }
         Ok(kept)
-    }
-
-    /// A tensor without elements.
-    fn nothing(&mut self, shape: &[usize]) -> ValueId {
-        self.graph.constant(Tensor::i32(shape, Vec::new()))
     }
 
     /// Each head of `x [batch, tokens, heads * width]` by Hadamard's matrix, or by several of the largest power of two that

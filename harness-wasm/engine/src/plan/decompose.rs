@@ -202,15 +202,8 @@ impl Rewrite<'_> {
     ) -> Result<ValueId> {
         let mut operands = vec![inputs[0]];
         for which in [0, 1] {
-            let shape = self.shape(inputs[1 + which]);
-            let (rows, packing) = (shape[0] * shape[1], packed.packing(which));
-            let words = self.reshape(inputs[1 + which], &[rows, packing.words()])?;
-            let scales = match op.scales_at() {
-                Some(at) => self.reshape(inputs[at[which]], &[rows, packing.scale_words()])?,
-                None => self.constant(Tensor::i32([rows, 0], Vec::new())),
-            };
-            let numbers = self.op(Op::Dequantize(packing), &[words, scales])?;
-            operands.push(self.reshape(numbers, &[shape[0], shape[1], packing.columns])?);
+            let scales = op.scales_at().map(|at| inputs[at[which]]);
+            operands.push(self.unpacked(inputs[1 + which], scales, packed.packing(which))?);
         }
         operands.extend(&inputs[op.rows()..]);
         self.attention(&Attention { packed: None, ..*op }, &operands)

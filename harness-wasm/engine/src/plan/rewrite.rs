@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ir::{Graph, Node, Source, State, TensorType, Value, ValueId};
 use crate::ops::Op;
+use crate::quant::Packing;
 use crate::tensor::Tensor;
 
 /// The new graph so far, and what became of the old one's values.
@@ -57,6 +58,25 @@ impl<'g> Rewrite<'g> {
 
     pub(super) fn reshape(&mut self, x: ValueId, shape: &[usize]) -> Result<ValueId> {
         self.op(Op::Reshape { shape: shape.to_vec() }, &[x])
+    }
+
+    /// The numbers `[batch, rows, columns]` that packed rows `[batch, rows, …]` stand for; half precision has no scales.
+    pub(super) fn unpacked(
+        &mut self,
+        words: ValueId,
+        scales: Option<ValueId>,
+        packing: Packing,
+    ) -> Result<ValueId> {
+        let &[batch, rows, _] = &self.to.ty(words).shape[..] else {
+            return Err(Error::shape("dequantize", "packed rows of sequences have rank 3"));
+        };
+        let words = self.reshape(words, &[batch * rows, packing.words()])?;
+        let scales = match scales {
+            Some(scales) => self.reshape(scales, &[batch * rows, packing.scale_words()])?,
+            None => self.constant(Tensor::i32([batch * rows, 0], Vec::new())),
+        };
+        let numbers = self.op(Op::Dequantize(packing), &[words, scales])?;
+        self.reshape(numbers, &[batch, rows, packing.columns])
     }
 
     pub(super) fn constant(&mut self, tensor: impl Into<Arc<Tensor>>) -> ValueId {

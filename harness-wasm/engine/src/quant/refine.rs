@@ -100,17 +100,12 @@ impl<'h> Form<'h> {
             let now = coded.weight(i);
             // In one code alone the form is a parabola: the nearest to its lowest point is the best.
             let code = fit::code(coded.bits, now + pull[i] / self.row(i)[i], group);
-            if code != coded.codes[i] {
-                let gain = |by: f32| by * (2.0 * pull[i] - by * self.row(i)[i]);
+            let by = group.scale * f32::from(code) + group.min - now;
+            // Of two codes that are as good the old one stays.
+            if code != coded.codes[i] && by * (2.0 * pull[i] - by * self.row(i)[i]) > 0.0 {
                 coded.codes[i] = code;
-                let by = coded.weight(i) - now;
-                if gain(by) > 0.0 {
-                    self.moved(pull, i, by);
-                    changed = true;
-                } else {
-                    // Between two codes that are as good.
-                    coded.codes[i] = fit::code(coded.bits, now, group);
-                }
+                self.moved(pull, i, by);
+                changed = true;
             }
         }
         changed
