@@ -136,6 +136,10 @@ OPS = {
     "gemv_q8": lambda folder: quantised(folder, 1, 2048, 2048, 8),
     "gemv_q4": lambda folder: quantised(folder, 1, 2048, 2048, 4),
     "gemv_q2": lambda folder: quantised(folder, 1, 2048, 2048, 2),
+    # Weights that no cache holds: both sides' stand side by side, and each evicts the other's.
+    "gemv_f32_wide": lambda folder: product(folder, 1, 4096, 8192),
+    "gemv_q8_wide": lambda folder: quantised(folder, 1, 4096, 8192, 8),
+    "gemv_q4_wide": lambda folder: quantised(folder, 1, 4096, 8192, 4),
 }
 
 

@@ -22,6 +22,9 @@ pub const SUBJECTS: &[(&str, Measure)] = &[
     ("gemv_q8", Measure::Pairs),
     ("gemv_q4", Measure::Pairs),
     ("gemv_q2", Measure::Pairs),
+    ("gemv_f32_wide", Measure::Pairs),
+    ("gemv_q8_wide", Measure::Pairs),
+    ("gemv_q4_wide", Measure::Pairs),
     ("model_minilm", Measure::Pairs),
     ("cold_start", Measure::Cold),
 ];

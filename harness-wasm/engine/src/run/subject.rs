@@ -38,7 +38,7 @@ impl Subject {
 }
 
 /// What [`prepare`] builds.
-const SUBJECTS: [Subject; 9] = [
+const SUBJECTS: [Subject; 12] = [
     Subject::new("gemm_f32", &[512, 1024], |b, x| linear(b, x, 1024)),
     Subject::new("gemv_f32", &[1, 2048], |b, x| linear(b, x, 2048)),
     Subject::new("softmax", &[6144, 512], |b, x| b.op(Op::Softmax { axis: 1 }, &[x])),
@@ -48,6 +48,10 @@ const SUBJECTS: [Subject; 9] = [
     Subject::new("gemv_q8", &[1, 2048], |b, x| linear(b, x, 2048)).with_bits(Bits::Eight),
     Subject::new("gemv_q4", &[1, 2048], |b, x| linear(b, x, 2048)).with_bits(Bits::Four),
     Subject::new("gemv_q2", &[1, 2048], |b, x| linear(b, x, 2048)).with_bits(Bits::Two),
+    // Weights that no cache holds.
+    Subject::new("gemv_f32_wide", &[1, 4096], |b, x| linear(b, x, 8192)),
+    Subject::new("gemv_q8_wide", &[1, 4096], |b, x| linear(b, x, 8192)).with_bits(Bits::Eight),
+    Subject::new("gemv_q4_wide", &[1, 4096], |b, x| linear(b, x, 8192)).with_bits(Bits::Four),
 ];
 
 /// Names of the ops that can be held against another runtime's.

@@ -1,8 +1,9 @@
 //! `qgemm`: for few rows by whole-number dot products, for many by unpacking weights into panels of `gemm`.
 //!
 //! A row of activations is rounded, group by group, to integers in units of the group's largest: 16 bits, and 16 more
-//! for what these leave over, so that nothing is lost that float32 had. A group's dot products are then exact in
-//! int32, for every width: 128 · 255 · 32767 < 2^31.
+//! for what these leave over, so that nothing is lost that float32 had. The lower ones are left out where they are less
+//! than what sums of so many float32 products may be wrong by ([`counts_below`]). A group's dot products are then exact
+//! in int32, for every width: 128 · 255 · 32767 < 2^31.
 
 use std::array::from_fn;
 
@@ -155,6 +156,8 @@ struct Activations {
     units: Vec<f32>,
     /// By row and group: the sum of the activations.
     sums: Vec<f32>,
+    /// By row and group: whether the lower integers count.
+    fine: Vec<bool>,
     /// By row and group: what the sums of products with upper and with lower integers begin with, so that codes count
     /// from their middle on: what is nearly zero must not come out as a difference of large sums.
     starts: Vec<[[i32; 4]; 2]>,
@@ -168,6 +171,7 @@ impl Activations {
             blocks: Vec::with_capacity(rows * groups * group / BLOCK),
             units: Vec::with_capacity(rows * groups),
             sums: Vec::with_capacity(rows * groups),
+            fine: Vec::with_capacity(rows * groups),
             starts: Vec::with_capacity(rows * groups),
         };
         for row in x.chunks_exact(packing.columns.max(1)) {
@@ -178,6 +182,7 @@ impl Activations {
                 let finite = group_of.iter().map(|x| x * 0.0).sum::<f32>();
                 these.units.push(widest / 32767.0 + finite);
                 these.sums.push(group_of.iter().sum());
+                these.fine.push(counts_below(group_of, widest, packing.columns));
                 let mut whole_sums = [0, 0];
                 for at in (0..group).step_by(BLOCK) {
                     let (mut upper, mut lower) = ([0_i16; BLOCK], [0_i16; BLOCK]);
@@ -200,6 +205,16 @@ impl Activations {
         }
         these
     }
+}
+
+/// Whether what is below 16 bits of the widest of these activations counts in a sum of `depth` products.
+///
+/// Half a unit is the most that an activation loses without. A float32 sum of `depth` products may be wrong by
+/// `depth · 2^-24` of the sum of their sizes, to which each activation adds its own: so much may be lost.
+fn counts_below(of: &[f32], widest: f32, depth: usize) -> bool {
+    let mean = of.iter().map(|x| x.abs()).sum::<f32>() / of.len() as f32;
+    // Not `>`: where there is no mean, nothing may be left out.
+    !(widest / (2.0 * 32767.0) <= depth as f32 * (f32::EPSILON / 2.0) * mean)
 }
 
 /// Which weight of its block stands in lane `lane` of vector `t` that [`fields`] unpacks.
@@ -283,8 +298,13 @@ fn groups_of<const BITS: usize, const BLOCKS: usize>(
                 }
             }
             let factors = from_fn(|c| &factors[c][..]);
-            let sums =
-                tile::<BITS, BLOCKS>(&blocks[of_row.clone()], &x.starts[of_row.clone()], words, factors);
+            let sums = tile::<BITS, BLOCKS>(
+                &blocks[of_row.clone()],
+                &x.starts[of_row.clone()],
+                &x.fine[of_row.clone()],
+                words,
+                factors,
+            );
             for ((out, sum), scales) in out[first..first + columns].iter_mut().zip(sums).zip(&scales) {
                 *out = sum + scales.offsets().map_or(0.0, |offsets| dot(&x.sums[of_row.clone()], offsets));
             }
@@ -297,31 +317,51 @@ fn groups_of<const BITS: usize, const BLOCKS: usize>(
 fn tile<const BITS: usize, const BLOCKS: usize>(
     x: &[[[[i16; 8]; 8]; BLOCKS]],
     starts: &[[[i32; 4]; 2]],
+    fine: &[bool],
     words: [&[u32]; COLUMNS],
     factors: [&[f32]; COLUMNS],
 ) -> [f32; COLUMNS] {
     // Equal lengths, so that the loop checks no index.
     let groups = starts.len();
-    let x = &x[..groups];
+    let (x, fine) = (&x[..groups], &fine[..groups]);
     let words = words.map(|words| &words.as_chunks::<BITS>().0.as_chunks::<BLOCKS>().0[..groups]);
     let factors = factors.map(|factors| &factors[..groups]);
     let mut sums = [F32x4::splat(0.0); COLUMNS];
     for group in 0..groups {
-        for c in 0..COLUMNS {
-            let [mut upper, mut lower] = from_fn(|half| I32x4::load(&starts[group][half]));
-            for (x, words) in x[group].iter().zip(&words[c][group]) {
-                let q = fields::<BITS>(words);
-                let sum = |half: usize| {
-                    let [a, b, c, d] = from_fn(|t| q[t].dot(I16x8::load(&x[4 * half + t])));
-                    a.add(b).add(c.add(d))
-                };
-                (upper, lower) = (upper.add(sum(0)), lower.add(sum(1)));
-            }
-            let dot = lower.to_f32().mul_add(F32x4::splat(1.0 / PART), upper.to_f32());
+        let mut add = |c: usize, dot: F32x4| {
             sums[c] = dot.mul_add(F32x4::splat(factors[c][group]), sums[c]);
+        };
+        if fine[group] {
+            for c in 0..COLUMNS {
+                let [upper, lower] = dots::<BITS, BLOCKS, 2>(&x[group], &starts[group], &words[c][group]);
+                add(c, lower.to_f32().mul_add(F32x4::splat(1.0 / PART), upper.to_f32()));
+            }
+        } else {
+            for c in 0..COLUMNS {
+                let [upper] = dots::<BITS, BLOCKS, 1>(&x[group], &starts[group], &words[c][group]);
+                add(c, upper.to_f32());
+            }
         }
     }
     sums.map(F32x4::sum)
+}
+
+/// A group's dot products of codes with the upper integers, and with the lower ones where `PARTS` is 2.
+#[inline(always)]
+fn dots<const BITS: usize, const BLOCKS: usize, const PARTS: usize>(
+    x: &[[[i16; 8]; 8]; BLOCKS],
+    starts: &[[i32; 4]; 2],
+    words: &[[u32; BITS]; BLOCKS],
+) -> [I32x4; PARTS] {
+    let mut sums = from_fn(|part| I32x4::load(&starts[part]));
+    for (x, words) in x.iter().zip(words) {
+        let q = fields::<BITS>(words);
+        for (part, sum) in sums.iter_mut().enumerate() {
+            let [a, b, c, d] = from_fn(|t| q[t].dot(I16x8::load(&x[4 * part + t])));
+            *sum = sum.add(a.add(b).add(c.add(d)));
+        }
+    }
+    sums
 }
 
 #[cfg(test)]
@@ -388,6 +428,41 @@ mod tests {
             let asymmetric = matches!(scheme, Scheme::Grouped { asymmetric: true, .. });
             let rounding = if asymmetric { 1000.0 * 1.2e-7 } else { 64.0 * 5e-7 };
             assert!((f64::from(y) - want).abs() < 2e-6 * size + rounding, "{scheme}: {y} {want}");
+        }
+    }
+
+    /// Beside float32's own bound, with and without what is below 16 bits; both ways are taken.
+    #[test]
+    fn what_is_left_out_is_less_than_float32_may_be_wrong_by() {
+        let k = 2048;
+        let mut draw = Draw::new(11, "depth");
+        let mut normal = |n: usize| -> Vec<f32> {
+            (0..n)
+                .map(|_| (0..12).map(|_| draw.bits() as u32 as f32 / 4_294_967_296.0).sum::<f32>() - 6.0)
+                .collect()
+        };
+        let weights = normal(k);
+        for (peak, fine) in [(1.0, false), (1000.0, true)] {
+            let mut x = normal(k);
+            (0..k).step_by(32).for_each(|i| x[i] *= peak);
+            for scheme in Scheme::all().into_iter().filter(|scheme| matches!(scheme, Scheme::Grouped { .. }))
+            {
+                let w = Matrix::quantise("w", &weights, &[1, k], scheme, Fit::Nearest).unwrap();
+                let op = Qgemm { packing: w.packing(), activation: None };
+                let activations = Activations::new::<4>(w.packing(), &x);
+                assert!(
+                    activations.fine.iter().filter(|&&is| is == fine).count() * 10
+                        > 9 * activations.fine.len()
+                );
+                let coded = w.dequantised();
+                let products = coded.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x));
+                let (want, size) = products.fold((0.0, 0.0), |(sum, size), p| (sum + p, size + p.abs()));
+                let y = run(&Crew::alone(), op, &[&Tensor::f32([1, k], x.clone()), w.words(), w.scales()])
+                    .as_f32()[0];
+                // A hundredth of the bound: rounding errors are of either sign.
+                let bound = size * k as f64 * 2.0_f64.powi(-24) / 100.0;
+                assert!((f64::from(y) - want).abs() < bound, "{scheme}: {y} {want} {bound}");
+            }
         }
     }
 
