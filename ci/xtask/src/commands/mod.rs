@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod clean;
+mod other_systems;
 mod run;
 mod test;
 

@@ -81,10 +81,7 @@ impl Toolchain {
 
     /// `cargo <subcommand>` for the wasm target, with the flags of `variant`.
     pub(crate) fn cargo(&self, ws: &Workspace, subcommand: &str, variant: &Variant) -> Result<Command> {
-        let mut cargo = match self {
-            Self::Active => ws.cargo(subcommand)?,
-            Self::Debian { linker } => debian_cargo(ws, subcommand, linker)?,
-        };
+        let mut cargo = self.own_cargo(ws, subcommand)?;
         // cargo would let the other variable win over this one.
         cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", variant.rustflags());
         cargo.args(["--target", WASM]);
@@ -93,6 +90,28 @@ impl Toolchain {
             cargo.arg("-Zbuild-std=std,panic_abort").env("RUSTC_BOOTSTRAP", "1");
         }
         Ok(cargo)
+    }
+
+    /// `cargo <subcommand>` for targets whose standard library is not here: it is compiled with the rest.
+    pub(crate) fn cargo_from_source(
+        &self,
+        ws: &Workspace,
+        subcommand: &str,
+        targets: &[&str],
+    ) -> Result<Command> {
+        let mut cargo = self.own_cargo(ws, subcommand)?;
+        cargo.arg("-Zbuild-std=std").env("RUSTC_BOOTSTRAP", "1");
+        for target in targets {
+            cargo.arg("--target").arg(target);
+        }
+        Ok(cargo)
+    }
+
+    fn own_cargo(&self, ws: &Workspace, subcommand: &str) -> Result<Command> {
+        match self {
+            Self::Active => ws.cargo(subcommand),
+            Self::Debian { linker } => debian_cargo(ws, subcommand, linker),
+        }
     }
 }
 

@@ -213,8 +213,7 @@ impl Activations {
 /// `depth · 2^-24` of the sum of their sizes, to which each activation adds its own: so much may be lost.
 fn counts_below(of: &[f32], widest: f32, depth: usize) -> bool {
     let mean = of.iter().map(|x| x.abs()).sum::<f32>() / of.len() as f32;
-    // Not `>`: where there is no mean, nothing may be left out.
-    !(widest / (2.0 * 32767.0) <= depth as f32 * (f32::EPSILON / 2.0) * mean)
+    widest / (2.0 * 32767.0) > depth as f32 * (f32::EPSILON / 2.0) * mean
 }
 
 /// Which weight of its block stands in lane `lane` of vector `t` that [`fields`] unpacks.
@@ -328,18 +327,17 @@ fn tile<const BITS: usize, const BLOCKS: usize>(
     let factors = factors.map(|factors| &factors[..groups]);
     let mut sums = [F32x4::splat(0.0); COLUMNS];
     for group in 0..groups {
-        let mut add = |c: usize, dot: F32x4| {
-            sums[c] = dot.mul_add(F32x4::splat(factors[c][group]), sums[c]);
-        };
+        let columns = sums.iter_mut().zip(&words).zip(&factors);
+        let add = |sum: &mut F32x4, dot: F32x4, factor: f32| *sum = dot.mul_add(F32x4::splat(factor), *sum);
         if fine[group] {
-            for c in 0..COLUMNS {
-                let [upper, lower] = dots::<BITS, BLOCKS, 2>(&x[group], &starts[group], &words[c][group]);
-                add(c, lower.to_f32().mul_add(F32x4::splat(1.0 / PART), upper.to_f32()));
+            for ((sum, words), factors) in columns {
+                let [upper, lower] = dots::<BITS, BLOCKS, 2>(&x[group], &starts[group], &words[group]);
+                add(sum, lower.to_f32().mul_add(F32x4::splat(1.0 / PART), upper.to_f32()), factors[group]);
             }
         } else {
-            for c in 0..COLUMNS {
-                let [upper] = dots::<BITS, BLOCKS, 1>(&x[group], &starts[group], &words[c][group]);
-                add(c, upper.to_f32());
+            for ((sum, words), factors) in columns {
+                let [upper] = dots::<BITS, BLOCKS, 1>(&x[group], &starts[group], &words[group]);
+                add(sum, upper.to_f32(), factors[group]);
             }
         }
     }
