@@ -60,6 +60,15 @@ pub(super) fn add(cases: &mut Cases) {
         let picks = integers("picks", &[2, 3], 7);
         cases.add(&scheme.to_string(), Op::Qgather(w.packing()), [table, vec![picks]].concat());
     }
+    // So deep that the CPU leaves out what 16 bits of an activation leave over, but in the group with one far above the rest.
+    for scheme in ["int8-g128", "int4-g32", "int4-g64-asym", "int3-g32-asym-super", "int2-g32-asym-super"] {
+        let w = matrix(6, 2048, scheme.parse().expect("a scheme"));
+        let mut x = floats("x", &[2, 2048]);
+        x.as_f32_mut()[99] = 40.0;
+        let op = Qgemm { packing: w.packing(), activation: None };
+        let operands = vec![x, w.words().clone(), w.scales().clone()];
+        cases.add(&format!("{scheme} 2x2048x6"), Op::Qgemm(op), operands);
+    }
     // Rows that end within four columns, whose neighbours are the next row's; one activation far above all others.
     for scheme in ["fp16", "int8-g64", "int4-g32", "int3-g32-asym", "int2-g32-asym-super"] {
         let w = matrix(7, 75, scheme.parse().expect("a scheme"));
