@@ -12,6 +12,7 @@ class Run {
     this.count = raw.cells.count;
     this.flaky = new Set(raw.cells.flaky);
     this.doubted = new Set(raw.cells.doubted);
+    this.lossy = new Set(raw.cells.lossy);
     this.metric = Object.fromEntries(raw.cells.metrics);
     this.bytes = Object.fromEntries(raw.cells.memory);
   }

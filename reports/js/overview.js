@@ -1,5 +1,5 @@
 import { el, facts, preformatted, scroller, section, table } from "./dom.js";
-import { DOUBTED, LOOKS, count, when } from "./format.js";
+import { DOUBTED, LOOKS, LOSSY, count, when } from "./format.js";
 import { link } from "./state.js";
 
 const SIGNS = { worse: ["▼", "worse"], better: ["▲", "better"], other: ["•", "different"] };
@@ -19,12 +19,14 @@ export function legends() {
     const shown = { hardware: "ms", cpu: "ms", bad: "wrong", none: "n/a" }[look] ?? word;
     return el("li", {}, el("span", { class: `cell ${classes}` }, `${sign} ${shown}`), means);
   }), el("li", {}, el("span", { class: "cell pass cpu flaky" }, "✓ ms ~"), "flaky: passed only on a retry"),
+    el("li", {}, el("span", { class: "cell pass cpu lossy" }, `${LOSSY[0]} cos`), LOSSY[1]),
     el("li", {}, el("span", { class: "cell pass hardware doubted" }, DOUBTED[0]), DOUBTED[1]));
 }
 
 function tiles(run) {
   const all = run.tiles.map((tile) => ({ ...tile, href: link({ view: "matrix", look: tile.look }) }))
     .concat(run.doubted.size ? [{ count: run.doubted.size, label: "of them doubted: the CPU was as busy as for wasm", class: "doubted", href: link({ view: "matrix", among: "doubted" }) }] : [])
+    .concat(run.lossy.size ? [{ count: run.lossy.size, label: "of them lossy: right, at a precision that keeps too little", class: "lossy", href: link({ view: "matrix", among: "lossy" }) }] : [])
     .concat((run.ops?.tiles ?? []).map((tile) => ({ ...tile, href: link({ view: "ops" }) })));
   return el("ul", { class: "tiles" }, all.map((tile) => el("li", {}, el("a", { class: `tile ${tile.class}`, href: tile.href },
     el("b", {}, tile.count.toLocaleString("en")), " ", tile.label))));

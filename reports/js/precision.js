@@ -5,6 +5,21 @@ import { filters, link, selected, state } from "./state.js";
 
 const MOST_FRONTIERS = 24;
 
+/** Points whose names lie beside them, above one another where they would lie upon one another; those at the right edge end at theirs. */
+function labelled(rows) {
+  const [width, height, line] = [430, 170, 13];
+  const most = (name) => Math.max(...rows.map((row) => row[name]), Number.MIN_VALUE);
+  const [widest, highest] = [most("kib"), most("lost")];
+  const taken = [];
+  return [...rows].sort((a, b) => a.lost - b.lost).map((row) => {
+    const [x, y] = [(row.kib / widest) * width, (row.lost / highest) * height];
+    let lift = 9;
+    while (taken.some((other) => Math.abs(other.x - x) < 60 && Math.abs(other.y - y - lift) < line)) lift += 1;
+    taken.push({ x, y: y + lift });
+    return { ...row, lift, last: x > 0.75 * width };
+  });
+}
+
 function frontier(run, { title, points, recommended, why }) {
   const { Plot } = globalThis;
   const rows = points.map((point, at) => ({ ...point, kib: point.bytes / 1024, lost: point.cosine === null ? null : Math.max(1 - point.cosine, 0), best: at === recommended })).filter((row) => row.lost !== null);
@@ -18,7 +33,7 @@ function frontier(run, { title, points, recommended, why }) {
       Plot.line(on, { x: "kib", y: "lost", stroke: COLOURS[0], strokeOpacity: 0.6, sort: "kib" }),
       Plot.dot(chosen, { x: "kib", y: "lost", r: 10, stroke: COLOURS[1], strokeWidth: 2.5 }),
       Plot.dot(rows, { x: "kib", y: "lost", r: 5, stroke: COLOURS[0], fill: (d) => (d.on_frontier ? COLOURS[0] : "none"), strokeWidth: 1.5 }),
-      Plot.text(rows, { x: "kib", y: "lost", text: (d) => (d.best ? `${d.precision} (recommended)` : d.precision), dx: 9, dy: -9, textAnchor: "start", fill: "currentColor" }),
+      labelled(rows).map((row) => Plot.text([row], { x: "kib", y: "lost", text: (d) => (d.best ? `${d.precision} (recommended)` : d.precision), dx: row.last ? -9 : 9, dy: -row.lift, textAnchor: row.last ? "end" : "start", fill: "currentColor" })),
     ],
   }, { note: `Recommended: ${why}. Filled: on the frontier of size, loss and, where it was timed, latency.`, head: ["precision", "weights", "cosine", "choices the same", "median", "frontier"],
     rows: points.map((point, at) => [el("a", { href: link({ view: "cell", cell: run.idOf(point.cell) }) }, point.precision), bytes(Math.round(point.bytes)), fixed(point.cosine, 5), fixed(point.same, 4), ms(point.median_ms), at === recommended ? "recommended" : point.on_frontier ? "on it" : ""]) }));

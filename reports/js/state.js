@@ -59,7 +59,7 @@ export function selected(run, now = state()) {
 
 /** The cells that a change, a reason or a claim names. */
 export function cellsOf(run, name) {
-  if (name === "doubted") return { cells: [...run.doubted], says: "doubted" };
+  if (name === "doubted" || name === "lossy") return { cells: [...run[name]], says: name };
   const [kind, place] = name.split("-");
   const list = { change: run.changes?.lines, claim: run.claims }[kind] ?? run.failures;
   return list?.[+place] ?? { cells: [] };

@@ -7,11 +7,23 @@ use webmatrix_wire::Precision;
 
 use super::dossier::Dossier;
 use super::speed::timed;
-use super::view::CellView;
+use super::view::{AccuracyView, CellView};
 
 /// What a recommended precision must keep of the outputs at full precision: their cosine, and where there are choices (a
 /// likeliest class, a token) the part of them that is the same.
 pub const KEPT: f64 = 0.99;
+
+/// Whether a proven cell keeps less than [`KEPT`]: it computed what its weights say, and they say something else than those
+/// at full precision do.
+pub fn loses(cell: &CellView) -> bool {
+    let keeps = |accuracy: &AccuracyView| kept(accuracy.cosine) && kept(accuracy.agreement);
+    cell.is_green() && cell.accuracy.as_ref().is_some_and(|accuracy| !keeps(accuracy))
+}
+
+/// What is not known is not lost.
+fn kept(part: Option<f64>) -> bool {
+    part.is_none_or(|part| part >= KEPT)
+}
 
 /// The precisions of a model in one place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -111,9 +123,7 @@ fn beats(other: &Point, one: &Point) -> bool {
 
 /// The smallest that keeps what must be kept. Points come largest first.
 fn recommended(points: &[Point]) -> (Option<usize>, String) {
-    let keeps = |point: &Point| {
-        point.cosine.is_some_and(|cosine| cosine >= KEPT) && point.same.is_none_or(|same| same >= KEPT)
-    };
+    let keeps = |point: &Point| point.cosine.is_some() && kept(point.cosine) && kept(point.same);
     let Some(at) = points.iter().rposition(keeps) else {
         return (None, format!("no precision keeps {KEPT} of the outputs at full precision"));
     };

@@ -12,6 +12,7 @@ use webmatrix_wire::{EvidenceGrade, Status};
 use super::rows::{COSTS, COSTS_NOTE, costs_of};
 use super::text::{address, visible};
 use crate::analyse::comparison::Row;
+use crate::analyse::frontier::loses;
 use crate::analyse::run_view::RunView;
 use crate::analyse::timed;
 use crate::analyse::view::CellView;
@@ -60,7 +61,8 @@ const LEGEND: &str = "\
 `PASS` ran on hardware, agrees with the independent answer · `PASS (software)` the same on a GPU interface \
 implemented on the CPU · `PASS (cpu)` on the CPU, as asked · `pass (fallback)` right, but not by the backend \
 asked for · everything else is named by its status. `~` flaky: passed only on a retry. \
-`⚠ doubted`: the CPU was as busy as for the cell that computes on it.
+`≈ lossy`: computed right, and weights of this precision keep less than 0.99 of what full precision gives (cosine, or \
+choices that are the same). `⚠ doubted`: the CPU was as busy as for the cell that computes on it.
 ";
 
 /// One table: a line a browser and backend, a column a model.
@@ -126,6 +128,9 @@ fn word(cell: &CellView) -> String {
     }
     if let Some(cosine) = cell.accuracy.as_ref().and_then(|accuracy| accuracy.cosine) {
         let _written = write!(word, ", cos {cosine:.4}");
+    }
+    if loses(cell) {
+        word.push_str(" ≈ lossy");
     }
     if cell.doubt.is_some() {
         word.push_str(" ⚠ doubted");

@@ -3,7 +3,7 @@ use webmatrix_wire::{EvidenceGrade, Status};
 use super::*;
 use crate::analyse::comparison::{Comparison, Kind, Measured, comparison};
 use crate::analyse::op_matrix::op_matrix;
-use crate::analyse::view::{AgreementView, CellView};
+use crate::analyse::view::{AccuracyView, AgreementView, CellView};
 use crate::store::{BrowserRow, CapabilityRow, OpCaseRow, RunRow};
 
 fn cell(backend: &str, status: Option<Status>, evidence: EvidenceGrade) -> CellView {
@@ -257,7 +257,7 @@ fn markdown_shows_the_matrix_and_why_not() {
     | wrong: =1+1 \| &lt;script&gt;alert("x")&lt;/script&gt; second line | 1 | `chromium/bert@tiny/webmatrix/webgpu/fp32/default` |
     | no verdict:  | 1 | `chromium/bert@tiny/webmatrix/webnn/fp32/default` |
 
-    `PASS` ran on hardware, agrees with the independent answer · `PASS (software)` the same on a GPU interface implemented on the CPU · `PASS (cpu)` on the CPU, as asked · `pass (fallback)` right, but not by the backend asked for · everything else is named by its status. `~` flaky: passed only on a retry. `⚠ doubted`: the CPU was as busy as for the cell that computes on it.
+    `PASS` ran on hardware, agrees with the independent answer · `PASS (software)` the same on a GPU interface implemented on the CPU · `PASS (cpu)` on the CPU, as asked · `pass (fallback)` right, but not by the backend asked for · everything else is named by its status. `~` flaky: passed only on a retry. `≈ lossy`: computed right, and weights of this precision keep less than 0.99 of what full precision gives (cosine, or choices that are the same). `⚠ doubted`: the CPU was as busy as for the cell that computes on it.
     "#);
 }
 
@@ -314,6 +314,42 @@ fn times_and_doubts_are_told_in_words() {
     assert!(summary.contains("## Doubted") && !summary.contains("## Times"), "{summary}");
     let page = render(&dossiers, Format::Html).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(data(&page)["runs"][0]["cells"]["doubted"], serde_json::json!([0]));
+}
+
+/// Right is not the same as useful: what a precision loses stands beside the verdict, where anybody looks first.
+#[test]
+fn a_pass_that_keeps_too_little_says_so() {
+    let mut dossiers = runs();
+    let at = |backend, cosine, agreement| {
+        let mut cell = cell(backend, Some(Status::Pass), EvidenceGrade::Cpu);
+        cell.accuracy = Some(AccuracyView {
+            bits_per_weight: 4.5,
+            model_bits_per_weight: 4.78,
+            saved: 0.7,
+            reference: "pytorch-golden".into(),
+            cosine,
+            agreement,
+        });
+        cell
+    };
+    let mut wrong = at("native-gpu", Some(0.5), None);
+    wrong.status = Some(Status::Wrong);
+    dossiers[0].view.cells = vec![
+        at("wasm", Some(0.99), Some(1.0)),
+        at("webnn", Some(0.9899), None),
+        at("native-cpu", Some(0.999), Some(0.9)),
+        wrong,
+    ];
+    let markdown = render(&dossiers, Format::Markdown).unwrap_or_else(|error| panic!("{error}"));
+    let lines: Vec<&str> = markdown.lines().filter(|line| line.starts_with("| chromium ")).take(4).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    | chromium wasm | PASS (cpu), cos 0.9900 |
+    | chromium webnn | PASS (cpu), cos 0.9899 ≈ lossy |
+    | chromium native-cpu | PASS (cpu), cos 0.9990 ≈ lossy |
+    | chromium native-gpu | wrong, cos 0.5000 |
+    ");
+    let page = render(&dossiers, Format::Html).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(data(&page)["runs"][0]["cells"]["lossy"], serde_json::json!([1, 2]));
 }
 
 #[test]

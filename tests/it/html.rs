@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use webmatrix::analyse::frontier::loses;
 use webmatrix::analyse::view::CellView;
 use webmatrix::plan::Claims;
 use webmatrix::render::{Reading, page};
@@ -233,6 +234,16 @@ async fn ten_thousand_cells_are_shown_at_once() {
         if let Some(axe) = &axe {
             reader.is_accessible(axe, "a doubted cell").await;
         }
+        // What is right and keeps too little is amber, and not marked as what keeps enough is.
+        reader.open("view=matrix&among=lossy").await;
+        let lossy = dossiers[0].view.cells.iter().filter(|cell| loses(cell)).count();
+        let shown = reader.text("output").await.split(' ').next().unwrap_or_default().replace(',', "");
+        assert_eq!(shown, lossy.to_string(), "{label}");
+        assert!(lossy > 100, "{lossy}");
+        let signs = "return [...new Set([...document.querySelectorAll('a.cell')].map((one) => one.textContent[0] + one.classList.contains('lossy')))]";
+        assert_eq!(reader.ask(signs).await, json!(["≈true"]), "{label}");
+        reader.open("view=matrix&precision=int8&status=pass").await;
+        assert_eq!(reader.ask(signs).await, json!(["✓false"]), "{label}");
         // Arrows go from cell to cell.
         reader.open("view=matrix").await;
         let moved = "const focused = () => document.activeElement.getAttribute('aria-label'); \

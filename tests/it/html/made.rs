@@ -4,7 +4,7 @@ use serde_json::json;
 use webmatrix::analyse::TimingView;
 use webmatrix::analyse::dossier::Dossier;
 use webmatrix::analyse::run_view::RunView;
-use webmatrix::analyse::view::CellView;
+use webmatrix::analyse::view::{AccuracyView, CellView};
 use webmatrix::store::{CellRow, MetricRow, RunRow, SampleRow};
 use webmatrix_wire::{Backend, EvidenceGrade, Precision, Status};
 
@@ -33,6 +33,23 @@ fn timing(at: usize) -> TimingView {
 
 const fn is_doubted(at: usize, status: Status) -> bool {
     matches!(status, Status::Pass) && at.is_multiple_of(500)
+}
+
+/// Two bits keep too little, and eight keep enough.
+fn accuracy(precision: &str, status: Status) -> Option<AccuracyView> {
+    let (bits, cosine) = match precision {
+        "int8" => (8.5, 0.9999),
+        "int2" => (2.5, 0.7),
+        _ => return None,
+    };
+    matches!(status, Status::Pass).then(|| AccuracyView {
+        bits_per_weight: bits,
+        model_bits_per_weight: bits,
+        saved: 1.0 - bits / 16.0,
+        reference: "twin-oracle".into(),
+        cosine: Some(cosine),
+        agreement: None,
+    })
 }
 
 /// So many cells that nobody ran.
@@ -68,7 +85,7 @@ pub(super) fn synthetic(cells: usize) -> Dossier {
             evidence,
             implementation: None,
             agreement: None,
-            accuracy: None,
+            accuracy: accuracy(precision, status),
             perplexity: None,
             median_ms: (status == Status::Pass).then_some(1.0 + at as f64 / 100.0),
             error: (status != Status::Pass).then(|| format!("reason {} {HOSTILE}", at % 5)),
