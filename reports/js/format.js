@@ -73,6 +73,9 @@ export function label(run, at, shown) {
   if (word && look !== "software" && look !== "fallback") return word;
   // What a quantised model is asked first is what it still knows.
   const cosine = run.number("cosine", at);
+  const same = run.number("same", at);
+  // Where outputs lie close and choices differ, these are what was lost.
+  if (run.lossy.has(at) && same !== null && (cosine === null || cosine >= run.cells.kept)) return `${(100 * same).toFixed(1)} % same`;
   if (cosine !== null) return "cos " + cosine.toFixed(4);
   // A software GPU's time is no statement about speed, so none is shown at a glance.
   if (word) return word;

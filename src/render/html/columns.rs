@@ -7,7 +7,7 @@ use serde::Serialize;
 use webmatrix_wire::{EvidenceGrade, MemoryKind, Status};
 
 use crate::analyse::dossier::Dossier;
-use crate::analyse::frontier::loses;
+use crate::analyse::frontier::{KEPT, loses};
 use crate::analyse::memory::CellMemory;
 use crate::analyse::spread::{Spread, spread};
 use crate::collect::{is_real, is_unexpected};
@@ -83,8 +83,9 @@ pub(super) struct Cells {
     flaky: Vec<usize>,
     /// Which computed on the CPU as much as the cell that claims no more than that.
     doubted: Vec<usize>,
-    /// Which keep too little of what full precision gives.
+    /// Which keep less than `kept` of what full precision gives.
     lossy: Vec<usize>,
+    kept: f64,
     /// Milliseconds of the timed inferences.
     least: Numbers,
     q1: Numbers,
@@ -176,6 +177,7 @@ impl Cells {
             flaky: cells().enumerate().filter(|(_, cell)| cell.flaky).map(|(at, _)| at).collect(),
             doubted: cells().enumerate().filter(|(_, cell)| cell.doubt.is_some()).map(|(at, _)| at).collect(),
             lossy: cells().enumerate().filter(|(_, cell)| loses(cell)).map(|(at, _)| at).collect(),
+            kept: KEPT,
             least: of_spread(|spread| spread.least),
             q1: of_spread(|spread| spread.q1),
             // The one that every other format tells.
