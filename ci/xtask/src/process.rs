@@ -42,6 +42,19 @@ pub(crate) fn words(line: &str) -> Command {
     command
 }
 
+/// Lets everybody read and run `file`, where systems ask for that.
+#[cfg(unix)]
+pub(crate) fn make_executable(file: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("could not make {} executable", file.display()))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn make_executable(_file: &Path) -> Result<()> {
+    Ok(())
+}
+
 /// Puts `folder` in front of the `PATH` that `command` will see.
 pub(crate) fn prepend_path(command: &mut Command, folder: &Path) -> Result<()> {
     let rest = std::env::var_os("PATH").unwrap_or_default();

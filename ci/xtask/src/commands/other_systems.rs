@@ -42,7 +42,6 @@ pub(super) fn check(ws: &Workspace) -> Result<()> {
     let folder = ws.target.join("other-systems");
     fs::create_dir_all(&folder)?;
     let compiler = no_compiler(&folder)?;
-    // Build scripts of other systems look for their own library; this one is only named, never linked.
     let subcommand = if toolchain.has_clippy() { "clippy" } else { "check" };
     let mut cargo = toolchain.cargo_from_source(ws, subcommand, &TARGETS)?;
     cargo.args(["--package", "webmatrix", "--package", "xtask", "--lib", "--bins"]);
@@ -70,17 +69,6 @@ fn no_compiler(folder: &Path) -> Result<PathBuf> {
         return Ok(file);
     }
     fs::write(&file, NO_COMPILER)?;
-    make_executable(&file)?;
+    process::make_executable(&file)?;
     Ok(file)
-}
-
-#[cfg(unix)]
-fn make_executable(file: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o755))?)
-}
-
-#[cfg(not(unix))]
-fn make_executable(_file: &Path) -> Result<()> {
-    Ok(())
 }

@@ -44,7 +44,8 @@ fn unpack(package: &Path, folder: &Path) -> Result<()> {
     let mut node = Command::new("node");
     node.args(["--eval", &script]).env("TMPDIR", &staging).current_dir(package);
     process::run(&mut node)?;
-    make_executable(&staging.join("chromium"))?;
+    // It comes readable by its owner alone, who may not be who runs the browsers.
+    process::make_executable(&staging.join("chromium")).context("the package brought no chromium")?;
     fs::write(staging.join("VERSION"), VERSION)?;
     remove(folder)?;
     Ok(fs::rename(staging, folder)?)
@@ -54,17 +55,5 @@ fn remove(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("could not remove {}", folder.display()))?;
     }
-    Ok(())
-}
-
-/// It comes readable by its owner alone, who may not be who runs the browsers.
-#[cfg(unix)]
-fn make_executable(file: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).context("the package brought no chromium")
-}
-
-#[cfg(not(unix))]
-fn make_executable(_: &Path) -> Result<()> {
     Ok(())
 }
