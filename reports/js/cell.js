@@ -1,5 +1,5 @@
 import { el, announce, copier, facts, preformatted, section, table } from "./dom.js";
-import { DOUBTED, LOOKS, LOSSY, bytes, count, fixed, ms, rounded, small, when } from "./format.js";
+import { DOUBTED, LOOKS, LOSSY, bytes, count, fixed, lossy, ms, rounded, small, when } from "./format.js";
 import { AXES } from "./data.js";
 import { boxes, chart, legend, COLOURS } from "./charts.js";
 import { here, link } from "./state.js";
@@ -231,7 +231,7 @@ export async function cellPage(run, id, found) {
     el("nav", { class: "crumbs", "aria-label": "Neighbouring cells" }, el("a", { href: link({ view: "matrix" }) }, "Matrix"),
       place > 0 && step(found[place - 1], "← previous"), place >= 0 && step(found[place + 1], "next →")),
     el("h1", { class: "id" }, run.text("model", at), " on ", run.text("browser", at), " ", run.text("backend", at), el("small", {}, ` ${run.idOf(at)}`)),
-    el("p", { class: "verdict" }, verdict(look, run.text("status", at)), ` ${LOOKS[look][3]}`, run.flaky.has(at) ? "; flaky: passed only on a retry" : "", run.lossy.has(at) ? `; lossy (${LOSSY[0]}): ${LOSSY[1]}` : ""),
+    el("p", { class: "verdict" }, verdict(look, run.text("status", at)), ` ${LOOKS[look][3]}`, run.flaky.has(at) ? "; flaky: passed only on a retry" : "", run.lossy.has(at) ? `; lossy (${LOSSY}): ${lossy(run)}` : ""),
     cell.doubt ? el("p", { class: "verdict" }, el("span", { class: "cell doubted" }, DOUBTED[0]), ` ${cell.doubt}. That takes nothing from the verdict: a device's driver may well be busy.`) : null,
     facts([
       ...AXES.map((axis) => [axis, run.text(axis, at)]).filter(([axis, value]) => !(axis === "profile" && value === "default")),

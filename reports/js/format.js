@@ -45,8 +45,11 @@ export const LOOKS = {
 /** What marks a cell whose CPU time says that it computed elsewhere than it claims; and what that means. */
 export const DOUBTED = ["⚠ doubted", "proven, and the CPU was as busy as for the cell that computes on it"];
 
-/** The sign of a cell whose precision keeps too little; and what that means. */
-export const LOSSY = ["≈", "computed right, but weights of this precision keep less than 0.99 of what full precision gives (cosine, or choices that are the same)"];
+/** The sign of a cell whose precision keeps too little. */
+export const LOSSY = "≈";
+
+/** What it means: in a run, with its number. */
+export const lossy = (run) => `computed right, but weights of this precision keep ${run ? `less than ${run.cells.kept}` : "too little"} of what full precision gives (cosine, or choices that are the same)`;
 
 const SHORT = { not_applicable: "n/a", not_implemented: "not built" };
 

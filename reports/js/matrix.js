@@ -1,5 +1,5 @@
 import { el, chooser, scroller } from "./dom.js";
-import { DOUBTED, LOOKS, LOSSY, SHOWN, label } from "./format.js";
+import { DOUBTED, LOOKS, LOSSY, SHOWN, label, lossy } from "./format.js";
 import { AXES } from "./data.js";
 import { filters, go, link, selected, state } from "./state.js";
 import { legends } from "./overview.js";
@@ -51,10 +51,10 @@ function cell(run, at, wanted) {
   const [classes, sign, , means] = LOOKS[look];
   const flaky = run.flaky.has(at);
   const doubted = run.doubted.has(at);
-  const lossy = run.lossy.has(at);
-  const shown = `${lossy ? LOSSY[0] : sign} ${label(run, at, wanted)}${flaky ? " ~" : ""}${doubted ? ` ${DOUBTED[0]}` : ""}`;
-  const name = `${run.short(at)}: ${run.text("status", at)}, ${means}${flaky ? ", flaky: only on a retry" : ""}${lossy ? `, lossy: ${LOSSY[1]}` : ""}${doubted ? `, doubted: ${DOUBTED[1]}` : ""}`;
-  return el("a", { class: `cell ${classes}${flaky ? " flaky" : ""}${lossy ? " lossy" : ""}${doubted ? " doubted" : ""}`, href: link({ view: "cell", cell: run.idOf(at) }), title: run.text("reason", at) || name, "aria-label": `${shown}, ${name}` }, shown);
+  const loses = run.lossy.has(at);
+  const shown = `${loses ? LOSSY : sign} ${label(run, at, wanted)}${flaky ? " ~" : ""}${doubted ? ` ${DOUBTED[0]}` : ""}`;
+  const name = `${run.short(at)}: ${run.text("status", at)}, ${means}${flaky ? ", flaky: only on a retry" : ""}${loses ? `, lossy: ${lossy(run)}` : ""}${doubted ? `, doubted: ${DOUBTED[1]}` : ""}`;
+  return el("a", { class: `cell ${classes}${flaky ? " flaky" : ""}${loses ? " lossy" : ""}${doubted ? " doubted" : ""}`, href: link({ view: "cell", cell: run.idOf(at) }), title: run.text("reason", at) || name, "aria-label": `${shown}, ${name}` }, shown);
 }
 
 /** Fills a table's body; of many rows only those that are seen, and all of them for a printer. */
@@ -152,6 +152,6 @@ export function matrix(run, signal) {
     filters(run, found),
     pivots,
     found.length ? box : el("p", { class: "nothing" }, "No cell is like this. ", el("a", { href: "#" + new URLSearchParams({ view: "matrix", run: run.id }) }, "Show all cells")),
-    legends(),
+    legends(run),
   ];
 }

@@ -1,5 +1,5 @@
 import { el, facts, preformatted, scroller, section, table } from "./dom.js";
-import { DOUBTED, LOOKS, LOSSY, count, when } from "./format.js";
+import { DOUBTED, LOOKS, LOSSY, count, lossy, when } from "./format.js";
 import { link } from "./state.js";
 
 const SIGNS = { worse: ["▼", "worse"], better: ["▲", "better"], other: ["•", "different"] };
@@ -14,12 +14,12 @@ export function cells(run, list, rest) {
   return el("ul", { class: "cells" }, links);
 }
 
-export function legends() {
+export function legends(run) {
   return el("ul", { class: "legend", "aria-label": "What cells look like" }, Object.entries(LOOKS).filter(([look]) => !["unproven", "open"].includes(look)).map(([look, [classes, sign, word, means]]) => {
     const shown = { hardware: "ms", cpu: "ms", bad: "wrong", none: "n/a" }[look] ?? word;
     return el("li", {}, el("span", { class: `cell ${classes}` }, `${sign} ${shown}`), means);
   }), el("li", {}, el("span", { class: "cell pass cpu flaky" }, "✓ ms ~"), "flaky: passed only on a retry"),
-    el("li", {}, el("span", { class: "cell pass cpu lossy" }, `${LOSSY[0]} cos`), LOSSY[1]),
+    el("li", {}, el("span", { class: "cell pass cpu lossy" }, `${LOSSY} cos`), lossy(run)),
     el("li", {}, el("span", { class: "cell pass hardware doubted" }, DOUBTED[0]), DOUBTED[1]));
 }
 
@@ -123,7 +123,7 @@ export function overview(run) {
       ["webmatrix", `${run.webmatrix}, harness ${run.harness}`],
       ...run.environment.map((fact) => [fact.name, fact.value]),
     ])),
-    section("How to read a cell", legends()),
+    section("How to read a cell", legends(run)),
   ];
 }
 

@@ -12,7 +12,7 @@ use webmatrix_wire::{EvidenceGrade, Status};
 use super::rows::{COSTS, COSTS_NOTE, costs_of};
 use super::text::{address, visible};
 use crate::analyse::comparison::Row;
-use crate::analyse::frontier::loses;
+use crate::analyse::frontier::{KEPT, loses};
 use crate::analyse::run_view::RunView;
 use crate::analyse::timed;
 use crate::analyse::view::CellView;
@@ -54,14 +54,14 @@ fn one(text: &mut String, view: &RunView) -> std::fmt::Result {
         times::table(text, &view.cells)?;
         claims::claims(text, &view.claims)?;
     }
-    writeln!(text, "{LEGEND}")
+    writeln!(text, "{}", LEGEND.replace("KEPT", &KEPT.to_string()))
 }
 
 const LEGEND: &str = "\
 `PASS` ran on hardware, agrees with the independent answer · `PASS (software)` the same on a GPU interface \
 implemented on the CPU · `PASS (cpu)` on the CPU, as asked · `pass (fallback)` right, but not by the backend \
 asked for · everything else is named by its status. `~` flaky: passed only on a retry. \
-`≈ lossy`: computed right, and weights of this precision keep less than 0.99 of what full precision gives (cosine, or \
+`≈ lossy`: computed right, and weights of this precision keep less than KEPT of what full precision gives (cosine, or \
 choices that are the same). `⚠ doubted`: the CPU was as busy as for the cell that computes on it.
 ";
 
@@ -225,7 +225,7 @@ fn summary_of(text: &mut String, view: &RunView) -> std::fmt::Result {
     if let Some(matrix) = &view.ops {
         ops::matrix(text, matrix)?;
     }
-    writeln!(text, "{LEGEND}")
+    writeln!(text, "{}", LEGEND.replace("KEPT", &KEPT.to_string()))
 }
 
 /// A run in a sentence.

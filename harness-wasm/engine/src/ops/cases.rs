@@ -282,7 +282,7 @@ fn layout(cases: &mut Cases) {
 }
 
 fn products(cases: &mut Cases) {
-    for [m, k, n] in [[1, 64, 33], [3, 70, 8], [33, 19, 65], [16, 128, 40], [5, 600, 9]] {
+    for [m, k, n] in [[1, 64, 33], [3, 70, 8], [33, 19, 65], [16, 128, 40], [5, 600, 9], [1, 600, 75]] {
         let a = floats("a", &[m, k]);
         let scale = 1.0 / (k as f32).sqrt();
         let b = Tensor::f32([n, k], floats("b", &[n, k]).as_f32().iter().map(|v| v * scale).collect());

@@ -13,6 +13,8 @@ pub(super) const NR: usize = 8;
 pub(super) const MR: usize = 4;
 /// As many where products are fused with sums: no register goes to a product then, and more sums hide the longer wait.
 const TALL: usize = if cfg!(target_feature = "relaxed-simd") { 6 } else { MR };
+/// Panels that a single row is multiplied by at once: as many sums as hide the wait for one another.
+const STREAMS: usize = 4;
 /// Depth of a block: its part of a panel (16 KiB) stays in the first-level cache.
 const KC: usize = 512;
 
@@ -170,6 +172,10 @@ impl RowBlocks {
     pub(super) fn accumulate(&self, panels: &[f32], within: std::ops::Range<usize>, out: &mut [&mut [f32]]) {
         let Some(n) = out.first().map(|row| row.len()) else { return };
         let panels = || panels[..n.next_multiple_of(NR) * within.end].chunks_exact((NR * within.end).max(1));
+        if let ([1], [out]) = (&self.heights[..], &mut *out) {
+            let panels: Vec<_> = panels().map(|panel| &panel[within.start * NR..][..self.k * NR]).collect();
+            return single(&self.numbers, &panels, out);
+        }
         let mut numbers = &self.numbers[..];
         for start in (0..self.k).step_by(self.depth.max(1)) {
             let depth = self.depth.min(self.k - start);
@@ -196,7 +202,10 @@ fn multiply(
         let (of_block, others) = a.split_at(height * panel.len());
         let (rows, below) = out.split_at_mut(height);
         match height {
-            1 => row(of_block, panel.as_flattened(), &mut rows[0][columns.clone()]),
+            1 => {
+                let [sums] = row::<1, 4>(of_block, [panel.as_flattened()]);
+                add(&mut rows[0][columns.clone()], &sums);
+            }
             TALL => block::<TALL>(of_block, panel, rows, columns.clone()),
             _ => block::<MR>(of_block, panel, rows, columns.clone()),
         }
@@ -215,34 +224,66 @@ fn interleave<'a, const R: usize>(mut rows: impl Iterator<Item = &'a [f32]>, to:
     }
 }
 
-/// Adds a row of `a` times a panel to a row of the result: some steps of depth at once, each with sums of its own, so that
-/// no addition waits for the one before it.
+/// Adds a row of `a` times panels to a row of the result. Panels are taken as far from one another as can be: each is then
+/// a stream of memory of its own, where processors read ahead in one stream a page.
+fn single(a: &[f32], panels: &[&[f32]], out: &mut [f32]) {
+    let apart = panels.len() / STREAMS;
+    for first in 0..apart {
+        streams(a, panels, std::array::from_fn::<_, STREAMS, _>(|stream| stream * apart + first), out);
+    }
+    // In the same order of sums, wherever threads divide the panels.
+    for at in STREAMS * apart..panels.len() {
+        streams(a, panels, [at], out);
+    }
+}
+
+/// Adds a row of `a` times some of the panels to a row of the result.
 #[inline(always)]
-fn row(a: &[f32], panel: &[f32], out: &mut [f32]) {
-    const STEPS: usize = 4;
-    let mut sums = [[F32x4::splat(0.0); 2]; STEPS];
-    let (a_steps, a_rest) = a.as_chunks::<STEPS>();
-    let (w_steps, w_rest) = panel.as_chunks::<{ STEPS * NR }>();
-    let step = |sum: &mut [F32x4; 2], x: f32, w: &[f32]| {
-        let x = F32x4::splat(x);
-        sum[0] = x.mul_add(F32x4::load(&w[..4]), sum[0]);
-        sum[1] = x.mul_add(F32x4::load(&w[4..]), sum[1]);
-    };
-    for (x, w) in a_steps.iter().zip(w_steps) {
-        for (i, sum) in sums.iter_mut().enumerate() {
-            step(sum, x[i], &w[i * NR..][..NR]);
+fn streams<const PANELS: usize>(a: &[f32], panels: &[&[f32]], at: [usize; PANELS], out: &mut [f32]) {
+    // Sums begin anew at every block of depth: they stay small, and so do their errors.
+    for start in (0..a.len()).step_by(KC) {
+        let steps = start..(start + KC).min(a.len());
+        let panels = at.map(|at| &panels[at][start * NR..steps.end * NR]);
+        for (at, sums) in at.iter().zip(row::<PANELS, 1>(&a[steps.clone()], panels)) {
+            let columns = at * NR..(at * NR + NR).min(out.len());
+            add(&mut out[columns], &sums);
         }
     }
-    for (&x, w) in a_rest.iter().zip(w_rest.as_chunks::<NR>().0) {
-        step(&mut sums[0], x, w);
-    }
-    let total = |half: usize| {
-        let [a, b, c, d] = sums.map(|sum| sum[half]);
-        a.add(b).add(c.add(d)).to_array()
+}
+
+/// Adds the columns of a panel to as many of the result as there are.
+#[inline(always)]
+fn add(out: &mut [f32], sums: &[[f32; 4]; 2]) {
+    out.iter_mut().zip(sums.as_flattened()).for_each(|(to, sum)| *to += sum);
+}
+
+/// A row of `a` times panels, `STEPS` of depth at once, each with sums of its own: none waits for the one before it.
+#[inline(always)]
+fn row<const PANELS: usize, const STEPS: usize>(
+    a: &[f32],
+    panels: [&[f32]; PANELS],
+) -> [[[f32; 4]; 2]; PANELS] {
+    let mut sums = [[[F32x4::splat(0.0); 2]; PANELS]; STEPS];
+    // Equal lengths, so that the loop checks no index.
+    let panels = panels.map(|panel| &panel.as_chunks::<NR>().0[..a.len()]);
+    let step = |sums: &mut [[F32x4; 2]; PANELS], at: usize| {
+        let x = F32x4::splat(a[at]);
+        for (sum, panel) in sums.iter_mut().zip(&panels) {
+            sum[0] = x.mul_add(F32x4::load(&panel[at][..4]), sum[0]);
+            sum[1] = x.mul_add(F32x4::load(&panel[at][4..]), sum[1]);
+        }
     };
-    for (to, from) in out.iter_mut().zip(total(0).iter().chain(&total(1))) {
-        *to += from;
+    let whole = a.len() - a.len() % STEPS;
+    for first in (0..whole).step_by(STEPS) {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            step(sums, first + i);
+        }
     }
+    for at in whole..a.len() {
+        step(&mut sums[0], at);
+    }
+    let total = |panel: usize, half: usize| sums.iter().map(|sums| sums[panel][half]).reduce(F32x4::add);
+    std::array::from_fn(|panel| [0, 1].map(|half| total(panel, half).expect("a step").to_array()))
 }
 
 /// Adds `R` rows, `a[step][row]`, times a panel to `R` rows of the result.
@@ -266,10 +307,7 @@ fn block<const R: usize>(
         }
     }
     for (sum, out) in sums.iter().zip(out) {
-        let [low, high] = sum.map(F32x4::to_array);
-        for (to, from) in out[columns.clone()].iter_mut().zip(low.iter().chain(&high)) {
-            *to += from;
-        }
+        add(&mut out[columns.clone()], &sum.map(F32x4::to_array));
     }
 }
 
@@ -289,6 +327,10 @@ mod tests {
             (7, 9, KC + 3, 0),
             (13, 17, 2 * KC, NR),
             (1, 8, 2 * KC + 1, 5),
+            // One row: panels far from one another, and those that are left.
+            (1, 4 * NR, 5, 0),
+            (1, 7 * NR, KC, 3),
+            (1, 9 * NR + 3, 2 * KC + 7, 5),
         ]) {
             let (a, w, mut out) = (numbers(m * k), numbers(n * (before + k)), numbers(m * n));
             let want: Vec<f64> = (0..m * n)

@@ -95,13 +95,21 @@ fn half_pairs(packing: Packing, x: &[f32]) -> Vec<Vec<HalfPairs>> {
     x.chunks_exact(packing.columns.max(1)).map(|row| row.chunks(8).map(pairs).collect()).collect()
 }
 
+/// Columns whose loads of a row of activations are shared: as far from one another as can be. Each is then a stream of
+/// memory of its own, where processors read ahead in one stream a page. Towards the end some come twice.
+fn tiles(count: usize) -> impl Iterator<Item = [usize; COLUMNS]> {
+    let apart = count.div_ceil(COLUMNS);
+    (0..apart).map(move |at| from_fn(|c| (c * apart + at).min(count - 1)))
+}
+
 /// Half-precision weights by few rows.
 fn halves(part: &Part<'_>, x: &[Vec<HalfPairs>], out: &mut [&mut [f32]]) {
-    for first in (0..part.count).step_by(COLUMNS) {
-        let columns = COLUMNS.min(part.count - first);
-        let words = from_fn(|c| part.weight.words(part.first + first + c.min(columns - 1)));
+    for columns in tiles(part.count) {
+        let words = columns.map(|column| part.weight.words(part.first + column));
         for (x, out) in x.iter().zip(out.iter_mut()) {
-            out[first..first + columns].copy_from_slice(&half_tile(x, words)[..columns]);
+            for (column, sum) in columns.into_iter().zip(half_tile(x, words)) {
+                out[column] = sum;
+            }
         }
     }
 }
@@ -279,22 +287,15 @@ fn groups_of<const BITS: usize, const BLOCKS: usize>(
     let blocks = x.blocks.as_chunks::<BLOCKS>().0;
     let mut scales: [Scales; COLUMNS] = from_fn(|_| Scales::new(packing));
     let mut factors: [Vec<f32>; COLUMNS] = from_fn(|_| vec![0.0; groups]);
-    for first in (0..part.count).step_by(COLUMNS) {
-        let columns = COLUMNS.min(part.count - first);
-        // Behind the last column it is computed again, and not kept.
-        let at = |c: usize| part.first + first + c.min(columns - 1);
-        let words = from_fn(|c| weight.words(at(c)));
-        for (c, scales) in scales.iter_mut().enumerate() {
-            scales.read(weight.scales(at(c)));
+    for columns in tiles(part.count) {
+        let words = columns.map(|column| weight.words(part.first + column));
+        for (scales, column) in scales.iter_mut().zip(columns) {
+            scales.read(weight.scales(part.first + column));
         }
         for (row, out) in out.iter_mut().enumerate() {
             let of_row = row * groups..(row + 1) * groups;
             for (factors, scales) in factors.iter_mut().zip(&scales) {
-                for ((factor, scale), unit) in
-                    factors.iter_mut().zip(scales.scales()).zip(&x.units[of_row.clone()])
-                {
-                    *factor = scale * unit;
-                }
+                product(factors, scales.scales(), &x.units[of_row.clone()]);
             }
             let factors = from_fn(|c| &factors[c][..]);
             let sums = tile::<BITS, BLOCKS>(
@@ -304,10 +305,24 @@ fn groups_of<const BITS: usize, const BLOCKS: usize>(
                 words,
                 factors,
             );
-            for ((out, sum), scales) in out[first..first + columns].iter_mut().zip(sums).zip(&scales) {
-                *out = sum + scales.offsets().map_or(0.0, |offsets| dot(&x.sums[of_row.clone()], offsets));
+            for ((column, sum), scales) in columns.into_iter().zip(sums).zip(&scales) {
+                out[column] =
+                    sum + scales.offsets().map_or(0.0, |offsets| dot(&x.sums[of_row.clone()], offsets));
             }
         }
+    }
+}
+
+/// `out[i] = a[i] * b[i]`.
+#[inline(always)]
+fn product(out: &mut [f32], a: &[f32], b: &[f32]) {
+    let (out4, out_rest) = out.as_chunks_mut::<4>();
+    let ((a4, a_rest), (b4, b_rest)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    for ((out, a), b) in out4.iter_mut().zip(a4).zip(b4) {
+        F32x4::load(a).mul(F32x4::load(b)).store(out);
+    }
+    for ((out, a), b) in out_rest.iter_mut().zip(a_rest).zip(b_rest) {
+        *out = a * b;
     }
 }
 
@@ -327,19 +342,20 @@ fn tile<const BITS: usize, const BLOCKS: usize>(
     let factors = factors.map(|factors| &factors[..groups]);
     let mut sums = [F32x4::splat(0.0); COLUMNS];
     for group in 0..groups {
-        let columns = sums.iter_mut().zip(&words).zip(&factors);
-        let add = |sum: &mut F32x4, dot: F32x4, factor: f32| *sum = dot.mul_add(F32x4::splat(factor), *sum);
-        if fine[group] {
-            for ((sum, words), factors) in columns {
-                let [upper, lower] = dots::<BITS, BLOCKS, 2>(&x[group], &starts[group], &words[group]);
-                add(sum, lower.to_f32().mul_add(F32x4::splat(1.0 / PART), upper.to_f32()), factors[group]);
-            }
+        let (x, starts) = (&x[group], &starts[group]);
+        let add = |sum: F32x4, dot: F32x4, factor: f32| dot.mul_add(F32x4::splat(factor), sum);
+        sums = if fine[group] {
+            from_fn(|c| {
+                let [upper, lower] = dots::<BITS, BLOCKS, 2>(x, starts, &words[c][group]);
+                let dot = lower.to_f32().mul_add(F32x4::splat(1.0 / PART), upper.to_f32());
+                add(sums[c], dot, factors[c][group])
+            })
         } else {
-            for ((sum, words), factors) in columns {
-                let [upper] = dots::<BITS, BLOCKS, 1>(&x[group], &starts[group], &words[group]);
-                add(sum, upper.to_f32(), factors[group]);
-            }
-        }
+            from_fn(|c| {
+                let [upper] = dots::<BITS, BLOCKS, 1>(x, starts, &words[c][group]);
+                add(sums[c], upper.to_f32(), factors[c][group])
+            })
+        };
     }
     sums.map(F32x4::sum)
 }

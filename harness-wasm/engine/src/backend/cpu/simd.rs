@@ -89,11 +89,10 @@ mod lanes {
             Self(f32x4_pmin(self.0, other.0))
         }
 
-        /// 2 to the power of whole numbers from -126 to 127.
+        /// 2 to the power of `n` from -126 to 127, of [`EXPONENT`](super::EXPONENT)` + n`; 0 where `n` is -127.
         #[inline(always)]
-        pub(in super::super) fn power_of_two(self) -> Self {
-            let low_bits = f32x4_add(self.0, f32x4_splat(super::WHOLE));
-            Self(i32x4_shl(i32x4_add(low_bits, i32x4_splat(127)), 23))
+        pub(in super::super) fn power(self) -> Self {
+            Self(i32x4_shl(self.0, 23))
         }
 
         /// Words of two float16 each, as float32 divided by 2^112: the lower ones, and the higher ones. They are finite.
@@ -191,10 +190,10 @@ mod lanes {
             self.zip(other, |a, b| if b < a { b } else { a })
         }
 
-        /// 2 to the power of whole numbers from -126 to 127.
+        /// 2 to the power of `n` from -126 to 127, of [`EXPONENT`](super::EXPONENT)` + n`; 0 where `n` is -127.
         #[inline(always)]
-        pub(in super::super) fn power_of_two(self) -> Self {
-            Self(self.0.map(|n| f32::from_bits(((n + super::WHOLE).to_bits().wrapping_add(127)) << 23)))
+        pub(in super::super) fn power(self) -> Self {
+            Self(self.0.map(|rounded| f32::from_bits(rounded.to_bits() << 23)))
         }
 
         /// Words of two float16 each, as float32 divided by 2^112: the lower ones, and the higher ones. They are finite.
@@ -217,6 +216,9 @@ pub(super) use lanes::F32x4;
 /// 1.5 · 2^23: a small number added to it is rounded to a whole one, ties to even, which then stands in the sum's low bits.
 const WHOLE: f32 = 12_582_912.0;
 
+/// As [`WHOLE`], but what then stands in the low bits is the exponent of a float32: 127 more than the small number.
+pub(super) const EXPONENT: f32 = WHOLE + 127.0;
+
 /// Where a float16's bits stand after a shift that repeated its sign: the sign, and what is no repetition of it.
 const HALF_BITS: u32 = 0x8fff_e000;
 
@@ -225,6 +227,12 @@ impl F32x4 {
     #[inline(always)]
     pub(super) fn nearest(self) -> Self {
         self.add(Self::splat(WHOLE)).sub(Self::splat(WHOLE))
+    }
+
+    /// 2 to the power of whole numbers from -126 to 127.
+    #[inline(always)]
+    pub(super) fn power_of_two(self) -> Self {
+        self.add(Self::splat(EXPONENT)).power()
     }
 
     /// All lanes added up.
