@@ -11,10 +11,11 @@ use crate::sys::{call_async, global, navigator, number, words};
 /// Workers see the memory of the job's worker, this in it.
 static MEMBER: OnceLock<Member> = OnceLock::new();
 
-/// The CPU's executor with the threads that a job's features ask for.
+/// The CPU's executor with the threads and kernels that a job's features ask for.
 pub(crate) async fn cpu(features: &[String]) -> Result<Cpu, Failure> {
     let cores = number(&navigator(), "hardwareConcurrency") as u32;
-    Ok(Cpu::with_crew(Kernels::Simd, crew(Feature::threads(features, cores)).await?))
+    let crew = crew(Feature::threads(features, cores)).await?;
+    Ok(Cpu::with_crew(Kernels::Simd, crew).with_relaxed_dot(Feature::relaxed_dot(features)))
 }
 
 /// So many threads, each of which has said that it is ready.

@@ -73,7 +73,7 @@ fn switched_on(feature: &Feature, case: &Case<'_>) -> bool {
     let kernels = || facts.into_iter().flat_map(|facts| facts.kernels.keys());
     match feature {
         Feature::Threads(number) => *number == Some(1) || threads() > 1,
-        Feature::Dp4a | Feature::Offload | Feature::ShaderF16 | Feature::Subgroups => {
+        Feature::Dp4a | Feature::Offload | Feature::RelaxedDot | Feature::ShaderF16 | Feature::Subgroups => {
             let variant = format!("+{feature}");
             kernels().any(|kernel| kernel.ends_with(&variant))
         }

@@ -210,7 +210,7 @@ async fn cell_job(
     }
 }
 
-/// The CPU's executor with the threads that a job's features ask for.
+/// The CPU's executor with the threads and kernels that a job's features ask for.
 fn cpu(features: &[String]) -> std::result::Result<Cpu, Failed> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
     let crew = Crew::spawned(Feature::threads(features, cores) as usize).map_err(|error| Failed {
@@ -218,7 +218,7 @@ fn cpu(features: &[String]) -> std::result::Result<Cpu, Failed> {
         stage: "threads".into(),
         text: error.to_string(),
     })?;
-    Ok(Cpu::with_crew(Kernels::Simd, crew))
+    Ok(Cpu::with_crew(Kernels::Simd, crew).with_relaxed_dot(Feature::relaxed_dot(features)))
 }
 
 /// A device that has answered the job's challenge; what that says is put with the facts.

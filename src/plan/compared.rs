@@ -130,7 +130,9 @@ pub fn with_opposites(features: &[String]) -> Vec<String> {
 pub fn precisions_of(features: &[String]) -> Vec<Precision> {
     let half = Feature::all(features).any(|feature| feature == Feature::ShaderF16);
     let bytes = Feature::all(features).any(|feature| feature == Feature::Dp4a);
-    let more = [half.then_some(Precision::Fp16), bytes.then_some(Precision::Int8)];
+    let four = Feature::relaxed_dot(features);
+    let more =
+        [half.then_some(Precision::Fp16), bytes.then_some(Precision::Int8), four.then_some(Precision::Int4)];
     [Precision::Fp32].into_iter().chain(more.into_iter().flatten()).collect()
 }
 

@@ -95,6 +95,12 @@ pub(super) fn features_of(
             Ok(Feature::Dp4a) if matches!(precision, Some(Precision::Fp32 | Precision::Fp16)) => {
                 (Status::NotApplicable, "dp4a is for quantised weights".to_owned())
             }
+            Ok(Feature::RelaxedDot)
+                if precision
+                    .is_some_and(|precision| !matches!(precision, Precision::Int4 | Precision::Mixed)) =>
+            {
+                (Status::NotApplicable, "relaxed-dot is for weights of 4 bits".to_owned())
+            }
             Ok(Feature::Offload) if precision.is_none() => {
                 (Status::NotApplicable, "offload is for models".to_owned())
             }

@@ -122,7 +122,7 @@ fn features_make_their_own_profile_and_are_not_built_yet() {
     matrix.axes.browsers = vec!["chromium".to_owned()];
     let plan = plan(&matrix, &overrides, &found(&["chromium"])).unwrap_or_else(|error| panic!("{error}"));
     assert!(plan.cells.iter().all(|planned| planned.cell.profile == "compute-shaders-kv-int8"));
-    insta::assert_snapshot!(summary(&plan), @r#"3 chromium not_implemented: the harness has no feature "compute-shaders" yet: it has threads, threads-N, webnn-host-OP, dp4a, offload, shader-f16, subgroups, lanes-32 … lanes-256, tile-4x4 … tile-128x2, kv-fp16 … kv-int2, weights-SCHEME, relaxed-simd, simd128, shaders-ahead, shaders-lazy, parallel-load"#);
+    insta::assert_snapshot!(summary(&plan), @r#"3 chromium not_implemented: the harness has no feature "compute-shaders" yet: it has threads, threads-N, webnn-host-OP, dp4a, offload, shader-f16, subgroups, lanes-32 … lanes-256, tile-4x4 … tile-128x2, kv-fp16 … kv-int2, weights-SCHEME, relaxed-simd, relaxed-dot, simd128, shaders-ahead, shaders-lazy, parallel-load"#);
 }
 
 #[test]

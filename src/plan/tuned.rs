@@ -35,7 +35,7 @@ impl Tuned {
         let threads = [2, 4, 8, 16].into_iter().filter(|threads| *threads <= self.cores.min(MOST_THREADS));
         let features = threads
             .map(|threads| Feature::Threads(Some(threads)))
-            .chain([Feature::Subgroups, Feature::ShaderF16])
+            .chain([Feature::RelaxedDot, Feature::Subgroups, Feature::ShaderF16])
             .chain(Feature::LANES.map(Feature::Lanes))
             .chain(Feature::TILES.map(Feature::Tile));
         features.map(|feature| feature.to_string()).collect()
@@ -158,7 +158,7 @@ mod tests {
             asked(&[]).choices().iter().map(|choice| kind(choice).to_owned()).collect();
         assert_eq!(
             kinds.into_iter().collect::<Vec<_>>(),
-            ["lanes", "shader-f16", "subgroups", "threads", "tile"]
+            ["lanes", "relaxed", "shader-f16", "subgroups", "threads", "tile"]
         );
     }
 

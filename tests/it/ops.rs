@@ -184,6 +184,16 @@ async fn threads_in_webkitgtk() {
     all_right("webkitgtk", Backend::Wasm, &["threads-2"]).await;
 }
 
+#[tokio::test]
+async fn relaxed_dot_in_chromium() {
+    all_right("chromium", Backend::Wasm, &["relaxed-dot"]).await;
+}
+
+#[tokio::test]
+async fn relaxed_dot_in_firefox() {
+    all_right("firefox", Backend::Wasm, &["relaxed-dot"]).await;
+}
+
 /// Where a browser's language has no dot products of bytes, it is refused in so many words.
 #[tokio::test]
 async fn bytes_in_chromium() {

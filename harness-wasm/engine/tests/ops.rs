@@ -37,7 +37,13 @@ fn run_these<B: Backend>(mut backend: B, cases: Vec<Case>) -> B {
 
 #[test]
 fn simd_agrees_with_the_oracle() {
-    run_all(Cpu::new(Kernels::Simd));
+    assert!(run_all(Cpu::new(Kernels::Simd)).kernels().is_empty());
+}
+
+#[test]
+fn dot_products_of_bytes_agree_with_the_oracle() {
+    let backend = run_all(Cpu::new(Kernels::Simd).with_relaxed_dot(true));
+    assert_eq!(backend.kernels().keys().collect::<Vec<_>>(), ["qgemv+relaxed-dot"]);
 }
 
 #[test]

@@ -38,6 +38,9 @@ pub enum Feature {
     /// `relaxed-simd`: the harness build with relaxed SIMD, and no other. It is what a page takes where the browser validates
     /// it, so that it shows beside `simd128` only.
     RelaxedSimd,
+    /// `relaxed-dot`: kernels of the CPU multiply weights of 4 bits by activations as bytes, sixteen at a time, by an
+    /// instruction of relaxed SIMD: faster where processors have one for it, slower elsewhere.
+    RelaxedDot,
     /// `simd128`: the harness build without relaxed SIMD, in place of the best that the browser validates.
     Simd128,
     /// `shaders-ahead`: all pipelines of a graph are asked for at once, before its weights go to the device.
@@ -64,6 +67,7 @@ impl Feature {
         "kv-fp16 … kv-int2",
         "weights-SCHEME",
         "relaxed-simd",
+        "relaxed-dot",
         "simd128",
         "shaders-ahead",
         "shaders-lazy",
@@ -113,7 +117,7 @@ impl Feature {
     /// The backends that it means something to.
     pub const fn backends(&self) -> &'static [Backend] {
         match self {
-            Self::Threads(_) => &[Backend::Wasm, Backend::NativeCpu],
+            Self::Threads(_) | Self::RelaxedDot => &[Backend::Wasm, Backend::NativeCpu],
             // WebNN has no ops on bits.
             Self::Caches(_) => &[Backend::Wasm, Backend::WebGpu, Backend::NativeCpu, Backend::NativeGpu],
             Self::WebNnHost(_) => &[Backend::WebNn],
@@ -164,10 +168,15 @@ impl Feature {
     /// Whether they ask for a build with relaxed SIMD, or for one without; none leaves the choice to the page.
     pub fn relaxed(names: &[String]) -> Option<bool> {
         Self::all(names).find_map(|feature| match feature {
-            Self::RelaxedSimd => Some(true),
+            Self::RelaxedSimd | Self::RelaxedDot => Some(true),
             Self::Simd128 => Some(false),
             _ => None,
         })
+    }
+
+    /// Whether they ask for dot products of bytes on the CPU.
+    pub fn relaxed_dot(names: &[String]) -> bool {
+        Self::all(names).any(|feature| feature == Self::RelaxedDot)
     }
 
     /// The harness build that features need; none leaves the choice to the page.
@@ -191,6 +200,7 @@ impl fmt::Display for Feature {
             Self::Weights(scheme) => write!(f, "weights-{scheme}"),
             Self::Caches(name) => f.write_str(name),
             Self::RelaxedSimd => f.write_str("relaxed-simd"),
+            Self::RelaxedDot => f.write_str("relaxed-dot"),
             Self::Simd128 => f.write_str("simd128"),
             Self::ShadersAhead => f.write_str("shaders-ahead"),
             Self::ShadersLazy => f.write_str("shaders-lazy"),
@@ -223,6 +233,7 @@ impl FromStr for Feature {
             "shader-f16" => return Ok(Self::ShaderF16),
             "subgroups" => return Ok(Self::Subgroups),
             "relaxed-simd" => return Ok(Self::RelaxedSimd),
+            "relaxed-dot" => return Ok(Self::RelaxedDot),
             "simd128" => return Ok(Self::Simd128),
             "shaders-ahead" => return Ok(Self::ShadersAhead),
             "shaders-lazy" => return Ok(Self::ShadersLazy),
@@ -268,6 +279,7 @@ mod tests {
             "kv-int4",
             "lanes-128",
             "tile-16x8",
+            "relaxed-dot",
             "simd128",
             "shaders-lazy",
         ] {
@@ -313,5 +325,6 @@ mod tests {
         assert_eq!(Feature::variant(&names(&["webnn-host-x"])), None);
         assert_eq!(Feature::relaxed(&names(&["threads", "simd128"])), Some(false));
         assert_eq!(Feature::relaxed(&names(&["threads"])), None);
+        assert_eq!(Feature::relaxed(&names(&["relaxed-dot"])), Some(true));
     }
 }

@@ -73,7 +73,7 @@ pub(in crate::cli) struct FeaturesArgs {
     /// Backends [default: wasm webgpu webnn; on the host native-cpu native-gpu]
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_BACKENDS", value_name = "BACKEND")]
     pub(in crate::cli) backends: Option<Vec<Backend>>,
-    /// Precisions: fp32 fp16 int8 int4 int3 int2 mixed [default: fp32, fp16 for shader-f16 and int8 for dp4a; of a stored run, all]
+    /// Precisions: fp32 fp16 int8 int4 int3 int2 mixed [default: fp32, fp16 for shader-f16, int8 for dp4a and int4 for relaxed-dot; of a stored run, all]
     #[arg(long, num_args = 1.., value_delimiter = ',', env = "WEBMATRIX_PRECISIONS", value_name = "PRECISION")]
     pub(in crate::cli) precisions: Option<Vec<Precision>>,
     #[command(flatten)]

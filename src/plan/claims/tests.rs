@@ -96,7 +96,7 @@ fn what_is_wrong_is_named_with_the_claim() {
     claims c.toml: claim c: bound.at_most: write a number, not NaN
     claims c.toml: claim c: cells.models: unknown model "bird": use one of bert, t5, llama, qwen2, qwen3, clip, vit, clap, whisper, wav2vec2, llava, llava_next, xclip, detr
     claims c.toml: claim c: cells.takes: no class takes "smell": use text, image, audio or video
-    claims c.toml: claim c: cells.feature: the harness has no feature "magic" yet: it has threads, threads-N, webnn-host-OP, dp4a, offload, shader-f16, subgroups, lanes-32 … lanes-256, tile-4x4 … tile-128x2, kv-fp16 … kv-int2, weights-SCHEME, relaxed-simd, simd128, shaders-ahead, shaders-lazy, parallel-load
+    claims c.toml: claim c: cells.feature: the harness has no feature "magic" yet: it has threads, threads-N, webnn-host-OP, dp4a, offload, shader-f16, subgroups, lanes-32 … lanes-256, tile-4x4 … tile-128x2, kv-fp16 … kv-int2, weights-SCHEME, relaxed-simd, relaxed-dot, simd128, shaders-ahead, shaders-lazy, parallel-load
     claims c.toml: claim c: against: name one axis that differs: precision, backend, browsers or feature
     claims c.toml: claim c: against.precision: the cells must be of another: write it in cells
     claims c.toml: claim c: bound.at_most: a ratio is above 0, not 0

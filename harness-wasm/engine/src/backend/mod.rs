@@ -86,7 +86,7 @@ pub trait Backend {
     fn held(&self) -> Held;
 
     /// Dispatches since the backend was made, by the kernel's name and, behind a plus, what its variant uses beyond core
-    /// WebGPU; none where kernels are not ours.
+    /// WebGPU; on the CPU those of variants that were asked for; none where kernels are not ours.
     fn kernels(&self) -> &BTreeMap<String, u64> {
         const NONE: &BTreeMap<String, u64> = &BTreeMap::new();
         NONE

@@ -63,6 +63,22 @@ mod lanes {
         pub(in super::super) fn dot(self, other: Self) -> I32x4 {
             I32x4(i32x4_dot_i16x8(self.0, other.0))
         }
+
+        /// As sixteen bytes of at most 127: their products with others that have a sign, four to a lane, added to `sum`.
+        /// Which lane is the engine's to choose.
+        #[inline(always)]
+        pub(in super::super) fn dot_bytes(self, other: &[i8; 16], sum: I32x4) -> I32x4 {
+            // SAFETY: as above.
+            let other = unsafe { v128_load(other.as_ptr().cast()) };
+            #[cfg(target_feature = "relaxed-simd")]
+            return I32x4(i32x4_relaxed_dot_i8x16_i7x16_add(other, self.0, sum.0));
+            #[cfg(not(target_feature = "relaxed-simd"))]
+            {
+                let halves = [i16x8_extmul_low_i8x16(other, self.0), i16x8_extmul_high_i8x16(other, self.0)];
+                let [low, high] = halves.map(|products| I32x4(i32x4_extadd_pairwise_i16x8(products)));
+                sum.add(low).add(high)
+            }
+        }
     }
 
     impl I32x4 {
@@ -75,6 +91,11 @@ mod lanes {
         #[inline(always)]
         pub(in super::super) fn add(self, other: Self) -> Self {
             Self(i32x4_add(self.0, other.0))
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn shl(self, by: u32) -> Self {
+            Self(i32x4_shl(self.0, by))
         }
 
         #[inline(always)]
@@ -145,6 +166,16 @@ mod lanes {
             let product = |i: usize| i32::from(self.0[i] as i16) * i32::from(other.0[i] as i16);
             I32x4(std::array::from_fn(|i| product(2 * i).wrapping_add(product(2 * i + 1))))
         }
+
+        /// As sixteen bytes of at most 127: their products with others that have a sign, four to a lane, added to `sum`.
+        #[inline(always)]
+        pub(in super::super) fn dot_bytes(self, other: &[i8; 16], sum: I32x4) -> I32x4 {
+            let byte = |i: usize| i32::from(self.0[i / 2] >> (8 * (i % 2)) & 0xff);
+            I32x4(std::array::from_fn(|lane| {
+                let products = (4 * lane..4 * lane + 4).map(|i| byte(i) * i32::from(other[i]));
+                products.fold(sum.0[lane], i32::wrapping_add)
+            }))
+        }
     }
 
     impl I32x4 {
@@ -161,6 +192,11 @@ mod lanes {
         #[inline(always)]
         pub(in super::super) fn add(self, other: Self) -> Self {
             Self(std::array::from_fn(|i| self.0[i].wrapping_add(other.0[i])))
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn shl(self, by: u32) -> Self {
+            Self(self.0.map(|x| x << by))
         }
 
         #[inline(always)]

@@ -17,7 +17,7 @@ mod simd;
 mod slot;
 mod stft;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -51,6 +51,10 @@ pub struct Cpu {
     packed: HashMap<String, Rc<gemm::Packed>>,
     states: HashMap<String, Arc<Tensor>>,
     tally: Tally,
+    /// Whether products are taken by relaxed SIMD's dot product of bytes, where there is one.
+    relaxed_dot: bool,
+    /// Kernels that made use of that, and how often.
+    variants: BTreeMap<String, u64>,
     /// Results alive at once, in the program that has most of them.
     activations: u64,
 }
@@ -77,8 +81,18 @@ impl Cpu {
             packed: HashMap::new(),
             states: HashMap::new(),
             tally: Tally::new(),
+            relaxed_dot: false,
+            variants: BTreeMap::new(),
             activations: 0,
         }
+    }
+
+    /// Multiplies weights of 4 bits by few rows by relaxed SIMD's dot product of bytes: faster where processors have one,
+    /// slower elsewhere. Builds without relaxed SIMD stay as they are.
+    #[must_use]
+    pub fn with_relaxed_dot(mut self, wanted: bool) -> Self {
+        self.relaxed_dot = wanted;
+        self
     }
 
     /// Loads a graph's weights: packed for `gemm` where only that reads them, as they are elsewhere.
@@ -155,7 +169,13 @@ impl Cpu {
                 gemm::run(&self.crew, inputs[0], &gemm::Packed::new(inputs[1]), bias, op.activation)
             }
             (Kernels::Simd, Op::Qgather(packing)) => qgather::run(*packing, &inputs),
-            (Kernels::Simd, Op::Qgemm(op)) => qgemm::run(&self.crew, *op, &inputs),
+            (Kernels::Simd, Op::Qgemm(op)) => {
+                let bytes = self.relaxed_dot && qgemm::has_bytes(*op, inputs[0]);
+                if bytes {
+                    *self.variants.entry("qgemv+relaxed-dot".to_owned()).or_default() += 1;
+                }
+                qgemm::run(&self.crew, *op, &inputs, bytes)
+            }
             (Kernels::Simd, Op::Quantize(op)) => quantize::run(*op, inputs[0]),
             (Kernels::Simd, Op::Stft(op)) => stft::run(*op, &inputs),
             (Kernels::Simd, op) => op.eval(&inputs),
@@ -237,6 +257,10 @@ impl Backend for Cpu {
 
     fn dispatches(&self) -> u64 {
         0
+    }
+
+    fn kernels(&self) -> &BTreeMap<String, u64> {
+        &self.variants
     }
 
     fn held(&self) -> Held {
