@@ -54,7 +54,12 @@ fn one(text: &mut String, view: &RunView) -> std::fmt::Result {
         times::table(text, &view.cells)?;
         claims::claims(text, &view.claims)?;
     }
-    writeln!(text, "{}", LEGEND.replace("KEPT", &KEPT.to_string()))
+    writeln!(text, "{}", legend())
+}
+
+/// What words and signs in tables mean.
+fn legend() -> String {
+    LEGEND.replace("KEPT", &KEPT.to_string())
 }
 
 const LEGEND: &str = "\
@@ -225,7 +230,7 @@ fn summary_of(text: &mut String, view: &RunView) -> std::fmt::Result {
     if let Some(matrix) = &view.ops {
         ops::matrix(text, matrix)?;
     }
-    writeln!(text, "{}", LEGEND.replace("KEPT", &KEPT.to_string()))
+    writeln!(text, "{}", legend())
 }
 
 /// A run in a sentence.

@@ -119,8 +119,6 @@ pub(super) struct RowBlocks {
     heights: Vec<usize>,
     rows: usize,
     k: usize,
-    /// Of a block, but for the last.
-    depth: usize,
 }
 
 impl RowBlocks {
@@ -134,8 +132,6 @@ impl RowBlocks {
     /// Takes other rows in place of those it has.
     pub(super) fn set(&mut self, a: &[f32], k: usize) {
         (self.rows, self.k) = (a.len().checked_div(k).unwrap_or(0), k);
-        // A single row reads every weight once: nothing is gained by blocks, and long runs are read fastest.
-        self.depth = if self.rows == 1 { k } else { KC };
         self.heights.clear();
         let mut left = self.rows;
         while left > 0 {
@@ -151,8 +147,8 @@ impl RowBlocks {
         self.numbers.clear();
         self.numbers.resize(self.rows * k, 0.0);
         let mut to = &mut self.numbers[..];
-        for start in (0..k).step_by(self.depth.max(1)) {
-            let steps = start..(start + self.depth).min(k);
+        for start in (0..k).step_by(KC) {
+            let steps = start..(start + KC).min(k);
             let mut rows = a.chunks_exact(k);
             for &height in &self.heights {
                 let (block, others) = to.split_at_mut(height * steps.len());
@@ -177,8 +173,8 @@ impl RowBlocks {
             return single(&self.numbers, &panels, out);
         }
         let mut numbers = &self.numbers[..];
-        for start in (0..self.k).step_by(self.depth.max(1)) {
-            let depth = self.depth.min(self.k - start);
+        for start in (0..self.k).step_by(KC) {
+            let depth = KC.min(self.k - start);
             let (a, others) = numbers.split_at(self.rows * depth);
             numbers = others;
             for (at, panel) in panels().enumerate() {
