@@ -325,7 +325,9 @@ def llava(seeds: Seeds, config: dict, images: int = 1, steps: int = 12) -> Case:
     config = LlavaConfig(**config)
     model = randomise(LlavaForConditionalGeneration(config), next(seeds))
     vision = config.vision_config
-    patches = (vision.image_size // vision.patch_size) ** 2 + (config.vision_feature_select_strategy == "full")
+    # CLIP's class token comes before the patches, and `default` leaves out whatever comes first.
+    patches = (vision.image_size // vision.patch_size) ** 2 + (vision.model_type == "clip_vision_model")
+    patches -= config.vision_feature_select_strategy == "default"
     x = _prompt(seeds, config, [patches] * images)
     pixels = noise(next(seeds), (images, 3, vision.image_size, vision.image_size))
     inputs = dict(input_ids=x, attention_mask=torch.ones_like(x), pixel_values=pixels)

@@ -16,6 +16,8 @@ from transformers import (
     DetrImageProcessorPil,
     LlavaNextImageProcessor,
     LlavaNextImageProcessorPil,
+    SiglipImageProcessor,
+    SiglipImageProcessorPil,
     VideoMAEImageProcessor,
     VideoMAEImageProcessorPil,
     ViTImageProcessor,
@@ -108,6 +110,7 @@ FRONTENDS: dict[str, Callable[[str], tuple]] = {
         image_mean=[0.485, 0.456, 0.406],
         image_std=[0.229, 0.224, 0.225],
     ),
+    "siglip": lambda name: images(name, SiglipImageProcessor, SiglipImageProcessorPil, [(37, 53), (15, 9)], **SQUARE),
     "detr": lambda name: images(
         name,
         DetrImageProcessor,

@@ -153,6 +153,12 @@ def _older_rope(config: dict) -> None:
     config["rope_scaling"]["rope_type"] = config["rope_scaling"].pop("type")
 
 
+def _original_beside(config: dict) -> None:
+    """The original length beside `rope_scaling` instead of in it, as Phi-3 began it."""
+    _old_rope(config)
+    config["original_max_position_embeddings"] = config["rope_scaling"].pop("original_max_position_embeddings")
+
+
 variant(
     "llama-mha-linear",
     "as many key heads as heads; rope linear, in the old spelling of the config (`rope_scaling` with "
@@ -227,6 +233,47 @@ variant(
     tokens=9,
     steps=6,
     same_without_cache=True,
+)
+variant(
+    "llama-longrope",
+    "rope longrope, whose sequences outgrow the original length with the second token made: short factors, then long "
+    "ones; old spelling, with `original_max_position_embeddings` beside it, which also says the attention factor",
+    classes.llama,
+    llm(
+        32,
+        48,
+        4,
+        2,
+        rope_parameters=rope(
+            "longrope",
+            original_max_position_embeddings=15,
+            short_factor=[1.0, 1.25, 1.5, 2.5],
+            long_factor=[1.5, 2.0, 4.0, 9.0],
+        ),
+    ),
+    Storage(edit_config=lambda config: _original_beside(config)),
+    tokens=14,
+    steps=6,
+)
+variant(
+    "llama-longrope-long",
+    "rope longrope with a prompt beyond the original length: long factors from the start; an attention_factor",
+    classes.llama,
+    llm(
+        36,
+        40,
+        3,
+        1,
+        rope_parameters=rope(
+            "longrope",
+            original_max_position_embeddings=8,
+            attention_factor=1.2,
+            short_factor=[1.0] * 6,
+            long_factor=[1.0, 1.5, 2.0, 3.0, 5.0, 8.0],
+        ),
+    ),
+    tokens=12,
+    steps=6,
 )
 variant(
     "llama-sharded-bf16",
@@ -704,7 +751,7 @@ def llava(text: dict, vision: dict, **more) -> dict:
     special = dict(bos_token_id=1, eos_token_id=2, pad_token_id=0, model_type="llama")
     return dict(
         text_config=special | text,
-        vision_config=vision | dict(model_type="clip_vision_model"),
+        vision_config=dict(model_type="clip_vision_model") | vision,
         image_token_index=VOCAB - 1,
         **(dict(vision_feature_layer=-2, vision_feature_select_strategy="default") | more),
     )
@@ -713,6 +760,7 @@ def llava(text: dict, vision: dict, **more) -> dict:
 LLAVA_HUB = Storage(hub=True, rename=renamer((r"^vision_tower\.", "vision_tower.vision_model.")))
 LLAVA_TEXT = llm(32, 48, 4, 2, max_position_embeddings=128)
 LLAVA_VISION = vision(24, 36, 2, 2, 12, 4)
+SIGLIP = vision(24, 36, 2, 2, 20, 6, model_type="siglip_vision_model", vision_use_head=False)
 # What LLaVA-NeXT is most often built on: LLaMA with a window.
 MISTRAL = dict(LLAVA_TEXT, model_type="mistral", sliding_window=20)
 variant(
@@ -770,6 +818,29 @@ variant(
     images=2,
     steps=6,
 )
+variant(
+    "llava-siglip",
+    "SigLIP as vision tower (no class token, patches with a bias, another norm's epsilon), every patch of its last "
+    "state projected, as LLaVA-Interleave has it; Qwen2 as text model; image 20 with patches of 6; gelu_fast",
+    classes.llava,
+    llava(
+        llm(32, 48, 4, 2, max_position_embeddings=128, model_type="qwen2", tie_word_embeddings=True),
+        SIGLIP,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        projector_hidden_act="gelu_fast",
+    ),
+    LLAVA_HUB,
+    images=2,
+    steps=6,
+)
+variant(
+    "llava-siglip-default",
+    "SigLIP with the strategy default, which leaves out its first patch; with an epsilon and an activation of its own",
+    classes.llava,
+    llava(LLAVA_TEXT, SIGLIP | dict(layer_norm_eps=0.01, hidden_act="gelu")),
+    steps=6,
+)
 PINPOINTS = [[12, 24], [24, 12], [24, 24], [36, 12], [12, 36]]
 variant(
     "llava_next-wide",
@@ -811,6 +882,20 @@ variant(
         multimodal_projector_bias=False,
     ),
     sizes=[[61, 37], [13, 50]],
+    steps=6,
+)
+variant(
+    "llava_next-siglip",
+    "SigLIP as vision tower, with the strategy full; an image of two tiles, one line of its features unused",
+    classes.llava_next,
+    llava(
+        LLAVA_TEXT,
+        vision(24, 36, 2, 2, 12, 3, model_type="siglip_vision_model", vision_use_head=False),
+        image_grid_pinpoints=PINPOINTS,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+    ),
+    sizes=[[14, 27]],
     steps=6,
 )
 

@@ -155,7 +155,7 @@ enum Batch {
     Padded(Option<[usize; 2]>),
 }
 
-/// The processors of CLIP, LLaVA and ViT, and DETR's.
+/// The processors of CLIP, SigLIP, LLaVA and ViT, and DETR's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageProcessor {
     steps: Steps,
@@ -176,6 +176,15 @@ impl ImageProcessor {
             "size": {"height": 224, "width": 224}, "image_mean": 0.5, "image_std": 0.5,
         });
         Self::stacked(&config.clone().with_defaults(defaults), true)
+    }
+
+    /// `SigLIP`'s, which is that of LLaVAs with its vision tower.
+    pub(super) fn siglip(config: &Config) -> Result<Self> {
+        let defaults = json!({
+            "do_resize": true, "do_rescale": true, "do_normalize": true, "resample": 3,
+            "size": {"height": 224, "width": 224}, "image_mean": 0.5, "image_std": 0.5,
+        });
+        Self::stacked(&config.clone().with_defaults(defaults), false)
     }
 
     fn stacked(config: &Config, square: bool) -> Result<Self> {

@@ -26,7 +26,7 @@ use crate::models::config::Config;
 /// What a `preprocessor_config.json` stands for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Preprocessor {
-    /// Pictures: CLIP, LLaVA, ViT and DETR.
+    /// Pictures: CLIP, SigLIP, LLaVA, ViT and DETR.
     Images(ImageProcessor),
     /// Pictures in tiles: LLaVA-NeXT.
     Tiles(TileProcessor),
@@ -48,6 +48,7 @@ impl Preprocessor {
         Ok(match class {
             "CLIP" | "Llava" => Self::Images(ImageProcessor::clip(config)?),
             "ViT" => Self::Images(ImageProcessor::vit(config)?),
+            "Siglip" => Self::Images(ImageProcessor::siglip(config)?),
             "Detr" => Self::Images(ImageProcessor::detr(config)?),
             "LlavaNext" => Self::Tiles(TileProcessor::read(config)?),
             "VideoMAE" => Self::Videos(VideoProcessor::read(config)?),

@@ -1,4 +1,4 @@
-//! CLIP's text and vision towers, for CLIP itself, X-CLIP and the LLaVAs.
+//! CLIP's text and vision towers, for CLIP itself, X-CLIP and the LLaVAs; and SigLIP's vision tower, which is made alike.
 
 use serde_json::json;
 
@@ -169,15 +169,23 @@ impl TextTower {
     }
 }
 
-/// The vision tower: square patches behind a class token.
+/// What a vision tower makes of patches before its blocks see them.
+#[derive(Debug)]
+enum Front {
+    /// CLIP: a class token goes first, and all are normalised. The norm's name is misspelt there.
+    Class { norm: &'static str },
+    /// SigLIP (Zhai et al. 2023): patches have a bias, and nothing else is done.
+    Patches,
+}
+
+/// The vision tower: square patches, behind a class token where it has one.
 #[derive(Debug)]
 pub(super) struct VisionTower {
     pub(super) stack: Stack,
     pub(super) image: usize,
     patch: usize,
     channels: usize,
-    /// The norm in front of the blocks, whose name in CLIP is misspelt.
-    first_norm: &'static str,
+    front: Front,
 }
 
 impl VisionTower {
@@ -189,8 +197,20 @@ impl VisionTower {
         }))
     }
 
-    /// Reads a `vision_config`.
+    /// Reads a `vision_config` of CLIP's kind.
     pub(super) fn new(config: &Config, first_norm: &'static str) -> Result<Self> {
+        Self::read(config, Front::Class { norm: first_norm })
+    }
+
+    /// Reads a `vision_config` of SigLIP's kind.
+    pub(super) fn siglip(config: Config) -> Result<Self> {
+        let own = config.with_defaults(json!({
+            "patch_size": 16, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6,
+        }));
+        Self::read(&Self::defaults(own), Front::Patches)
+    }
+
+    fn read(config: &Config, front: Front) -> Result<Self> {
         let (image, patch) = (config.size("image_size")?, config.size("patch_size")?);
         if patch > image {
             return Err(Error::config("patch_size", patch, format!("exceeds image_size {image}")));
@@ -199,7 +219,7 @@ impl VisionTower {
             return Err(Error::config("patch_size", patch, format!("cuts image_size {image} too finely")));
         }
         let channels = config.size_or("num_channels", 3)?;
-        Ok(Self { stack: Stack::new(config, "")?, image, patch, channels, first_norm })
+        Ok(Self { stack: Stack::new(config, "")?, image, patch, channels, front })
     }
 
     /// Patches along one side of an image.
@@ -207,33 +227,48 @@ impl VisionTower {
         self.image / self.patch
     }
 
+    /// What an image becomes: its patches, and a class token where there is one.
+    pub(super) fn tokens(&self) -> usize {
+        self.side().pow(2) + usize::from(self.has_class())
+    }
+
+    fn has_class(&self) -> bool {
+        matches!(self.front, Front::Class { .. })
+    }
+
     /// The shape of one image.
     pub(super) fn pixels(&self) -> [usize; 3] {
         [self.channels, self.image, self.image]
     }
 
-    /// `[images, channels, height, width]` pixels to what enters the first block, `[images, 1 + patches, width]`.
+    /// `[images, channels, height, width]` pixels to what enters the first block, `[images, tokens, width]`.
     pub(super) fn embed(&self, b: &mut GraphBuilder<'_>, at: &Names, pixels: ValueId) -> Result<ValueId> {
         let (images, width) = (b.shape(pixels)[0], self.stack.width);
         let patches = self.side() * self.side();
-        b.scope(at.part("embeddings").today());
-        let filter = weight(
-            b,
-            &at.part("embeddings.patch_embedding"),
-            &[".weight"],
-            &[width, self.channels, self.patch, self.patch],
-        )?;
+        let at_embeddings = at.part("embeddings");
+        b.scope(at_embeddings.today());
+        let patch = at_embeddings.part("patch_embedding");
+        let filter = weight(b, &patch, &[".weight"], &[width, self.channels, self.patch, self.patch])?;
+        let mut operands = vec![pixels, filter];
+        if !self.has_class() {
+            operands.push(weight(b, &patch, &[".bias"], &[width])?);
+        }
         let conv = Conv2d { strides: [self.patch; 2], ..Conv2d::default() };
-        let x = b.op(Op::Conv2d(conv), &[pixels, filter])?;
+        let x = b.op(Op::Conv2d(conv), &operands)?;
         let x = b.reshape(x, [images, width, patches])?;
-        let x = b.transpose(x, &[0, 2, 1])?;
-        let class = weight(b, &at.part("embeddings.class_embedding"), &[""], &[width])?;
-        let class = b.op(Op::Expand { shape: vec![images, 1, width] }, &[class])?;
-        let x = b.op(Op::Concat { axis: 1 }, &[class, x])?;
-        let positions =
-            weight(b, &at.part("embeddings.position_embedding"), &[".weight"], &[1 + patches, width])?;
+        let mut x = b.transpose(x, &[0, 2, 1])?;
+        if self.has_class() {
+            let class = weight(b, &at_embeddings.part("class_embedding"), &[""], &[width])?;
+            let class = b.op(Op::Expand { shape: vec![images, 1, width] }, &[class])?;
+            x = b.op(Op::Concat { axis: 1 }, &[class, x])?;
+        }
+        let rows = [self.tokens(), width];
+        let positions = weight(b, &at_embeddings.part("position_embedding"), &[".weight"], &rows)?;
         let x = b.add(x, positions)?;
-        layer_norm(b, &at.part(self.first_norm), self.stack.epsilon, x)
+        match self.front {
+            Front::Class { norm } => layer_norm(b, &at.part(norm), self.stack.epsilon, x),
+            Front::Patches => Ok(x),
+        }
     }
 
     /// What enters the first block, then what leaves each of the first `layers`.

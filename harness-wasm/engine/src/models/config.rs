@@ -128,6 +128,14 @@ impl Config {
         self.get(field).map_or(Ok(default), |value| as_number(field, value))
     }
 
+    /// A list of finite numbers.
+    pub(crate) fn numbers(&self, field: &str) -> Result<Vec<f64>> {
+        match self.required(field)? {
+            Value::Array(numbers) => numbers.iter().map(|number| as_number(field, number)).collect(),
+            other => Err(Error::config(field, other, "must be a list of numbers")),
+        }
+    }
+
     /// Token ids: none, one or a list. Negative ones, which stand for none, are left out.
     pub(crate) fn token_ids(&self, field: &str) -> Result<Vec<i32>> {
         let id = |value: &Value| {
@@ -229,7 +237,10 @@ impl Config {
     pub(crate) fn activation_named(field: &str, name: &str) -> Result<Unary> {
         match name {
             "gelu" | "gelu_python" => Ok(Unary::Gelu),
-            "gelu_new" | "gelu_pytorch_tanh" | "gelu_accurate" => Ok(Unary::GeluTanh),
+            // One formula, whose constants differ in their tenth digit.
+            "gelu_new" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_accurate" | "gelu_fast" => {
+                Ok(Unary::GeluTanh)
+            }
             "quick_gelu" => Ok(Unary::QuickGelu),
             "relu" => Ok(Unary::Relu),
             "sigmoid" => Ok(Unary::Sigmoid),

@@ -1,5 +1,5 @@
-//! LLaVA (Liu et al. 2023): `LlavaForConditionalGeneration`. What CLIP's vision tower makes of an image, projected, takes
-//! the place of the image tokens of a text model.
+//! LLaVA (Liu et al. 2023): `LlavaForConditionalGeneration`. What a vision tower, CLIP's or SigLIP's, makes of an image,
+//! projected, takes the place of the image tokens of a text model.
 
 use serde_json::json;
 
@@ -22,8 +22,8 @@ pub(super) struct Llava {
     projector: [Linear; 2],
     /// Which of the vision tower's hidden states are projected, side by side; 0 is what enters its first block.
     states: Vec<usize>,
-    /// Whether the class token is kept.
-    pub(super) class_token: bool,
+    /// Whether all of an image's tokens are projected: else not the first one, which is CLIP's class token.
+    all_tokens: bool,
     pub(super) image_token: i32,
 }
 
@@ -41,7 +41,7 @@ impl Llava {
         let text = text(config)?.tied(tied);
         let vision = vision(config)?;
         let states = states(config, vision.stack.layers)?;
-        let class_token = match config.text_or("vision_feature_select_strategy", "default")? {
+        let all_tokens = match config.text_or("vision_feature_select_strategy", "default")? {
             "default" => false,
             "full" => true,
             other => {
@@ -49,6 +49,10 @@ impl Llava {
                 return Err(Error::config("vision_feature_select_strategy", other, reason));
             }
         };
+        if vision.tokens() == 1 && !all_tokens {
+            let reason = "leaves nothing of an image that is one patch: use full";
+            return Err(Error::config("vision_feature_select_strategy", "default", reason));
+        }
         let at = Names::any(["model.multi_modal_projector", "multi_modal_projector"].map(str::to_owned));
         let bias = config.flag_or("multimodal_projector_bias", true)?;
         let activation = config.activation("projector_hidden_act", "gelu")?;
@@ -59,7 +63,7 @@ impl Llava {
                 linear("linear_2", text.width),
             ],
             states,
-            class_token,
+            all_tokens,
             image_token: image_token(config)?,
             text,
             vision,
@@ -68,7 +72,7 @@ impl Llava {
 
     /// Projected rows of one image or tile.
     pub(super) fn rows(&self) -> usize {
-        self.vision.side().pow(2) + usize::from(self.class_token)
+        self.vision.tokens() - usize::from(!self.all_tokens)
     }
 
     /// Takes `input_ids` and an `attention_mask` that hides nothing; gives the number of tokens in all.
@@ -140,7 +144,7 @@ impl Llava {
             _ => b.op(Op::Concat { axis: 2 }, &chosen)?,
         };
         let &[images, tokens, width] = b.shape(x) else { unreachable!("embedded: rank 3") };
-        if !self.class_token {
+        if !self.all_tokens {
             x = b.slice(x, &[0, 1, 0], &[images, tokens - 1, width])?;
         }
         let x = self.projector[0].build(b, x)?;
@@ -204,8 +208,8 @@ fn text(config: &Config) -> Result<Causal> {
     }
 }
 
-/// The vision tower: CLIP's. A config that says nothing of it means ViT-L/14 for images of 336 pixels; one that says
-/// something, CLIP's own defaults for the rest.
+/// The vision tower: CLIP's or SigLIP's. A config that says nothing of it means CLIP's ViT-L/14 for images of 336 pixels;
+/// one that says something, the tower's own defaults for the rest.
 fn vision(config: &Config) -> Result<VisionTower> {
     let mut vision = config.object_or_empty("vision_config")?;
     if config.get("vision_config").is_none() {
@@ -216,9 +220,12 @@ fn vision(config: &Config) -> Result<VisionTower> {
     }
     match vision.text_or("model_type", "clip_vision_model")? {
         "clip_vision_model" => VisionTower::new(&VisionTower::defaults(vision), "pre_layrnorm"),
-        other => {
-            Err(Error::config("vision_config.model_type", other, "only clip_vision_model is implemented"))
-        }
+        "siglip_vision_model" => VisionTower::siglip(vision),
+        other => Err(Error::config(
+            "vision_config.model_type",
+            other,
+            "only clip_vision_model and siglip_vision_model are implemented",
+        )),
     }
 }
 
@@ -357,5 +364,24 @@ mod tests {
         assert_eq!((bare.rows(), bare.states.clone(), bare.image_token), (576, vec![23], 32000));
         let partial = Config::parse("config.json", br#"{"vision_config": {"image_size": 64}}"#).unwrap();
         assert_eq!(Llava::new(&partial).unwrap().rows(), 4);
+    }
+
+    /// `llava-hf/llava-interleave-qwen-0.5b-hf` projects all 27 by 27 patches; `default` would leave out the first.
+    #[test]
+    fn siglip_has_no_class_token_to_leave_out() {
+        let rows = |strategy: &str| {
+            let config = json!({
+                "vision_feature_select_strategy": strategy,
+                "vision_config": {
+                    "model_type": "siglip_vision_model", "hidden_size": 1152, "image_size": 384, "patch_size": 14,
+                    "intermediate_size": 4304, "num_hidden_layers": 26, "num_attention_heads": 16,
+                },
+            });
+            Llava::new(&Config::parse("config.json", config.to_string().as_bytes()).unwrap()).unwrap().rows()
+        };
+        assert_eq!([rows("full"), rows("default")], [729, 728]);
+        let one = br#"{"vision_config": {"model_type": "siglip_vision_model", "image_size": 16}}"#;
+        let error = Llava::new(&Config::parse("config.json", one).unwrap()).unwrap_err().to_string();
+        assert!(error.starts_with("config field vision_feature_select_strategy = "), "{error}");
     }
 }

@@ -23,9 +23,11 @@ impl LlavaNext {
     pub(super) fn new(config: &Config) -> Result<Self> {
         // Unlike LLaVA's, the text model's own flag counts for nothing.
         let inner = Llava::read(config, config.flag_or("tie_word_embeddings", false)?)?;
-        if inner.class_token {
-            let reason = "tiles have no place for a class token: only default is implemented";
-            return Err(Error::config("vision_feature_select_strategy", "full", reason));
+        if inner.rows() != inner.vision.side().pow(2) {
+            let reason =
+                "tiles take a row for each patch: default leaves CLIP's class token out, full is for SigLIP";
+            let strategy = config.text_or("vision_feature_select_strategy", "default")?;
+            return Err(Error::config("vision_feature_select_strategy", strategy, reason));
         }
         let resolutions = resolutions(config, inner.vision.image)?;
         Ok(Self { inner, resolutions })
@@ -226,7 +228,9 @@ mod tests {
             (r#"{"image_grid_pinpoints": []}"#, "image_grid_pinpoints"),
             (r#"{"image_grid_pinpoints": [336, 336]}"#, "image_grid_pinpoints"),
             (r#"{"text_config": {"model_type": "gpt2"}}"#, "text_config.model_type"),
-            (r#"{"vision_config": {"model_type": "siglip_vision_model"}}"#, "vision_config.model_type"),
+            (r#"{"vision_config": {"model_type": "pixtral"}}"#, "vision_config.model_type"),
+            // Its first patch would be left out.
+            (r#"{"vision_config": {"model_type": "siglip_vision_model"}}"#, "vision_feature_select_strategy"),
             (r#"{"image_token_index": -1}"#, "image_token_index"),
             (r#"{"projector_hidden_act": "mish"}"#, "projector_hidden_act"),
         ] {

@@ -41,6 +41,14 @@ enum Scaling {
         first: f64,
         last: f64,
     },
+    /// Each frequency is divided by its own factor: by one of `long` once the sequence exceeds `original`. Cosines and
+    /// sines are multiplied by `attention`.
+    Long {
+        short: Vec<f64>,
+        long: Vec<f64>,
+        attention: f64,
+        original: f64,
+    },
 }
 
 /// A graph's rotary tables, with where its tokens begin.
@@ -85,7 +93,15 @@ impl Rope {
             return Err(Error::config("head_dim", head, "rotary embedding needs an even width up to 65536"));
         }
         let scaling = match scaling {
-            Some(scaling) => Scaling::new(&scaling, head, theta, positions as f64)?,
+            Some(scaling) => {
+                // Phi-3 and its kin have it beside the rest; Hugging Face then takes it from there.
+                let original = config.number("original_max_position_embeddings")?;
+                let original = original.map_or_else(
+                    || scaling.number_or("original_max_position_embeddings", positions as f64),
+                    Ok,
+                )?;
+                Scaling::new(&scaling, head, theta, [original, positions as f64])?
+            }
             None => Scaling::None,
         };
         Ok(Self { rotated: head, theta, scaling })
@@ -108,15 +124,15 @@ impl Rope {
         let half = self.rotated / 2;
         let frequencies = |length: usize| (0..half).map(|i| self.frequency(i, length)).collect::<Vec<f32>>();
         // A cached key keeps the rotation of the length at which it was computed.
-        let dynamic = matches!(self.scaling, Scaling::Dynamic { .. });
+        let grows = matches!(self.scaling, Scaling::Dynamic { .. } | Scaling::Long { .. });
         let fixed = frequencies(prompt);
         let mut angles = Vec::with_capacity(positions * half);
         for p in 0..positions {
-            let grown = (dynamic && p >= prompt).then(|| frequencies(p + 1));
+            let grown = (grows && p >= prompt).then(|| frequencies(p + 1));
             angles.extend(grown.as_ref().unwrap_or(&fixed).iter().map(|w| p as f32 * w));
         }
         let magnitude = match self.scaling {
-            Scaling::Yarn { attention, .. } => attention,
+            Scaling::Yarn { attention, .. } | Scaling::Long { attention, .. } => attention,
             _ => 1.0,
         };
         let table = |f: fn(f64) -> f64| {
@@ -130,15 +146,15 @@ impl Rope {
         let width = self.rotated as f64;
         let of = |theta: f64| 1.0 / libm::pow(theta, (2 * i) as f64 / width);
         let plain = of(self.theta);
-        let scaled = match self.scaling {
+        let scaled = match &self.scaling {
             Scaling::None => plain,
             Scaling::Linear { factor } => plain / factor,
-            Scaling::Dynamic { factor, original } => {
+            &Scaling::Dynamic { factor, original } => {
                 let length = (length as f64).max(original);
                 let growth = factor * length / original - (factor - 1.0);
                 of(self.theta * libm::pow(growth, width / (width - 2.0)))
             }
-            Scaling::Llama3 { factor, low, high, original } => {
+            &Scaling::Llama3 { factor, low, high, original } => {
                 let wavelength = 2.0 * PI / plain;
                 if wavelength < original / high {
                     plain
@@ -149,9 +165,12 @@ impl Rope {
                     (1.0 - smooth) * plain / factor + smooth * plain
                 }
             }
-            Scaling::Yarn { factor, first, last, .. } => {
+            &Scaling::Yarn { factor, first, last, .. } => {
                 let divided = ((i as f64 - first) / (last - first)).clamp(0.0, 1.0);
                 plain / factor * divided + plain * (1.0 - divided)
+            }
+            Scaling::Long { short, long, original, .. } => {
+                plain / if length as f64 > *original { long[i] } else { short[i] }
             }
         };
         scaled as f32
@@ -159,33 +178,53 @@ impl Rope {
 }
 
 impl Scaling {
-    fn new(config: &Config, head: usize, theta: f64, positions: f64) -> Result<Self> {
+    /// Reads `config`, for a model that was first made for `original` positions and is now for `positions`.
+    fn new(config: &Config, head: usize, theta: f64, [original, positions]: [f64; 2]) -> Result<Self> {
         let factor = config.number_or("factor", 1.0)?;
         if factor < 1.0 {
             return Err(Error::config("factor", factor, "a rotary factor is at least 1"));
         }
-        let original = || config.number_or("original_max_position_embeddings", positions);
         Ok(match config.text_or("rope_type", config.text_or("type", "default")?)? {
             "default" => Self::None,
             "linear" => Self::Linear { factor },
-            "dynamic" => Self::Dynamic { factor, original: original()? },
+            // Whatever is said of original positions: Hugging Face counts from today's.
+            "dynamic" => Self::Dynamic { factor, original: positions },
             "llama3" => Self::Llama3 {
                 factor,
                 low: config.number_or("low_freq_factor", 1.0)?,
                 high: config.number_or("high_freq_factor", 4.0)?,
-                original: original()?,
+                original,
             },
-            "yarn" => Self::yarn(config, head as f64, theta, positions)?,
+            "yarn" => Self::yarn(config, head as f64, theta, [original, positions])?,
+            "longrope" => Self::long(config, head / 2, [original, positions])?,
             other => {
-                let known = "only default, linear, dynamic, llama3 and yarn are implemented";
+                let known = "only default, linear, dynamic, llama3, yarn and longrope are implemented";
                 return Err(Error::config("rope_type", other, known));
             }
         })
     }
 
+    /// LongRoPE (Ding et al. 2024): factors that were searched for, one a frequency.
+    fn long(config: &Config, frequencies: usize, [original, positions]: [f64; 2]) -> Result<Self> {
+        let factors = |field: &str| {
+            let factors = config.numbers(field)?;
+            let fits = factors.len() == frequencies && factors.iter().all(|factor| *factor > 0.0);
+            let reason =
+                || format!("must be {frequencies} positive numbers, one for each frequency of a head");
+            if fits { Ok(factors) } else { Err(Error::config(field, format!("{factors:?}"), reason())) }
+        };
+        let factor = config.number_or("factor", positions / original)?;
+        let own = if factor <= 1.0 { 1.0 } else { (1.0 + libm::log(factor) / libm::log(original)).sqrt() };
+        Ok(Self::Long {
+            short: factors("short_factor")?,
+            long: factors("long_factor")?,
+            attention: config.number_or("attention_factor", own)?,
+            original,
+        })
+    }
+
     /// YaRN (Peng et al. 2023), equations 17 to 25.
-    fn yarn(config: &Config, width: f64, theta: f64, positions: f64) -> Result<Self> {
-        let original = config.number_or("original_max_position_embeddings", positions)?;
+    fn yarn(config: &Config, width: f64, theta: f64, [original, positions]: [f64; 2]) -> Result<Self> {
         let factor = config.number_or("factor", positions / original)?;
         let magnitude = |scale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * scale * libm::log(factor) + 1.0 };
         let own = match (config.number("mscale")?, config.number("mscale_all_dim")?) {
