@@ -212,8 +212,12 @@ def clap(
     samples: int = 48000,
     frames: int = 0,
     clips: int = 2,
+    longer: list[bool] | None = None,
 ) -> Case:
-    """Either `extractor` and `samples`, a waveform in, neither padded nor cut; or `frames`, features in."""
+    """Either `extractor` and `samples`, a waveform in, neither padded nor cut; or `frames`, features in.
+
+    `longer` says of each clip whether its four spectra are fused, where the config has fusion.
+    """
     front = None
     sound = {}
     if extractor:
@@ -231,12 +235,15 @@ def clap(
     if lengths:
         text = _pad(x, lengths, text_config.pad_token_id)
     if not extractor:
-        features = 2 * noise(next(seeds), (clips, 1, frames, model.config.audio_config.num_mel_bins)) - 3
+        spectra = 4 if longer else 1
+        features = 2 * noise(next(seeds), (clips, spectra, frames, model.config.audio_config.num_mel_bins)) - 3
         sound = dict(input_features=features)
+        if longer:
+            sound["is_longer"] = torch.tensor(longer)[:, None]
 
     def outputs(model):
-        longer = torch.zeros(len(features), 1, dtype=torch.bool)
-        out = model(**text, input_features=features, is_longer=longer)
+        flags = sound.get("is_longer", torch.zeros(len(features), 1, dtype=torch.bool))
+        out = model(**text, input_features=features, is_longer=flags)
         made = dict(text_embeds=out.text_embeds, audio_embeds=out.audio_embeds, logits_per_audio=out.logits_per_audio)
         return dict(input_features=features, **made) if front else made
 

@@ -11,7 +11,7 @@ import torch
 
 import classes
 import variants as table
-from common import Storage
+from common import Storage, renamer
 from variants import VOCAB, Variant
 
 # What `ACT2FN` has and checkpoints of these classes name, by how often.
@@ -56,6 +56,11 @@ def stored(r: Draw, hub: bool = False, rename: Callable[[str], str] | None = Non
     if rename is not None:
         storage.rename = rename
     return storage
+
+
+def base_names(r: Draw) -> Callable[[str], str] | None:
+    """Sometimes, the names of a checkpoint that was saved without its head."""
+    return renamer((r"^model\.", "")) if r.random() < 0.4 else None
 
 
 def activation(r: Draw) -> str:
@@ -149,7 +154,10 @@ def language_model(r: Draw, kind: str) -> dict:
         config |= some(r, attention_bias=[True, False])
     if kind in ("qwen2", "qwen3") and r.random() < 0.5:
         config |= dict(
-            use_sliding_window=r.random() < 0.8, sliding_window=r.randint(1, 20), max_window_layers=r.randint(0, 3)
+            # From 2 on: the library's cache keeps everything where the window is 1.
+            use_sliding_window=r.random() < 0.8,
+            sliding_window=r.randint(2, 20),
+            max_window_layers=r.randint(0, 3),
         )
     config["rope_parameters"] = rope(r, head)
     return config
@@ -160,7 +168,7 @@ def causal(r: Draw, kind: str):
     choices = dict(tokens=r.randint(1, 24), batch=r.choice([1, 1, 2, 3]), steps=r.randint(1, 6))
     if config["rope_parameters"]["rope_type"] in ("dynamic", "longrope"):
         choices["same_without_cache"] = True
-    storage = stored(r)
+    storage = stored(r, rename=base_names(r) if config.get("tie_word_embeddings") else None)
     edits = []
     if r.random() < 0.5:
         edits.append(r.choice([table._old_rope, table._older_rope]))
@@ -262,7 +270,7 @@ def clap(r: Draw):
             spec=side * stride,
             window=r.randint(2, smallest),
             patch_size=patch,
-            patch_stride=[stride, stride],
+            patch_stride=r.choice([stride, [stride, stride]]),
         )
         | some(
             r,
@@ -280,6 +288,9 @@ def clap(r: Draw):
     )
     if r.random() < 0.5:
         choices["lengths"] = [tokens, r.randint(1, tokens)]
+    if r.random() < 0.4:
+        config["audio_config"] |= dict(enable_fusion=True, aff_block_r=r.randint(1, 4))
+        choices["longer"] = [r.random() < 0.6 for _ in range(choices["clips"])]
     return classes.clap, config, choices, stored(r)
 
 
@@ -298,7 +309,7 @@ def whisper(r: Draw):
     choices |= dict(decoder_tokens=r.randint(1, 9))
     if r.random() < 0.4:
         choices |= dict(batch=r.randint(1, 2), features_in=True)
-    return classes.whisper, config, choices, stored(r, hub=True)
+    return classes.whisper, config, choices, stored(r, hub=True, rename=base_names(r))
 
 
 def wav2vec2(r: Draw):
@@ -378,13 +389,15 @@ def detr(r: Draw):
         4 * r.randint(1, 4),
         [4 * r.randint(1, 6) for _ in range(stages)],
         [r.randint(1, 2) for _ in range(stages)],
-        f"stage{r.randint(1, stages)}",
     ) | some(
         r,
         hidden_act=["relu", "gelu", "silu"],
         downsample_in_first_stage=[True, False],
         downsample_in_bottleneck=[True, False],
     )
+    # Several are given out, and the last one is used.
+    first, last = sorted(r.choices(range(1, stages + 1), k=2))
+    backbone["out_features"] = [f"stage{stage}" for stage in range(first, last + 1)]
     sizes = [(r.randint(33, 80), r.randint(33, 80)) for _ in range(r.randint(1, 2))]
     return classes.detr, config, dict(backbone=backbone, sizes=sizes), stored(r, hub=True)
 

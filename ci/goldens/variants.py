@@ -349,6 +349,14 @@ variant(
     steps=6,
 )
 variant(
+    "qwen3-base-names",
+    "a checkpoint saved without its head, as embedding models are: no `model.` before its names; tied embeddings",
+    classes.qwen3,
+    llm(24, 40, 2, 1, head_dim=10, layers=1, tie_word_embeddings=True),
+    Storage(rename=renamer((r"^model\.", ""))),
+    steps=6,
+)
+variant(
     "qwen3-f16",
     "weights stored as float16; as many key heads as heads; one layer; a batch of three",
     classes.qwen3,
@@ -616,6 +624,19 @@ variant(
     ),
     samples=9000,
     extractor=classes.CLAP_FRONT_END,
+)
+variant(
+    "clap-fused",
+    "enable_fusion, as `clap-htsat-fused` has it: four spectra a clip, which one of two clips has fused; 16 "
+    "columns of patches, of which those three times as wide leave one over; 60 frames resized to 128; aff_block_r 3",
+    classes.clap,
+    dict(
+        text_config=clap_text(16, 32, 1, 2),
+        audio_config=audio(12, [1, 2], [2, 3], mel=32, spec=64, window=4, enable_fusion=True, aff_block_r=3),
+        projection_dim=16,
+    ),
+    frames=60,
+    longer=[True, False],
 )
 
 

@@ -15,5 +15,5 @@ pub(super) fn causal(config: &Config, model: Names, head: Names) -> Result<Causa
 
 /// Reads a LLaMA's config.
 pub(super) fn new(config: &Config) -> Result<Causal> {
-    causal(config, "model".into(), "lm_head".into())
+    causal(config, Names::of_model(), "lm_head".into())
 }

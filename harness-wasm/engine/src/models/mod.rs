@@ -9,6 +9,7 @@ mod clip;
 mod clip_towers;
 pub(crate) mod config;
 mod detr;
+mod fusion;
 mod inputs;
 mod layers;
 mod llama;

@@ -3,12 +3,13 @@
 use crate::error::Result;
 use crate::models::Config;
 use crate::models::causal::{Causal, Dialect, windows};
+use crate::models::layers::Names;
 
 /// Reads a Qwen3's config.
 pub(super) fn new(config: &Config) -> Result<Causal> {
     let bias = config.flag_or("attention_bias", false)?;
     let dialect = Dialect {
-        model: "model".into(),
+        model: Names::of_model(),
         head: "lm_head".into(),
         qkv_bias: bias,
         out_bias: bias,

@@ -239,7 +239,7 @@ impl Conv {
             groups: 1,
         };
         let shape = [self.to, b.shape(x)[1], self.kernel, self.kernel];
-        conv_norm(b, op, names, shape, x)
+        conv_norm(b, op, names, false, shape, x)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::ir::{GraphBuilder, ValueId};
 use crate::models::Config;
+use crate::models::fusion::{Fusion, SPECTRA};
 use crate::models::layers::{Linear, MultiHead, Names, batch_norm, layer_norm, weight};
 use crate::ops::{Attention, Conv2d, Op, Reduce, Unary};
 use crate::tensor::Tensor;
@@ -23,6 +24,7 @@ pub(super) struct Swin {
     mlp_ratio: f64,
     qkv_bias: bool,
     patch_norm: bool,
+    pub(super) fusion: Option<Fusion>,
     activation: Unary,
     epsilon: f64,
 }
@@ -43,24 +45,25 @@ struct Picture {
 
 impl Swin {
     pub(super) fn new(config: &Config) -> Result<Self> {
-        config.require_flag("enable_fusion", false)?;
         config.require_flag("flatten_patch_embeds", true)?;
         if config.size_or("patch_embed_input_channels", 1)? != 1 {
             let only = "only one channel is implemented";
             return Err(Error::config("patch_embed_input_channels", "", only));
         }
+        let channels = config.size_or("patch_embeds_hidden_size", 96)?;
         let swin = Self {
             mels: config.size_or("num_mel_bins", 64)?,
             spec: config.size_or("spec_size", 256)?,
             patch: config.size_pair_or("patch_size", 4)?,
             stride: config.size_pair_or("patch_stride", 4)?,
-            channels: config.size_or("patch_embeds_hidden_size", 96)?,
+            channels,
             depths: config.sizes_or("depths", &[2, 2, 6, 2])?,
             heads: config.sizes_or("num_attention_heads", &[4, 8, 16, 32])?,
             window: config.size_or("window_size", 8)?,
             mlp_ratio: config.number_or("mlp_ratio", 4.0)?,
             qkv_bias: config.flag_or("qkv_bias", true)?,
             patch_norm: config.flag_or("enable_patch_layer_norm", true)?,
+            fusion: Fusion::new(config, channels)?,
             activation: config.activation("hidden_act", "gelu")?,
             epsilon: config.number_or("layer_norm_eps", 1e-5)?,
         };
@@ -70,6 +73,11 @@ impl Swin {
         }
         if swin.mels > swin.spec || !swin.spec.is_multiple_of(swin.ratio()) {
             let reason = format!("does not hold whole pieces of {} mels", swin.mels);
+            return Err(Error::config("spec_size", swin.spec, reason));
+        }
+        let wide = swin.patch[1] * (SPECTRA - 1);
+        if swin.fusion.is_some() && wide > swin.spec {
+            let reason = format!("does not hold the patches of cuts, which are {wide} wide");
             return Err(Error::config("spec_size", swin.spec, reason));
         }
         for (stage, &heads) in swin.heads.iter().enumerate() {
@@ -103,16 +111,23 @@ impl Swin {
         self.channels << (self.depths.len() - 1)
     }
 
-    /// Log-mel features `[batch, 1, frames, mels]` to the mean over the last stage, `[batch, channels]`.
-    pub(super) fn encode(&self, b: &mut GraphBuilder<'_>, at: &Names, x: ValueId) -> Result<ValueId> {
+    /// Log-mel features `[batch, spectra, frames, mels]` to the mean over the last stage, `[batch, channels]`. Where there
+    /// is fusion, `longer [batch, 1]` says whose spectra are fused; of the others the first is taken.
+    pub(super) fn encode(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        at: &Names,
+        x: ValueId,
+        longer: Option<ValueId>,
+    ) -> Result<ValueId> {
         b.scope(at.part("batch_norm").today());
-        let &[batch, _, frames, mels] = b.shape(x) else { unreachable!("prepared: rank 4") };
+        let &[batch, spectra, frames, mels] = b.shape(x) else { unreachable!("prepared: rank 4") };
         let [scale, shift] = batch_norm(b, &at.part("batch_norm"), mels, EPSILON)?;
         let x = b.mul(x, scale)?;
         let x = b.add(x, shift)?;
-        let x = b.reshape(x, [batch, frames, mels])?;
+        let x = b.reshape(x, [batch * spectra, frames, mels])?;
         let x = self.fold(b, x)?;
-        let mut x = self.patches(b, &at.part("patch_embed"), x)?;
+        let mut x = self.patches(b, &at.part("patch_embed"), x, longer)?;
         for stage in 0..self.depths.len() {
             let [height, width] = self.stride.map(|stride| (self.spec / stride) >> stage);
             let picture = Picture { batch, height, width, channels: self.channels << stage };
@@ -155,19 +170,65 @@ impl Swin {
         b.reshape(x, [batch, 1, self.spec, self.spec])
     }
 
-    /// A picture `[batch, 1, height, width]` to `[batch, patches, channels]`.
-    fn patches(&self, b: &mut GraphBuilder<'_>, at: &Names, x: ValueId) -> Result<ValueId> {
+    /// Pictures `[batch * spectra, 1, height, width]` to `[batch, patches, channels]`.
+    fn patches(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        at: &Names,
+        x: ValueId,
+        longer: Option<ValueId>,
+    ) -> Result<ValueId> {
         b.scope(at.today());
-        let [kh, kw] = self.patch;
-        let filter = weight(b, &at.part("proj"), &[".weight"], &[self.channels, 1, kh, kw])?;
-        let bias = weight(b, &at.part("proj"), &[".bias"], &[self.channels])?;
-        let [y, x_pad] = [0, 1].map(|axis| self.patch[axis].saturating_sub(self.stride[axis]) / 2);
-        let conv = Conv2d { strides: self.stride, padding: [y, y, x_pad, x_pad], ..Conv2d::default() };
-        let x = b.op(Op::Conv2d(conv), &[x, filter, bias])?;
+        let x = match (&self.fusion, longer) {
+            (Some(fusion), Some(longer)) => self.fused(b, at, fusion, x, longer)?,
+            _ => self.cut(b, &at.part("proj"), x, 1)?,
+        };
         let &[batch, channels, height, width] = b.shape(x) else { unreachable!("rank 4: inferred") };
         let x = b.reshape(x, [batch, channels, height * width])?;
         let x = b.transpose(x, &[0, 2, 1])?;
         if self.patch_norm { layer_norm(b, &at.part("norm"), EPSILON, x) } else { Ok(x) }
+    }
+
+    /// Pictures `[batch, 1, height, width]`, each patch made a vector: `[batch, channels, rows, columns]`. A patch is so
+    /// many times as wide as usual.
+    fn cut(&self, b: &mut GraphBuilder<'_>, at: &Names, x: ValueId, wider: usize) -> Result<ValueId> {
+        let ([kh, kw], [down, across]) = (self.patch, self.stride);
+        let filter = weight(b, at, &[".weight"], &[self.channels, 1, kh, kw * wider])?;
+        let bias = weight(b, at, &[".bias"], &[self.channels])?;
+        let [y, x_pad] = [0, 1].map(|axis| self.patch[axis].saturating_sub(self.stride[axis]) / 2);
+        let conv =
+            Conv2d { strides: [down, across * wider], padding: [y, y, x_pad, x_pad], ..Conv2d::default() };
+        b.op(Op::Conv2d(conv), &[x, filter, bias])
+    }
+
+    /// Four pictures a clip, one after another, to the patches of one.
+    fn fused(
+        &self,
+        b: &mut GraphBuilder<'_>,
+        at: &Names,
+        fusion: &Fusion,
+        x: ValueId,
+        longer: ValueId,
+    ) -> Result<ValueId> {
+        let side = self.spec;
+        let batch = b.shape(x)[0] / SPECTRA;
+        let x = b.reshape(x, [batch, SPECTRA, side, side])?;
+        let whole = b.slice(x, &[0; 4], &[batch, 1, side, side])?;
+        let whole = self.cut(b, &at.part("proj"), whole, 1)?;
+        let &[_, channels, rows, columns] = b.shape(whole) else { unreachable!("rank 4: inferred") };
+        // The others side by side, each with a third of the columns.
+        let others = SPECTRA - 1;
+        let cuts = b.slice(x, &[0, 1, 0, 0], &[batch, others, side, side])?;
+        let cuts = b.reshape(cuts, [batch * others, 1, side, side])?;
+        let cuts = self.cut(b, &at.part("mel_conv2d"), cuts, others)?;
+        let third = b.shape(cuts)[3];
+        let cuts = b.reshape(cuts, [batch, others, channels, rows, third])?;
+        let cuts = b.transpose(cuts, &[0, 2, 3, 1, 4])?;
+        let cuts = b.reshape(cuts, [batch, channels, rows, others * third])?;
+        let cuts = fill(b, cuts, 3, columns)?;
+        let fused = fusion.build(b, &at.part("fusion_model"), [whole, cuts])?;
+        let longer = b.reshape(longer, [batch, 1, 1, 1])?;
+        b.op(Op::Where, &[longer, fused, whole])
     }
 
     fn block(

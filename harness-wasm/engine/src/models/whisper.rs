@@ -92,7 +92,7 @@ impl Whisper {
 
     /// Features `[batch, mels, frames]` to `[batch, sources, width]`.
     fn encode(&self, b: &mut GraphBuilder<'_>, mut x: ValueId) -> Result<ValueId> {
-        let at = Names::from("model.encoder");
+        let at = Names::of_model().part("encoder");
         for (conv, stride, channels) in [("conv1", 1, self.mels), ("conv2", 2, self.width)] {
             let at = at.part(conv);
             b.scope(at.today());
@@ -120,7 +120,7 @@ impl Whisper {
     }
 
     fn cross_attention(&self, layer: usize) -> MultiHead {
-        let at = Names::from(format!("model.decoder.layers.{layer}.encoder_attn"));
+        let at = Names::of_model().part(&format!("decoder.layers.{layer}.encoder_attn"));
         self.attention(&at, self.decoder.heads)
     }
 
@@ -134,7 +134,7 @@ impl Whisper {
     ) -> Result<ValueId> {
         let ids = b.input("decoder_input_ids", DType::I32, shape);
         let cache = Cache { context, position: b.input("position", DType::I32, [1]) };
-        let at = Names::from("model.decoder");
+        let at = Names::of_model().part("decoder");
         b.scope(at.today());
         let table = weight(b, &at.part("embed_tokens"), &[".weight"], &[self.vocabulary, self.width])?;
         // `scale_embedding` is written in configs, but Hugging Face's Whisper never scales.

@@ -49,17 +49,23 @@ impl Conv1d {
     }
 }
 
-/// Convolution of `x [batch, from, height, width]` by a filter of this shape, without a bias, followed by batch norm
-/// with the statistics of training. That is linear, too, and becomes part of the filter.
+/// Convolution of `x [batch, from, height, width]` by a filter of this shape, with a bias or without, followed by batch
+/// norm with the statistics of training. That is linear, too, and becomes part of the filter.
 pub(in crate::models) fn conv_norm(
     b: &mut GraphBuilder<'_>,
     op: Conv2d,
     [conv, norm]: [&Names; 2],
+    biased: bool,
     shape: [usize; 4],
     x: ValueId,
 ) -> Result<ValueId> {
     // PyTorch's epsilon, which no config changes.
-    let [factor, shift] = batch_norm(b, norm, shape[0], 1e-5)?;
+    let [factor, mut shift] = batch_norm(b, norm, shape[0], 1e-5)?;
+    if biased {
+        let bias = weight(b, conv, &[".bias"], &shape[..1])?;
+        let bias = b.mul(bias, factor)?;
+        shift = b.add(shift, bias)?;
+    }
     let filter = weight(b, conv, &[".weight"], &shape)?;
     let factor = b.reshape(factor, [shape[0], 1, 1, 1])?;
     let filter = b.mul(filter, factor)?;

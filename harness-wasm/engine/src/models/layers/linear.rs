@@ -17,6 +17,11 @@ impl Names {
         Self(spellings.into_iter().collect())
     }
 
+    /// The module `model` of a class with a head. A checkpoint saved without the head has it at its top level.
+    pub(in crate::models) fn of_model() -> Self {
+        Self::any(["model", ""].map(str::to_owned))
+    }
+
     /// A part of the module, spelled the same under every spelling of it.
     pub(in crate::models) fn part(&self, name: &str) -> Self {
         let joined = |prefix: &String| {
