@@ -244,6 +244,10 @@ async fn ten_thousand_cells_are_shown_at_once() {
         assert_eq!(reader.ask(signs).await, json!(["≈true"]), "{label}");
         reader.open("view=matrix&precision=int8&status=pass").await;
         assert_eq!(reader.ask(signs).await, json!(["✓false"]), "{label}");
+        // Where outputs lie close and choices differ, it is these that were lost.
+        reader.open("view=matrix&precision=int3&status=pass").await;
+        let figures = "return [...new Set([...document.querySelectorAll('a.cell')].map((one) => one.textContent.match(/≈.*85.7 % same/) !== null))]";
+        assert_eq!(reader.ask(figures).await, json!([true]), "{label}");
         // Arrows go from cell to cell.
         reader.open("view=matrix").await;
         let moved = "const focused = () => document.activeElement.getAttribute('aria-label'); \

@@ -71,7 +71,7 @@ impl Wish {
                     (few || studied.tables.contains_key(*name)) && columns >= Group::Of128.size()
                 };
                 let small = studied.matrices.iter().filter(small);
-                recipe.exceptions = small.map(|(name, _)| (name.clone(), scheme(Precision::Int8))).collect();
+                recipe.exceptions = small.map(|(name, _)| (name.clone(), FINE)).collect();
             }
             None => {}
         }
@@ -145,7 +145,8 @@ fn allotted(
 const fn scheme(precision: Precision) -> Scheme {
     match precision {
         Precision::Fp32 | Precision::Fp16 => Scheme::Half,
-        Precision::Int8 => Scheme::symmetric(Bits::Eight, Group::Of128),
+        // Not by 128: of MiniLM's embeddings of 36 texts three then lie below 0.999, those of a word or two.
+        Precision::Int8 => Scheme::symmetric(Bits::Eight, Group::Of64),
         Precision::Int4 | Precision::Mixed => Scheme::symmetric(Bits::Four, Group::Of32),
         Precision::Int3 => Scheme::nested(Bits::Three, true),
         Precision::Int2 => Scheme::nested(Bits::Two, true),
@@ -159,8 +160,11 @@ const WIDE: [Scheme; 6] = [
     Scheme::symmetric(Bits::Four, Group::Of64),
     Scheme::nested(Bits::Four, true),
     Scheme::asymmetric(Bits::Four, Group::Of32),
-    Scheme::symmetric(Bits::Eight, Group::Of128),
+    FINE,
 ];
+
+/// What matrices that take little room, or that much depends on, get beside those of fewer bits.
+const FINE: Scheme = Scheme::symmetric(Bits::Eight, Group::Of128);
 
 /// Bits a weight that a model may take on average at a precision, with all that is not quantised, and the fewest bits that a
 /// matrix may get. At 4 bits the model takes 70 % less than at half precision.

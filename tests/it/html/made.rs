@@ -35,11 +35,12 @@ const fn is_doubted(at: usize, status: Status) -> bool {
     matches!(status, Status::Pass) && at.is_multiple_of(500)
 }
 
-/// Two bits keep too little, and eight keep enough.
+/// Two bits keep too little, three too few choices, and eight enough.
 fn accuracy(precision: &str, status: Status) -> Option<AccuracyView> {
-    let (bits, cosine) = match precision {
-        "int8" => (8.5, 0.9999),
-        "int2" => (2.5, 0.7),
+    let (bits, cosine, agreement) = match precision {
+        "int8" => (8.5, 0.9999, None),
+        "int3" => (3.5, 0.9995, Some(0.857)),
+        "int2" => (2.5, 0.7, None),
         _ => return None,
     };
     matches!(status, Status::Pass).then(|| AccuracyView {
@@ -48,7 +49,7 @@ fn accuracy(precision: &str, status: Status) -> Option<AccuracyView> {
         saved: 1.0 - bits / 16.0,
         reference: "twin-oracle".into(),
         cosine: Some(cosine),
-        agreement: None,
+        agreement,
     })
 }
 
